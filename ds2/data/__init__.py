@@ -1,0 +1,1 @@
+"""From annotations and audio to batches. Nothing here needs paddle."""

@@ -1,0 +1,123 @@
+"""The user's annotation files: which there are, and their lines."""
+
+import codecs
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ds2.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An annotation file and the part of the data that its name stands for ("train" may still be divided)."""
+
+    path: Path
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A well-formed line."""
+
+    source: Source
+    number: int
+    audio: str
+    transcript: str
+    speaker: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A line that is not used, and why. `number` counts from 1."""
+
+    source: Source
+    number: int
+    reason: str
+    detail: str
+    audio: str | None = None
+
+    def as_json(self) -> dict[str, str | int | None]:
+        """As it stands in dataset/rejected.jsonl."""
+        return {
+            "file": self.source.path.as_posix(),
+            "line": self.number,
+            "reason": self.reason,
+            "detail": self.detail,
+            "audio_filepath": self.audio,
+        }
+
+
+def sources(folder: Path, corpora: Collection[str], reserved: Collection[str]) -> list[Source]:
+    """The annotation files that count, test data first, then dev, then the rest, each by name.
+
+    Args:
+        folder: dataset/annotation.
+        corpora: the built-in corpora in use.
+        reserved: the names of all built-in corpora; their files do not count while they are not in use.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    found = []
+    for path in sorted(folder.glob("*.txt")):
+        parts = path.name.split(".")
+        if parts[0] in reserved and parts[0] not in corpora:
+            continue
+        kind = parts[-2] if len(parts) > 1 else ""
+        found.append(Source(path, kind if kind in ("test", "dev") else "train"))
+    if not found:
+        raise UserError(
+            f"{folder} holds no annotation: put a file there, for example my.txt with lines of audio path, tab and "
+            "transcript, or name a built-in corpus in params.yaml (corpora: [demo])"
+        )
+    # An utterance that stands in two files counts once: better in the test set than in the training set too.
+    return sorted(found, key=lambda source: ("test", "dev", "train").index(source.split))
+
+
+def read(source: Source) -> Iterator[Line | Rejection]:
+    """All lines of a file, each either well-formed or with the reason why it is not."""
+    # Not universal newlines in text mode: a transcript may hold U+2028 and the like, and bytes may be anything.
+    data = source.path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    lines = data.split(b"\n")
+    if lines[-1] in (b"", b"\r"):
+        lines.pop()
+    for number, raw in enumerate(lines, start=1):
+        yield _parse(source, number, raw.removesuffix(b"\r"))
+
+
+def _parse(source: Source, number: int, raw: bytes) -> Line | Rejection:
+    def reject(reason: str, detail: str) -> Rejection:
+        return Rejection(source, number, reason, detail)
+
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        hint = _other_encoding(raw)
+        return reject("not_utf8", f"byte {error.start + 1} of the line is not UTF-8{hint}: save the file as UTF-8")
+    if not text.strip():
+        return reject("blank_line", "the line is blank")
+    if "\0" in text:
+        return reject("malformed_line", "the line holds zero bytes: is the file UTF-16? Save it as UTF-8")
+    fields = text.split("\t")
+    if len(fields) == 1:
+        if " " in text.strip() or "\u3000" in text:
+            return reject("no_tab", "there are spaces where the tab between audio path and transcript should be")
+        return reject("no_tab", "there is no tab: a line is audio path, tab, transcript")
+    if len(fields) > 3:
+        return reject("malformed_line", f"there are {len(fields) - 1} tabs: a line is path, transcript[, speaker]")
+    audio, transcript = fields[0].strip(), fields[1].strip()
+    speaker = fields[2].strip() if len(fields) == 3 else ""
+    if not audio:
+        return reject("malformed_line", "there is nothing before the tab: a line is audio path, tab, transcript")
+    return Line(source, number, audio, transcript, speaker or None)
+
+
+def _other_encoding(raw: bytes) -> str:
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return " (it looks like UTF-16)"
+    try:
+        raw.decode("gb18030")
+    except UnicodeDecodeError:
+        return ""
+    return " (it may be GB18030)"

@@ -1,0 +1,124 @@
+"""Reading audio files of any kind as mono float32 samples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+
+class AudioError(Exception):
+    """An audio file that cannot be used. The message says why and does not name the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What is known of a file without decoding all of it."""
+
+    sample_rate: int
+    samples: int
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.samples / self.sample_rate
+
+
+def read(path: Path) -> tuple[np.ndarray, int]:
+    """Decodes a whole file.
+
+    libsndfile reads WAV, FLAC, OGG, MP3 and more; the rest (m4a, video containers) goes through yeaudio's decoder.
+
+    Returns:
+        samples, float32 [n] in -1..1, the mean of all channels; the sample rate in Hz.
+
+    Raises:
+        AudioError: the file is missing, unreadable or empty, or holds samples that are not finite.
+    """
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    except (soundfile.LibsndfileError, OSError) as error:
+        samples, rate = _decode_container(path, error)
+    if len(samples) == 0:
+        raise AudioError("it holds no audio")
+    if not np.isfinite(samples).all():
+        raise AudioError("it holds samples that are not finite (NaN or infinity)")
+    return np.ascontiguousarray(samples), int(rate)
+
+
+def load(path: Path, sample_rate: int) -> np.ndarray:
+    """Decodes a whole file and resamples it (band-limited, soxr HQ).
+
+    Returns:
+        samples, float32 [n], at `sample_rate`.
+
+    Raises:
+        AudioError: as `read`.
+    """
+    samples, rate = read(path)
+    if rate != sample_rate:
+        samples = soxr.resample(samples, rate, sample_rate, quality="HQ")
+    return samples
+
+
+# What a broken file can hide from a look at its header and its end only: floating-point samples may be NaN.
+_INTEGER_FORMATS = ("PCM_", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
+# The frames at the end that are decoded to see that they are there: more than a FLAC block.
+_TAIL = 8192
+
+
+def inspect(path: Path) -> AudioInfo:
+    """Finds out whether a file can be used, and how long it is, decoding no more than needed.
+
+    Of integer PCM and FLAC the header and the end are read, which shows missing files, wrong formats, empty and
+    cut-off files; everything else is decoded.
+
+    Raises:
+        AudioError: as `read`.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            cheap = file.subtype.startswith(_INTEGER_FORMATS) and file.seekable()
+            if cheap:
+                if file.frames <= 0:
+                    raise AudioError("it holds no audio")
+                start = max(0, file.frames - _TAIL)
+                file.seek(start)
+                found = len(file.read(_TAIL, dtype="int16"))
+                if found < file.frames - start:
+                    raise AudioError(f"it is cut off: its header promises {file.frames} samples")
+                return AudioInfo(file.samplerate, file.frames)
+    except (soundfile.LibsndfileError, OSError):
+        pass  # read() tells what is wrong, or finds a decoder for it
+    samples, rate = read(path)
+    return AudioInfo(rate, len(samples))
+
+
+def _decode_container(path: Path, first: Exception) -> tuple[np.ndarray, int]:
+    if not path.exists():
+        raise AudioError("there is no such file") from None
+    if path.is_dir():
+        raise AudioError("it is a folder") from None
+    if path.stat().st_size == 0:
+        raise AudioError("the file is empty (0 bytes)") from None
+    if isinstance(first, PermissionError):
+        raise AudioError("no permission to read it") from None
+    import av  # PyAV takes 0.1 s to load and few files need it
+    from yeaudio.utils.av_utils import decode_audio
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise AudioError("it has no audio track")
+        return decode_audio(str(path))
+    except AudioError:
+        raise
+    except Exception as error:  # PyAV's errors share no base class with those of what it calls
+        raise AudioError(f"it cannot be decoded ({_short(first)}; {_short(error)})") from None
+
+
+def _short(error: Exception) -> str:
+    text = str(error).split(": ")[-1] if isinstance(error, soundfile.LibsndfileError) else str(error)
+    return " ".join(text.split())[:120].rstrip(".") or type(error).__name__

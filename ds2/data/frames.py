@@ -1,0 +1,52 @@
+"""The arithmetic of time: samples, frames of features, output steps of the network, labels."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+FRAME_LENGTH_S = 0.025
+FRAME_SHIFT_S = 0.010
+
+# The first convolution takes every third frame, whatever follows.
+FRAMES_A_STEP = 3
+
+
+def frame_length(sample_rate: int) -> int:
+    """Samples in a frame."""
+    return int(sample_rate * FRAME_LENGTH_S)
+
+
+def frame_shift(sample_rate: int) -> int:
+    """Samples from one frame's start to the next one's."""
+    return int(sample_rate * FRAME_SHIFT_S)
+
+
+def count_frames(samples: int, sample_rate: int) -> int:
+    """Frames that lie wholly within the samples (Kaldi's --snip-edges=true)."""
+    if samples < frame_length(sample_rate):
+        return 0
+    return 1 + (samples - frame_length(sample_rate)) // frame_shift(sample_rate)
+
+
+def frames_of_duration(duration: float, sample_rate: int) -> int:
+    """The same for a duration in seconds, after resampling to `sample_rate`."""
+    return count_frames(math.floor(duration * sample_rate + 0.5), sample_rate)
+
+
+def count_steps(frames):
+    """Output steps of the network for a number of frames; works on ints, arrays and tensors alike."""
+    return (frames + FRAMES_A_STEP - 1) // FRAMES_A_STEP
+
+
+def steps_needed(labels: Sequence) -> int:
+    """The fewest steps in which CTC can emit the labels: one each, and a blank between two equal ones.
+
+    Graves et al. 2006, "Connectionist temporal classification", section 3.
+    """
+    return len(labels) + sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+
+
+def steps_needed_by_ids(labels: np.ndarray) -> int:
+    """`steps_needed` for an array of label ids."""
+    return len(labels) + int(np.count_nonzero(labels[1:] == labels[:-1]))

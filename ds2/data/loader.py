@@ -1,0 +1,152 @@
+"""From manifest to padded batches of features and labels, prepared ahead by worker processes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds2 import layout, params
+from ds2.data import audio, augment, features, frames, parallel
+from ds2.data.manifest import Manifest, Utterance
+from ds2.data.mean_istd import MeanIstd
+from ds2.data.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded utterances.
+
+    Attributes:
+        features: float32 [B, T, mel bins], zero behind an utterance's end.
+        frames: int64 [B], real frames.
+        labels: int32 [B, L], 0 behind the end.
+        label_lengths: int64 [B].
+        positions: int64 [B], in the manifest.
+        seconds: of audio.
+        dropped: utterances that could not be used, each with the reason.
+    """
+
+    features: np.ndarray
+    frames: np.ndarray
+    labels: np.ndarray
+    label_lengths: np.ndarray
+    positions: np.ndarray
+    seconds: float
+    dropped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@dataclass(frozen=True)
+class Assembler:
+    """All that it takes to make a batch from utterances, in any process.
+
+    Attributes:
+        features: the section of params.yaml.
+        statistics: normalise the features.
+        vocabulary: encodes transcripts; None where labels do not matter.
+        augmenter: None for evaluation.
+        seed: of the augmentation.
+    """
+
+    features: params.Features
+    statistics: MeanIstd
+    vocabulary: Vocabulary | None = None
+    augmenter: augment.Augmenter | None = None
+    seed: int = 0
+
+    def __call__(self, utterances: Sequence[Utterance], positions: Sequence[int], epoch: int = 0) -> Batch:
+        """Reads, augments, normalises and pads; unreadable files and labels that do not fit are left out."""
+        kept, values, labels, dropped = [], [], [], []
+        for utterance, position in zip(utterances, positions, strict=True):
+            try:
+                value = self._features(utterance, int(position), epoch)
+            except audio.AudioError as error:
+                dropped.append(f"{utterance.audio_filepath}: {error}")
+                continue
+            label = np.zeros(0, np.int32) if self.vocabulary is None else self.vocabulary.encode(utterance.text)
+            steps = frames.count_steps(len(value))
+            if self.vocabulary is not None and not 0 < frames.steps_needed_by_ids(label) <= steps:
+                dropped.append(f"{utterance.audio_filepath}: {len(label)} labels do not fit in {steps} output steps")
+                continue
+            kept.append((position, utterance.duration))
+            values.append(value)
+            labels.append(label)
+        return Batch(
+            features=_pad(values, (self.features.num_mel_bins,), np.float32),
+            frames=np.array([len(value) for value in values], np.int64),
+            labels=_pad(labels, (), np.int32),
+            label_lengths=np.array([len(label) for label in labels], np.int64),
+            positions=np.array([position for position, _ in kept], np.int64),
+            seconds=float(sum(duration for _, duration in kept)),
+            dropped=tuple(dropped),
+        )
+
+    def _features(self, utterance: Utterance, position: int, epoch: int) -> np.ndarray:
+        samples = audio.load(layout.audio_file(utterance.audio_filepath), self.features.sample_rate)
+        value = self.statistics.normalize(features.extract(samples, self.features))
+        if self.augmenter is not None:
+            value = self.augmenter.change_features(value, augment.generator(self.seed, epoch, position))
+        return value
+
+
+class Loader:
+    """Batches of a manifest in any order wanted, the same for any number of workers. A context manager."""
+
+    def __init__(self, manifest: Manifest, assembler: Assembler, workers: int) -> None:
+        """Starts the workers.
+
+        Args:
+            manifest: the utterances.
+            assembler: makes the batches.
+            workers: processes; 0: batches are made in this one, when they are asked for.
+        """
+        self._manifest = manifest
+        self._assembler = assembler
+        self._workers = workers
+        self._stack = ExitStack()
+        self._executor = None
+        if workers > 0:
+            self._executor = self._stack.enter_context(parallel.pool(workers, _prepare, assembler))
+
+    def __enter__(self) -> "Loader":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+        self._stack.close()
+
+    def load(self, batches: Iterable[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
+        """Yields a batch for every array of positions.
+
+        Args:
+            batches: positions in the manifest.
+            epoch: of the training, for the augmentation.
+        """
+        tasks = ((list(self._manifest.pick(positions)), positions, epoch) for positions in batches)
+        if self._executor is None:
+            return (self._assembler(*task) for task in tasks)
+        return parallel.prefetch(self._executor, _assemble, tasks, ahead=2 * self._workers + 1)
+
+
+def _pad(arrays: Sequence[np.ndarray], inner: tuple[int, ...], dtype: type) -> np.ndarray:
+    longest = max((len(array) for array in arrays), default=0)
+    padded = np.zeros((len(arrays), longest, *inner), dtype)
+    for row, array in zip(padded, arrays, strict=True):
+        row[: len(array)] = array
+    return padded
+
+
+_assembler: Assembler
+
+
+def _prepare(assembler: Assembler) -> None:
+    global _assembler  # a worker's own: sent once, not with every batch
+    _assembler = assembler
+
+
+def _assemble(task: tuple[Sequence[Utterance], Sequence[int], int]) -> Batch:
+    return _assembler(*task)

@@ -1,0 +1,115 @@
+"""Manifests: one JSON object a line, read lazily so that millions of lines cost little memory."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ds2.errors import UserError
+from ds2.files import replacing
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A line of a manifest: where the audio lies, its duration in seconds, the normalised text."""
+
+    audio_filepath: str
+    duration: float
+    text: str
+    speaker: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in a manifest; other programs' keys are kept."""
+        known = {"audio_filepath": self.audio_filepath, "duration": self.duration, "text": self.text}
+        return known | ({"speaker": self.speaker} if self.speaker is not None else {}) | self.extra
+
+
+def write(path: Path, utterances: Iterable[Utterance]) -> None:
+    """Writes a manifest, taking the place of one that is there when it is complete."""
+    with replacing(path) as file:
+        for utterance in utterances:
+            file.write(json.dumps(utterance.as_json(), ensure_ascii=False) + "\n")
+
+
+class Manifest:
+    """A manifest as a sequence of utterances.
+
+    Lines of NeMo and of PaddlePaddle-DeepSpeech load as they are.
+
+    Attributes:
+        path: the file.
+        durations: float64 [n], seconds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Finds all lines and checks them.
+
+        Raises:
+            UserError: the file does not exist, or a line is not a manifest's (its number is named).
+        """
+        self.path = path
+        starts, durations = [], []
+        try:
+            with open(path, "rb") as file:
+                position = 0
+                for number, line in enumerate(file, start=1):
+                    if line.strip():
+                        durations.append(_parse(line, path, number).duration)
+                        starts.append(position)
+                    position += len(line)
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist: run dvc repro manifest") from None
+        self._starts = np.array(starts, np.int64)
+        self.durations = np.array(durations, np.float64)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: int) -> Utterance:
+        with open(self.path, "rb") as file:
+            return self._read(file, index)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return self.pick(range(len(self)))
+
+    def pick(self, indices: Iterable[int]) -> Iterator[Utterance]:
+        """The utterances of these positions, in this order."""
+        with open(self.path, "rb") as file:
+            for index in indices:
+                yield self._read(file, index)
+
+    def _read(self, file: Any, index: int) -> Utterance:
+        file.seek(self._starts[index])
+        return _parse(file.readline(), self.path, index + 1)
+
+
+def _parse(line: bytes, path: Path, number: int) -> Utterance:
+    try:
+        values = json.loads(line)
+    except ValueError:
+        raise UserError(f"{path} line {number}: not a JSON object") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} line {number}: not a JSON object")
+    for key, kind, expected in _KEYS:
+        value = values.get(key)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise UserError(f"{path} line {number}: {key} is {value!r}, but should be {expected}")
+    speaker = values.pop("speaker", None)
+    return Utterance(
+        values.pop("audio_filepath"),
+        float(values.pop("duration")),
+        values.pop("text"),
+        None if speaker is None else str(speaker),
+        values,
+    )
+
+
+_KEYS = (
+    ("audio_filepath", str, "the path of an audio file"),
+    ("duration", (int, float), "a number of seconds"),
+    ("text", str, "the transcript"),
+)

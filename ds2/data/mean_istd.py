@@ -1,0 +1,144 @@
+"""Mean and inverse standard deviation of the training features (CMVN statistics)."""
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ds2 import layout, params
+from ds2.data import audio, features, parallel
+from ds2.data.manifest import Manifest, Utterance
+from ds2.errors import UserError
+from ds2.files import write_json
+
+# Fixed, so that the sums are formed in the same order whatever the number of workers.
+_CHUNK = 32
+# A mel bin that never changes (band-limited audio) must not be blown up: Kaldi floors the variance too.
+_MIN_VARIANCE = 1e-10
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean and sum of squared deviations of frames; mergeable.
+
+    Chan, Golub, LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample variances".
+    """
+
+    frames: int
+    mean: np.ndarray  # float64 [num_mel_bins]
+    deviations: np.ndarray  # float64 [num_mel_bins]
+    utterances: int = 0
+    unreadable: tuple[str, ...] = ()
+
+    @classmethod
+    def empty(cls, bins: int) -> "Moments":
+        """Of no frames at all."""
+        return cls(0, np.zeros(bins), np.zeros(bins))
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Moments":
+        """Of the features of one utterance, [frames, bins]."""
+        if len(values) == 0:
+            return cls.empty(values.shape[1])
+        wide = values.astype(np.float64)
+        mean = wide.mean(axis=0)
+        return cls(len(wide), mean, np.square(wide - mean).sum(axis=0), 1)
+
+    def merge(self, other: "Moments") -> "Moments":
+        """Of both together."""
+        utterances, unreadable = self.utterances + other.utterances, self.unreadable + other.unreadable
+        frames = self.frames + other.frames
+        if frames == 0:
+            return Moments(0, self.mean, self.deviations, utterances, unreadable)
+        delta = other.mean - self.mean
+        mean = self.mean + delta * (other.frames / frames)
+        deviations = self.deviations + other.deviations + delta**2 * (self.frames * other.frames / frames)
+        return Moments(frames, mean, deviations, utterances, unreadable)
+
+
+@dataclass(frozen=True)
+class MeanIstd:
+    """What features are normalised with, and the parameters of those features."""
+
+    mean: np.ndarray  # float64 [num_mel_bins]
+    istd: np.ndarray  # float64 [num_mel_bins]
+    frames: int
+    utterances: int
+    features: params.Features
+
+    def normalize(self, values: np.ndarray) -> np.ndarray:
+        """(values - mean) * istd: float32 [frames, num_mel_bins]."""
+        return ((values - self.mean) * self.istd).astype(np.float32)
+
+    def write(self, path: Path) -> None:
+        """Writes the file that `read` reads."""
+        write_json(
+            path,
+            {
+                "mean": self.mean.tolist(),
+                "istd": self.istd.tolist(),
+                "frames": self.frames,
+                "utterances": self.utterances,
+                "features": self.features.model_dump(),
+            },
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> "MeanIstd":
+        """Reads mean_istd.json.
+
+        Raises:
+            UserError: it does not exist or is not such a file.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            mean, istd = (np.array(values[key], np.float64) for key in ("mean", "istd"))
+            settings = params.from_dict({"features": values["features"]}).features
+            if mean.shape != istd.shape or mean.shape != (settings.num_mel_bins,):
+                raise ValueError("lengths of mean and istd")
+            return cls(mean, istd, int(values["frames"]), int(values["utterances"]), settings)
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist: run dvc repro mean_istd") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path} does not hold statistics ({error!r}): run dvc repro -f mean_istd") from None
+
+
+def compute(manifest: Manifest, settings: params.Params, workers: int) -> tuple[MeanIstd, tuple[str, ...]]:
+    """Statistics over the utterances of a manifest, the same bits for any number of workers.
+
+    Returns:
+        the statistics, and the paths of files that could not be read (they are left out).
+
+    Raises:
+        UserError: no file could be read.
+    """
+    indices = np.arange(len(manifest))
+    limit = settings.mean_istd.num_utterances
+    if limit is not None and limit < len(manifest):
+        indices = np.unique(np.linspace(0, len(manifest) - 1, limit).round().astype(np.int64))
+    chosen = list(manifest.pick(indices))
+    work = functools.partial(_chunk_moments, settings=settings.features)
+    total = Moments.empty(settings.features.num_mel_bins)
+    for part in parallel.ordered_map(work, parallel.chunks(chosen, _CHUNK), workers, "mean_istd"):
+        total = total.merge(part)
+    if total.frames == 0:
+        raise UserError(f"{manifest.path}: none of its {len(chosen)} audio files could be read: run dvc repro -f manifest")
+    variance = np.maximum(total.deviations / total.frames, _MIN_VARIANCE)
+    statistics = MeanIstd(total.mean, 1.0 / np.sqrt(variance), total.frames, total.utterances, settings.features)
+    return statistics, total.unreadable
+
+
+def _chunk_moments(utterances: Sequence[Utterance], settings: params.Features) -> Moments:
+    total = Moments.empty(settings.num_mel_bins)
+    for utterance in utterances:
+        try:
+            samples = audio.load(layout.audio_file(utterance.audio_filepath), settings.sample_rate)
+        except audio.AudioError as error:
+            unreadable = (f"{utterance.audio_filepath}: {error}",)
+            total = Moments(total.frames, total.mean, total.deviations, total.utterances, total.unreadable + unreadable)
+            continue
+        total = total.merge(Moments.of(features.extract(samples, settings)))
+    return total

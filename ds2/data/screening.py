@@ -1,0 +1,182 @@
+"""From annotations to manifests: every line is accepted into one part of the data or rejected with a reason."""
+
+import functools
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ds2 import layout, params
+from ds2.data import annotation, audio, frames, parallel, text
+from ds2.data.annotation import Line, Rejection, Source
+from ds2.data.manifest import Utterance
+from ds2.errors import UserError
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """The outcome: accepted utterances of each part, rejected lines, lines read."""
+
+    accepted: dict[str, list[Utterance]]
+    rejected: list[Rejection]
+    lines: int
+
+    def metrics(self) -> dict[str, int | float]:
+        """Counts and hours, flat, for results/data.json."""
+        found: dict[str, int | float] = {
+            "lines": self.lines,
+            "accepted": sum(map(len, self.accepted.values())),
+            "rejected": len(self.rejected),
+        }
+        for split, utterances in self.accepted.items():
+            found[f"{split}_utterances"] = len(utterances)
+            found[f"{split}_hours"] = round(sum(u.duration for u in utterances) / 3600, 4)
+            found[f"{split}_speakers"] = len({u.speaker for u in utterances} - {None})
+        for reason, count in sorted(Counter(r.reason for r in self.rejected).items()):
+            found[f"rejected_{reason}"] = count
+        return found
+
+
+def screen(sources: Sequence[Source], settings: params.Params, workers: int) -> Screened:
+    """Reads all annotation files and looks at all audio.
+
+    Args:
+        sources: the files, in the order in which the first of two lines with the same audio wins.
+        settings: the sections manifest, text and features count.
+        workers: processes that look at audio.
+    """
+    lines, rejected = _unique_lines(sources)
+    look = functools.partial(_screen_lines, settings=settings)
+    accepted: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
+    divide = _Division(settings.manifest, any(source.split == "test" for source in sources))
+    count = len(lines) + len(rejected)
+    for line, result in zip(lines, _flat(look, lines, workers), strict=True):
+        if isinstance(result, Rejection):
+            rejected.append(result)
+        else:
+            accepted[divide(line)].append(result)
+    order = {source.path: position for position, source in enumerate(sources)}
+    rejected.sort(key=lambda rejection: (order[rejection.source.path], rejection.number))
+    return Screened(accepted, rejected, count)
+
+
+def check(screened: Screened, settings: params.Params) -> None:
+    """Says why the outcome is of no use, if it is not.
+
+    Raises:
+        UserError: too many lines rejected, or a part of the data is empty.
+    """
+    if screened.lines == 0:
+        raise UserError(f"the files of {layout.ANNOTATION} are empty")
+    share, limit = len(screened.rejected) / screened.lines, settings.manifest.max_rejected_fraction
+    if share > limit:
+        first = screened.rejected[0]
+        reasons = Counter(rejection.reason for rejection in screened.rejected).most_common(3)
+        raise UserError(
+            f"{len(screened.rejected)} of {screened.lines} lines are rejected "
+            f"({', '.join(f'{count} {reason}' for reason, count in reasons)}), more than "
+            f"manifest.max_rejected_fraction ({limit:g}) allows; the first is {first.source.path} line "
+            f"{first.number}: {first.detail}; all are in {layout.REJECTED}"
+        )
+    for split, remedy in (
+        ("train", "add annotations that are not called dev or test"),
+        ("dev", f"raise manifest.dev_fraction ({settings.manifest.dev_fraction:g}) or add a file my.dev.txt"),
+        ("test", f"raise manifest.test_fraction ({settings.manifest.test_fraction:g}) or add a file my.test.txt"),
+    ):
+        if not screened.accepted[split]:
+            raise UserError(
+                f"the {split} part is empty ({screened.lines} lines, {len(screened.rejected)} rejected): {remedy}"
+            )
+
+
+class _Division:
+    """Decides by a hash which utterances of undivided files are held out: adding data moves none of them."""
+
+    def __init__(self, manifest: params.Manifest, has_test_file: bool) -> None:
+        self._dev = manifest.dev_fraction
+        self._test = 0.0 if has_test_file else manifest.test_fraction
+
+    def __call__(self, line: Line) -> str:
+        if line.source.split != "train":
+            return line.source.split
+        key = f"speaker {line.speaker}" if line.speaker else f"audio {line.audio}"
+        digest = hashlib.blake2b(key.encode("utf-8"), digest_size=8).digest()
+        # Taken from the two ends, so that a change of one fraction leaves the other part as it is.
+        place = int.from_bytes(digest, "big") / 2**64
+        if place < self._dev:
+            return "dev"
+        return "test" if place >= 1.0 - self._test else "train"
+
+
+def _unique_lines(sources: Iterable[Source]) -> tuple[list[Line], list[Rejection]]:
+    lines: list[Line] = []
+    rejected: list[Rejection] = []
+    seen: dict[str, tuple[Source, int]] = {}
+    for source in sources:
+        for line in annotation.read(source):
+            if isinstance(line, Rejection):
+                rejected.append(line)
+                continue
+            key = os.path.normpath(layout.audio_file(line.audio))
+            if key in seen:
+                first, number = seen[key]
+                detail = f"the same audio is already in {first.path} line {number}"
+                rejected.append(Rejection(source, line.number, "duplicate_audio", detail, line.audio))
+                continue
+            seen[key] = (source, line.number)
+            lines.append(line)
+    return lines, rejected
+
+
+def _flat(look, lines: list[Line], workers: int) -> Iterable[Utterance | Rejection]:
+    for results in parallel.ordered_map(look, parallel.chunks(lines, _CHUNK), workers, "manifest"):
+        yield from results
+
+
+def _screen_lines(lines: Sequence[Line], settings: params.Params) -> list[Utterance | Rejection]:
+    return [_screen_line(line, settings) for line in lines]
+
+
+def _screen_line(line: Line, settings: params.Params) -> Utterance | Rejection:
+    def reject(reason: str, detail: str) -> Rejection:
+        return Rejection(line.source, line.number, reason, detail, line.audio)
+
+    transcript = text.normalize(line.transcript, settings.text)
+    if not transcript:
+        if not line.transcript:
+            return reject("empty_text", "there is no transcript after the tab")
+        return reject("empty_text", f"nothing is left of the transcript {line.transcript!r} after normalisation")
+    path = layout.audio_file(line.audio)
+    try:
+        info = audio.inspect(path)
+    except audio.AudioError as error:
+        if path.exists():
+            return reject("unreadable_audio", f"{line.audio}: {error}")
+        return reject("missing_audio", f"{line.audio}: {error}{_where_else(line)}")
+    duration = info.duration
+    bounds = settings.manifest
+    if duration < bounds.min_duration:
+        return reject("too_short", f"{duration:.3f} s, less than manifest.min_duration ({bounds.min_duration:g} s)")
+    if duration > bounds.max_duration:
+        return reject("too_long", f"{duration:.3f} s, more than manifest.max_duration ({bounds.max_duration:g} s)")
+    steps = frames.count_steps(frames.frames_of_duration(duration, settings.features.sample_rate))
+    needed = frames.steps_needed(transcript)
+    if needed > steps:
+        return reject(
+            "too_many_labels",
+            f"{len(transcript)} characters need {needed} output steps, but {duration:.3f} s give {steps}: "
+            "is it the transcript of this audio?",
+        )
+    return Utterance(line.audio, round(duration, 6), transcript, line.speaker)
+
+
+def _where_else(line: Line) -> str:
+    """A word on the usual mistake: paths relative to the list, not to the repository."""
+    beside = line.source.path.parent / line.audio
+    if not Path(line.audio).is_absolute() and beside.exists():
+        return f"; {beside} exists: paths are relative to the repository's root, not to the list"
+    return "; paths are relative to the repository's root"

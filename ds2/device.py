@@ -1,0 +1,34 @@
+"""Where the network runs."""
+
+import paddle
+
+from ds2 import params
+from ds2.errors import UserError
+
+
+def choose(use_gpu: str | bool) -> str:
+    """Makes paddle compute on the first visible GPU or on the CPU.
+
+    Args:
+        use_gpu: runtime.use_gpu.
+
+    Returns:
+        "gpu" or "cpu".
+
+    Raises:
+        UserError: a GPU is asked for and there is none that this paddle can use.
+    """
+    usable = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
+    if use_gpu is True and not usable:
+        wheel = "no GPU is visible" if paddle.is_compiled_with_cuda() else "this paddle is built for the CPU only"
+        raise UserError(f"runtime.use_gpu: true, but {wheel}; set it to auto, or see README on GPU wheels")
+    name = "gpu" if usable and use_gpu is not False else "cpu"
+    paddle.set_device(name)
+    return name
+
+
+def loader_workers(runtime: params.Runtime, device: str, cores: int) -> int:
+    """The processes that prepare batches: on a CPU the network itself needs the cores."""
+    if runtime.num_workers == "auto":
+        return min(8, cores) if device == "gpu" else 1
+    return runtime.num_workers

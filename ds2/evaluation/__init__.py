@@ -1,0 +1,1 @@
+"""Scoring hypotheses against references."""

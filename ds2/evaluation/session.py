@@ -1,0 +1,40 @@
+"""A scoring from the pipeline's files to the pipeline's files."""
+
+from pathlib import Path
+
+from loguru import logger
+
+from ds2 import device, layout, params
+from ds2.data import parallel
+from ds2.data.loader import Assembler, Loader
+from ds2.data.manifest import Manifest
+from ds2.evaluation import report
+from ds2.evaluation.evaluator import evaluate as run
+from ds2.files import write_json
+from ds2.training import checkpoint
+
+
+def evaluate(settings: params.Params) -> None:
+    """Scores the checkpoint that params.yaml names on the test set.
+
+    Raises:
+        UserError: there is no such checkpoint, or the test set is empty or unreadable.
+    """
+    on = device.choose(settings.runtime.use_gpu)
+    folder = _folder(settings.evaluate.checkpoint)
+    trained = checkpoint.load(folder)
+    manifest = Manifest(layout.manifest_path("test"))
+    workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))
+    logger.info(f"{folder} (epoch {trained.state.epoch}) on {len(manifest)} utterances of {manifest.path}")
+    with Loader(manifest, Assembler(trained.params.features, trained.statistics), workers) as loader:
+        evaluation = run(trained.model, manifest, loader, trained.vocabulary, settings.evaluate.batch_size)
+    metric = settings.evaluate.metrics_type
+    report.write_predictions(layout.PREDICTIONS, evaluation, metric)
+    report.write_errors(layout.ERRORS, evaluation, metric)
+    write_json(layout.EVALUATE_METRICS, evaluation.metrics(metric))
+    logger.info(f"{metric.upper()}: {evaluation.errors(metric).rate:.5f}")
+
+
+def _folder(name: str) -> Path:
+    """A checkpoint by its name below models/, or by its path."""
+    return Path(name) if "/" in name else layout.MODELS / name

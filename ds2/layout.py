@@ -1,0 +1,40 @@
+"""The fixed places of the pipeline's files, relative to the repository root."""
+
+import os
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+ANNOTATION = Path("dataset/annotation")
+AUDIO = Path("dataset/audio")
+REJECTED = Path("dataset/rejected.jsonl")
+MEAN_ISTD = Path("dataset/mean_istd.json")
+VOCABULARY = Path("dataset/vocabulary.txt")
+MODELS = Path("models")
+LOG = Path("log")
+CURVES = Path("results/curves")
+DATA_METRICS = Path("results/data.json")
+TRAIN_METRICS = Path("results/train.json")
+EVALUATE_METRICS = Path("results/evaluate.json")
+PREDICTIONS = Path("results/predictions.jsonl")
+ERRORS = Path("results/errors.txt")
+
+SPLITS = ("train", "dev", "test")
+
+
+def manifest_path(split: str) -> Path:
+    """Where the manifest of "train", "dev" or "test" lies."""
+    return Path(f"dataset/manifest.{split}")
+
+
+def repository_root() -> Path:
+    """The repository that holds audio, logs and autosaves.
+
+    DVC names it in DVC_ROOT, also in a `--temp` or `--queue` run, whose working directory is a copy without the
+    git-ignored files. Without DVC it is the working directory.
+    """
+    return Path(os.environ.get("DVC_ROOT") or os.getcwd())
+
+
+def audio_file(path: str) -> Path:
+    """An audio path of an annotation or a manifest, made absolute (absolute paths stay as they are)."""
+    return repository_root() / path

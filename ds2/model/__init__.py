@@ -1,0 +1,1 @@
+"""The network: convolutions, bidirectional GRUs, a linear layer to the tokens."""

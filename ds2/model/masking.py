@@ -1,0 +1,75 @@
+"""Padding made invisible: masks, and a normalisation that counts real frames only."""
+
+import paddle
+from paddle import nn
+
+
+def time_mask(lengths: paddle.Tensor, longest: int) -> paddle.Tensor:
+    """1 for real frames, 0 for padding.
+
+    Args:
+        lengths: int64 [B].
+        longest: T, the padded length.
+
+    Returns:
+        float32 [B, T].
+    """
+    return (paddle.arange(longest, dtype="int64").unsqueeze(0) < lengths.unsqueeze(1)).astype("float32")
+
+
+class MaskedBatchNorm(nn.Layer):
+    """Batch normalisation (Ioffe and Szegedy 2015) with the statistics of real frames.
+
+    The running statistics move by a tenth of the way each step, whatever the padding of the batch.
+    """
+
+    def __init__(self, channels: int, channel_axis: int, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
+        """
+        Args:
+            channels: how many are normalised, each by itself.
+            channel_axis: where they stand in the input; statistics are taken over all other axes.
+            momentum: what the running statistics keep of their value in a step.
+            epsilon: added to the variance.
+        """
+        super().__init__()
+        self._axis = channel_axis
+        self._channels = channels
+        self._momentum = momentum
+        self._epsilon = epsilon
+        self.weight = self.create_parameter([channels], default_initializer=nn.initializer.Constant(1.0))
+        self.bias = self.create_parameter([channels], is_bias=True)
+        self.register_buffer("running_mean", paddle.zeros([channels]))
+        self.register_buffer("running_var", paddle.ones([channels]))
+
+    def forward(self, x: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
+        """
+        Args:
+            x: float32, any number of axes, zero where the mask is zero.
+            mask: float32, broadcasts against x, size 1 at the channel axis.
+
+        Returns:
+            float32 like x; the padding holds the bias, not zero: mask it when all that is done to it is done.
+        """
+        axis = self._axis % x.ndim
+        shape = [1] * x.ndim
+        shape[axis] = self._channels
+        if self.training:
+            mean, var = self._statistics(x, mask, axis)
+        else:
+            mean, var = self.running_mean, self.running_var
+        scale = self.weight * paddle.rsqrt(var + self._epsilon)
+        offset = self.bias - mean * scale
+        return x * scale.reshape(shape) + offset.reshape(shape)
+
+    def _statistics(self, x: paddle.Tensor, mask: paddle.Tensor, axis: int) -> tuple[paddle.Tensor, paddle.Tensor]:
+        others = [i for i in range(x.ndim) if i != axis]
+        shape = [1] * x.ndim
+        shape[axis] = self._channels
+        repeats = x.size // (self._channels * mask.size)  # values that share an entry of the mask
+        count = mask.sum() * repeats
+        mean = x.sum(axis=others) / count
+        var = ((x - mean.reshape(shape)) * mask).square().sum(axis=others) / count
+        with paddle.no_grad():
+            for running, now in ((self.running_mean, mean), (self.running_var, var)):
+                running.set_value(self._momentum * running + (1.0 - self._momentum) * now)
+        return mean, var

@@ -1,0 +1,388 @@
+"""params.yaml as typed, bounded, documented objects. The defaults are those of a full-size training."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from ds2 import layout
+from ds2.errors import UserError
+
+
+def _number_from_text(value: Any) -> Any:
+    """YAML 1.1 writers quote or leave 5e-05 as a string; it was meant as a number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_number_from_text)]
+Fraction = Annotated[Real, Field(ge=0, lt=1)]
+Probability = Annotated[Real, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: no other keys, no guessing of types, read-only."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def _ordered(section: Section, low: str, high: str) -> Any:
+    if getattr(section, low) > getattr(section, high):
+        raise ValueError(
+            f"{low} ({getattr(section, low):g}) must not be greater than {high} ({getattr(section, high):g})"
+        )
+    return section
+
+
+class Manifest(Section):
+    """What becomes of the lines of dataset/annotation."""
+
+    min_duration: Real = Field(0.5, ge=0, description="shorter audio is rejected, in seconds")
+    max_duration: Real = Field(20.0, gt=0, description="longer audio is rejected, in seconds")
+    dev_fraction: Fraction = Field(
+        0.01, description="share of the speakers (else files) of other annotations held out as dev data"
+    )
+    test_fraction: Fraction = Field(
+        0.01, description="the same for test data, where no annotation is called *.test.txt"
+    )
+    max_rejected_fraction: Probability = Field(
+        0.05, description="with more lines rejected than this the stage fails"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Manifest":
+        if self.min_duration >= self.max_duration:
+            raise ValueError(
+                f"min_duration ({self.min_duration:g}) must be smaller than max_duration ({self.max_duration:g})"
+            )
+        if self.dev_fraction + self.test_fraction >= 1:
+            raise ValueError("dev_fraction and test_fraction together must be smaller than 1")
+        return self
+
+
+class Text(Section):
+    """How transcripts are normalised, besides what always holds."""
+
+    lower_case: bool = Field(True, description="upper case becomes lower case")
+    simplified: bool = Field(True, description="traditional Chinese becomes simplified")
+
+
+class Features(Section):
+    """The features of one frame."""
+
+    sample_rate: int = Field(16000, ge=4000, le=96000, description="audio is resampled to this rate, in Hz")
+    num_mel_bins: int = Field(80, ge=8, le=256, description="mel filters, the values of a frame")
+    target_db: Annotated[Real, Field(ge=-60, le=0)] | None = Field(
+        -20.0, description="every utterance is levelled to this RMS, in dB of full scale; null: as recorded"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Features":
+        # A filter narrower than the distance of two FFT bins sees nothing at all.
+        if self.num_mel_bins > self.sample_rate // 100:
+            raise ValueError(
+                f"num_mel_bins ({self.num_mel_bins}) is too many for sample_rate {self.sample_rate}: "
+                f"at most {self.sample_rate // 100}"
+            )
+        return self
+
+
+class MeanIstd(Section):
+    """The statistics that features are normalised with."""
+
+    num_utterances: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="take this many training utterances, evenly spread; null: all"
+    )
+
+
+class Vocabulary(Section):
+    """The tokens of the model's output."""
+
+    count_threshold: int = Field(
+        1, ge=1, description="characters that the training transcripts hold less often become <unk>"
+    )
+
+
+class Model(Section):
+    """The architecture."""
+
+    num_conv_layers: int = Field(2, ge=1, le=3, description="convolutions")
+    conv_channels: int = Field(32, ge=1, le=512, description="channels of each convolution")
+    num_rnn_layers: int = Field(3, ge=1, le=16, description="bidirectional GRU layers")
+    rnn_layer_size: int = Field(1024, ge=1, le=8192, description="units of a GRU layer in each direction")
+    dropout: Fraction = Field(0.1, description="dropped share of the last layer's input")
+
+
+class Noise(Section):
+    """Background noise."""
+
+    prob: Probability = Field(0.5, description="share of the utterances it is applied to")
+    min_snr_dB: Real = Field(10.0, description="least signal-to-noise ratio, in dB")
+    max_snr_dB: Real = Field(50.0, description="greatest signal-to-noise ratio, in dB")
+    noise_dir: str = Field("dataset/noise", min_length=1, description="folder of recordings of noise")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Noise":
+        return _ordered(self, "min_snr_dB", "max_snr_dB")
+
+
+class Resample(Section):
+    """Down and up again, as a telephone does."""
+
+    prob: Probability = Field(0.0, description="share of the utterances it is applied to")
+    new_sample_rate: tuple[Annotated[int, Field(ge=1000, le=192000)], ...] = Field(
+        (8000, 16000, 24000), min_length=1, description="rates to choose from, in Hz"
+    )
+
+
+class Reverb(Section):
+    """Rooms."""
+
+    prob: Probability = Field(0.2, description="share of the utterances it is applied to")
+    reverb_dir: str = Field("dataset/reverb", min_length=1, description="folder of room impulse responses")
+
+
+class Shift(Section):
+    """Shift in time."""
+
+    prob: Probability = Field(0.5, description="share of the utterances it is applied to")
+    min_shift_ms: Real = Field(-5.0, description="least shift, in milliseconds")
+    max_shift_ms: Real = Field(5.0, description="greatest shift, in milliseconds")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Shift":
+        return _ordered(self, "min_shift_ms", "max_shift_ms")
+
+
+class SpecAug(Section):
+    """SpecAugment: masks in frequency and time, time warping."""
+
+    prob: Probability = Field(0.5, description="share of the utterances it is applied to")
+    freq_mask_ratio: Probability = Field(0.15, description="widest frequency mask, as a share of the bins")
+    n_freq_masks: int = Field(2, ge=0, le=100, description="frequency masks")
+    time_mask_ratio: Probability = Field(0.05, description="widest time mask, as a share of the frames")
+    n_time_masks: int = Field(2, ge=0, le=100, description="time masks")
+    max_time_warp: int = Field(5, ge=0, le=1000, description="farthest that a frame is warped, in frames")
+
+
+class SpecSubAug(Section):
+    """Stretches of frames replaced by earlier ones."""
+
+    prob: Probability = Field(0.5, description="share of the utterances it is applied to")
+    max_time: int = Field(30, ge=1, le=1000, description="longest stretch, in frames")
+    num_time_sub: int = Field(3, ge=0, le=100, description="stretches")
+
+
+class Speed(Section):
+    """Faster and slower, pitch with it: 0.9, 1.0 or 1.1 times."""
+
+    prob: Probability = Field(0.5, description="share of the utterances it is applied to")
+
+
+class Volume(Section):
+    """Louder and softer."""
+
+    prob: Probability = Field(0.5, description="share of the utterances it is applied to")
+    min_gain_dBFS: Real = Field(-15.0, description="least gain, in dB")
+    max_gain_dBFS: Real = Field(15.0, description="greatest gain, in dB")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Volume":
+        return _ordered(self, "min_gain_dBFS", "max_gain_dBFS")
+
+
+class Augment(Section):
+    """The eight kinds of augmentation."""
+
+    noise: Noise = Noise()
+    resample: Resample = Resample()
+    reverb: Reverb = Reverb()
+    shift: Shift = Shift()
+    spec_aug: SpecAug = SpecAug()
+    spec_sub_aug: SpecSubAug = SpecSubAug()
+    speed: Speed = Speed()
+    volume: Volume = Volume()
+
+
+class Train(Section):
+    """The training."""
+
+    num_epoch: int = Field(100, ge=1, description="epochs in all; raised after a run, it goes on")
+    batch_size: int = Field(8, ge=1, le=100_000, description="utterances of a step")
+    learning_rate: Real = Field(5e-4, gt=0, le=10, description="the highest rate, at the end of the warm-up")
+    min_learning_rate: Real = Field(1e-5, ge=0, description="after the warm-up the rate never falls below")
+    warmup_steps: int = Field(25000, ge=1, description="steps in which the rate rises linearly from 0")
+    grad_clip: Real = Field(5.0, gt=0, description="longest global norm of the gradients")
+    weight_decay: Real = Field(0.0, ge=0, le=1, description="L2 penalty, added to the gradients")
+    seed: int = Field(1, ge=0, lt=2**31, description="everything random follows from it")
+    augment: bool = Field(True, description="false: none of the section augment")
+    save_interval: int = Field(2000, ge=1, description="a checkpoint every so many batches, and every epoch")
+    keep_checkpoints: int = Field(3, ge=1, description="epochs kept, besides the best")
+    evaluate_on: Literal["dev", "test"] | None = Field("dev", description="scored every epoch: dev, test or null")
+    resume_model: str | None = Field("auto", min_length=1, description="auto, null or a checkpoint's folder")
+    pretrained_model: str | None = Field(None, min_length=1, description="a checkpoint's folder, weights only")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Train":
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"min_learning_rate ({self.min_learning_rate:g}) must not be greater than "
+                f"learning_rate ({self.learning_rate:g})"
+            )
+        if self.pretrained_model is not None and self.resume_model not in ("auto", None):
+            raise ValueError("pretrained_model and resume_model both name a checkpoint: set one of them to null")
+        return self
+
+
+class Evaluate(Section):
+    """The scoring of the test set."""
+
+    metrics_type: Literal["cer", "wer"] = Field("cer", description="the rate that comes first: cer or wer")
+    decoder: Literal["ctc_greedy"] = Field("ctc_greedy", description="how logits become text")
+    checkpoint: str = Field("best_model", min_length=1, description="folder below models/: best_model, epoch_N")
+    batch_size: int = Field(16, ge=1, le=100_000, description="utterances of a forward pass")
+
+
+class Runtime(Section):
+    """How fast and where, never what: no stage depends on this section."""
+
+    use_gpu: Literal["auto"] | bool = Field("auto", description="auto, true or false")
+    num_workers: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = Field(
+        "auto", description="processes that read audio; 0: none but the main one; auto: by the cores"
+    )
+    log_interval: int = Field(100, ge=1, description="batches between two lines of the log")
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    corpora: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], ...] = Field(
+        (), description="built-in corpora to make or download; your own data needs no name here"
+    )
+    manifest: Manifest = Manifest()
+    text: Text = Text()
+    features: Features = Features()
+    mean_istd: MeanIstd = MeanIstd()
+    vocabulary: Vocabulary = Vocabulary()
+    model: Model = Model()
+    augment: Augment = Augment()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    runtime: Runtime = Runtime()
+
+
+def load(path: Path = layout.PARAMS) -> Params:
+    """Reads and checks a file of parameters.
+
+    Raises:
+        UserError: in one sentence what the file lacks or which parameter is wrong, by its full name.
+    """
+    yaml = YAML(typ="safe", pure=True)  # YAML 1.2: 5e-05 is a number
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: run in the repository's root, or copy one of recipes/") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
+    except MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""
+        raise UserError(f"{path}:{line} not valid YAML: {' '.join(str(error.problem).split())}") from None
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds no sections; recipes/ has complete files")
+    return from_dict(values)
+
+
+def from_dict(values: dict[str, Any]) -> Params:
+    """The same for values already read. Lists stand for tuples, as YAML and JSON write them.
+
+    Raises:
+        UserError: as `load`.
+    """
+    try:
+        return Params.model_validate(_lists_to_tuples(values))
+    except ValidationError as error:
+        raise UserError(_sentence(error.errors()[0])) from None
+
+
+def names(section: type[Section] = Params, prefix: str = "") -> list[str]:
+    """The full names of all parameters, such as "train.num_epoch", in the order of params.yaml."""
+    found: list[str] = []
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            found += names(field.annotation, f"{prefix}{name}.")
+        else:
+            found.append(prefix + name)
+    return found
+
+
+def _lists_to_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists_to_tuples(item) for key, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+_WRONG_TYPE = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "tuple_type": "a list",
+    "model_type": "a section with parameters",
+}
+
+
+def _sentence(error: Any) -> str:
+    """One sentence for one of pydantic's errors."""
+    # Alternatives of a union carry their own name in the location: it is not part of the parameter's.
+    path = [str(part) for part in error["loc"]]
+    known = {part for name in names() for part in name.split(".")}
+    name = ".".join(part for i, part in enumerate(path) if i < 1 or part in known or part.isdigit())
+    value, kind, context = error["input"], error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        name = ".".join(path)
+        close = difflib.get_close_matches(name, [*names(), *Params.model_fields], n=1, cutoff=0.6)
+        return f"{name}: there is no such parameter" + (f"; did you mean {close[0]}?" if close else "")
+    if kind in _WRONG_TYPE:
+        return f"{name}: {value!r} is not {_alternatives(path, _WRONG_TYPE[kind])}"
+    if kind == "literal_error":
+        return f"{name}: {value!r} is not {_alternatives(path, context['expected'].replace(' or ', ', '))}"
+    if kind == "value_error":
+        return f"{name}: {context['error']}"
+    if kind == "finite_number":
+        return f"{name}: {value!r} is not a finite number"
+    if kind == "string_pattern_mismatch":
+        return f"{name}: {value!r} is not a name of lower-case letters, digits and _"
+    if kind in ("too_short", "string_too_short"):
+        return f"{name}: must not be empty"
+    bounds = {
+        "greater_than_equal": ("ge", "at least"),
+        "greater_than": ("gt", "greater than"),
+        "less_than_equal": ("le", "at most"),
+        "less_than": ("lt", "less than"),
+    }
+    if kind in bounds:
+        key, words = bounds[kind]
+        return f"{name}: {value!r} is out of range: it must be {words} {context[key]}"
+    return f"{name}: {value!r}: {error['msg']}"
+
+
+def _alternatives(path: list[str], expected: str) -> str:
+    """For a parameter of several types pydantic reports the first only; the description names them all."""
+    section: Any = Params
+    for part in path:
+        field = getattr(section, "model_fields", {}).get(part)
+        if field is None:
+            break
+        section = field.annotation
+        if getattr(section, "__args__", None) and not hasattr(section, "model_fields") and "tuple" not in str(section):
+            return f"{expected} ({field.description})"
+    return expected

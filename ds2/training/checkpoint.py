@@ -1,0 +1,241 @@
+"""A checkpoint: one folder that holds all that decides the future of a training, and knows when it is damaged."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from ds2 import params
+from ds2.data.mean_istd import MeanIstd
+from ds2.data.vocabulary import Vocabulary
+from ds2.errors import UserError
+from ds2.files import write_json
+from ds2.model.deepspeech2 import DeepSpeech2
+
+MODEL, OPTIMIZER, STATE = "model.pdparams", "optimizer.pdopt", "state.json"
+VOCABULARY, MEAN_ISTD = "vocabulary.txt", "mean_istd.json"
+_FORMAT = 1
+
+
+class Damaged(Exception):
+    """A checkpoint's files are not what was written. The message says which and how."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint knows besides weights and optimiser.
+
+    Attributes:
+        epoch: completed epochs.
+        batch: batches done of the epoch that follows; 0 at its start.
+        step: optimiser steps since the beginning; the schedule is a function of it.
+        fingerprint: of everything that decides what the training computes.
+        params: the parameters that it was trained with.
+        history: as History.as_json gives it; holds the best score.
+    """
+
+    epoch: int
+    batch: int
+    step: int
+    fingerprint: str
+    params: dict[str, Any]
+    history: dict[str, Any]
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Orders the states of a training."""
+        return self.epoch, self.batch
+
+
+def write(
+    folder: Path,
+    model: DeepSpeech2,
+    optimizer: paddle.optimizer.Optimizer,
+    vocabulary: Vocabulary,
+    statistics: MeanIstd,
+    state: State,
+) -> None:
+    """Writes a checkpoint under a temporary name, flushes it to the disk and gives it its name.
+
+    Raises:
+        UserError: the disk is full or not writable; what was there before is still there.
+    """
+
+    def fill(target: Path) -> None:
+        paddle.save(model.state_dict(), str(target / MODEL))
+        paddle.save(_by_layer(optimizer.state_dict(), model), str(target / OPTIMIZER))
+        vocabulary.write(target / VOCABULARY)
+        statistics.write(target / MEAN_ISTD)
+        values = {"format": _FORMAT} | vars(state)
+        values["files"] = {name: _sha256(target / name) for name in (MODEL, OPTIMIZER, VOCABULARY, MEAN_ISTD)}
+        write_json(target / STATE, values | {"checksum": _checksum(values)})
+
+    replace_folder(folder, fill)
+
+
+def link(source: Path, folder: Path, with_optimizer: bool) -> None:
+    """Gives an intact checkpoint a second place, without a copy of the data where the file system can.
+
+    Raises:
+        UserError: as `write`.
+    """
+
+    def fill(target: Path) -> None:
+        for file in source.iterdir():
+            if file.name == OPTIMIZER and not with_optimizer:
+                continue
+            try:
+                os.link(file, target / file.name)
+            except OSError:
+                shutil.copy2(file, target / file.name)
+
+    replace_folder(folder, fill)
+
+
+def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fills a temporary folder and puts it in the place of `folder`; a failure leaves `folder` as it was."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        fill(temporary)
+        for file in temporary.iterdir():
+            _flush(file)
+        _flush(temporary)
+        if folder.exists():
+            old = folder.with_name(f".{folder.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            os.rename(folder, old)
+            os.rename(temporary, folder)
+            shutil.rmtree(old)
+        else:
+            os.rename(temporary, folder)
+        _flush(folder.parent)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise UserError(f"{folder} cannot be written ({error.strerror or error}): the state before is kept") from None
+
+
+def read_state(folder: Path) -> State:
+    """Reads the state after comparing all files with their hashes (the optimiser may have been taken away).
+
+    Raises:
+        Damaged: a file is missing or not what was written.
+        UserError: it is the checkpoint of a newer version.
+    """
+    try:
+        values = json.loads((folder / STATE).read_bytes())
+        checksum = values.pop("checksum")
+        if checksum != _checksum(values):
+            raise Damaged(f"{STATE} is not what was written")
+    except FileNotFoundError:
+        raise Damaged(f"{STATE} is missing") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Damaged(f"{STATE} is not what was written") from None
+    if values.pop("format") != _FORMAT:
+        raise UserError(f"{folder}: written by another version of ds2")
+    for name, expected in values.pop("files").items():
+        path = folder / name
+        if not path.exists():
+            if name == OPTIMIZER:
+                continue
+            raise Damaged(f"{name} is missing")
+        if _sha256(path) != expected:
+            raise Damaged(f"{name} is not what was written")
+    return State(**values)
+
+
+def resumable(folder: Path) -> bool:
+    """Whether the optimiser's state is still there."""
+    return (folder / OPTIMIZER).exists()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint ready for use on its own."""
+
+    model: DeepSpeech2
+    vocabulary: Vocabulary
+    statistics: MeanIstd
+    params: params.Params
+    state: State
+
+
+def load(folder: Path) -> Trained:
+    """Loads a checkpoint for recognition: architecture, weights, vocabulary, statistics, all its own.
+
+    Raises:
+        UserError: it does not exist or is damaged.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist: train first (dvc repro train), or name another checkpoint")
+    try:
+        state = read_state(folder)
+    except Damaged as error:
+        raise UserError(f"{folder} is damaged ({error}): use another checkpoint, or dvc checkout models") from None
+    settings = params.from_dict(state.params)
+    vocabulary, statistics = Vocabulary.read(folder / VOCABULARY), MeanIstd.read(folder / MEAN_ISTD)
+    model = DeepSpeech2(settings.model, settings.features.num_mel_bins, len(vocabulary))
+    restore_model(folder, model)
+    model.eval()
+    return Trained(model, vocabulary, statistics, settings, state)
+
+
+def restore_model(folder: Path, model: DeepSpeech2) -> None:
+    """Puts the weights and running statistics of a checkpoint into a model of the same architecture."""
+    missing, unexpected = model.set_state_dict(paddle.load(str(folder / MODEL)))
+    if missing or unexpected:
+        raise UserError(f"{folder}: its weights are of another architecture ({[*missing, *unexpected][0]})")
+
+
+def restore_optimizer(folder: Path, optimizer: paddle.optimizer.Optimizer, model: DeepSpeech2) -> None:
+    """Puts the moments of a checkpoint into the optimiser of a model of the same architecture."""
+    optimizer.set_state_dict(_by_parameter(paddle.load(str(folder / OPTIMIZER)), model))
+
+
+# Paddle keys an optimiser's state by the parameters' automatic names ("linear_0.w_0_moment1_0"), which count all
+# layers made in a process: a second model's state would not fit the first's. On disk it is keyed by place.
+
+
+def _by_layer(values: dict[str, Any], model: DeepSpeech2) -> dict[str, Any]:
+    moved = {}
+    for place, parameter in model.named_parameters():
+        prefix = f"{parameter.name}_"
+        for key in [key for key in values if key.startswith(prefix)]:
+            moved[f"{place}/{key.removeprefix(prefix)}"] = values[key]
+    return moved
+
+
+def _by_parameter(values: dict[str, Any], model: DeepSpeech2) -> dict[str, Any]:
+    automatic = {place: parameter.name for place, parameter in model.named_parameters()}
+    moved = {}
+    for key, value in values.items():
+        place, kind = key.split("/")
+        moved[f"{automatic[place]}_{kind}"] = value
+    return moved
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,100 @@
+"""What the curves show: it grows with the training and is kept in its checkpoints."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ds2.files import replacing
+
+# Points of the step curves in an epoch, at most: enough to see, few enough to keep for hundreds of epochs.
+_POINTS = 50
+
+
+@dataclass
+class Mean:
+    """A running mean over the steps since the last point."""
+
+    loss: float = 0.0
+    grad_norm: float = 0.0
+    steps: int = 0
+
+    def add(self, loss: float, grad_norm: float) -> None:
+        """Counts a step."""
+        self.loss += loss
+        self.grad_norm += grad_norm
+        self.steps += 1
+
+
+@dataclass
+class History:
+    """Rows of the curves.
+
+    Attributes:
+        steps: rows of step, loss (mean since the last row), learning_rate, grad_norm (mean).
+        epochs: rows of epoch, loss (mean of the epoch) and, where a set is scored, cer and wer.
+        since_point: steps that are in no row yet.
+        since_epoch: steps of the epoch that has not ended.
+    """
+
+    steps: list[dict[str, float]] = field(default_factory=list)
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    since_point: Mean = field(default_factory=Mean)
+    since_epoch: Mean = field(default_factory=Mean)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "History":
+        """From what `as_json` gave."""
+        return cls(
+            list(values["steps"]),
+            list(values["epochs"]),
+            Mean(**values["since_point"]),
+            Mean(**values["since_epoch"]),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return asdict(self)
+
+    def add_step(self, step: int, batch: int, batches: int, loss: float, rate: float, grad_norm: float) -> bool:
+        """Counts a step (batch from 1, of batches in the epoch). True when it ends with a new row."""
+        self.since_epoch.add(loss, grad_norm)
+        self.since_point.add(loss, grad_norm)
+        spacing = -(-batches // _POINTS)
+        if batch % spacing and batch != batches:
+            return False
+        mean, self.since_point = self.since_point, Mean()
+        self.steps.append(
+            {
+                "step": step,
+                "loss": mean.loss / mean.steps,
+                "learning_rate": rate,
+                "grad_norm": mean.grad_norm / mean.steps,
+            }
+        )
+        return True
+
+    def add_epoch(self, epoch: int, scores: dict[str, float]) -> None:
+        """Ends an epoch, with the error rates of the scored set if there is one."""
+        mean, self.since_epoch = self.since_epoch, Mean()
+        self.epochs.append({"epoch": epoch, "loss": mean.loss / max(1, mean.steps)} | scores)
+
+    def best(self) -> dict[str, float] | None:
+        """The first of the epochs with the lowest CER; without scores the last epoch; None before any."""
+        scored = [row for row in self.epochs if "cer" in row]
+        if scored:
+            return min(scored, key=lambda row: row["cer"])
+        return self.epochs[-1] if self.epochs else None
+
+    def write(self, folder: Path) -> None:
+        """Writes the curves whole: steps.tsv and epochs.tsv, a header line, then a row a point."""
+        _write_table(folder / "steps.tsv", ("step", "loss", "learning_rate", "grad_norm"), self.steps)
+        columns = ("epoch", "loss", "cer", "wer") if any("cer" in row for row in self.epochs) else ("epoch", "loss")
+        _write_table(folder / "epochs.tsv", columns, self.epochs)
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, float]]) -> None:
+    with replacing(path) as file:
+        file.write("\t".join(columns) + "\n")
+        for row in rows:
+            file.write("\t".join(f"{row[column]:.8g}" for column in columns) + "\n")

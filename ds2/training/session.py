@@ -1,0 +1,76 @@
+"""A training from the pipeline's files to the pipeline's files."""
+
+import json
+import os
+
+from loguru import logger
+
+from ds2 import device, layout, params
+from ds2.data import parallel
+from ds2.data.manifest import Manifest
+from ds2.data.mean_istd import MeanIstd
+from ds2.data.vocabulary import Vocabulary
+from ds2.errors import UserError
+from ds2.files import write_json
+from ds2.training import journal
+from ds2.training.fingerprint import fingerprint
+from ds2.training.store import Store
+from ds2.training.trainer import Trainer, TrainingData
+
+_AUTOSAVE = ".ds2/autosave"
+
+
+def train(settings: params.Params) -> None:
+    """Trains as params.yaml says, on what the stages before have made.
+
+    Raises:
+        UserError: an input is missing or does not go with the parameters, or the training was stopped.
+    """
+    for line in json.dumps(settings.model_dump(mode="json"), ensure_ascii=False, indent=2).splitlines():
+        logger.info(line)
+    data, files = _read(settings)
+    on = device.choose(settings.runtime.use_gpu)
+    workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))
+    identity = fingerprint(settings, files)
+    logger.info(f"training {identity[:16]} on the {on}, {workers} processes prepare the data")
+    store = Store(
+        layout.repository_root() / _AUTOSAVE, layout.MODELS, identity, settings.train.keep_checkpoints
+    )
+    with store.locked():
+        trainer = Trainer(settings, data, identity, workers)
+        if settings.train.resume_model is not None:
+            trainer.restore(store)
+        visual = layout.repository_root() / layout.LOG / (os.environ.get("DVC_EXP_NAME") or identity[:8])
+        curves = journal.Curves(trainer.history, visual, layout.CURVES)
+        try:
+            trainer.run(store, curves)
+        finally:
+            curves.close()
+    curves.write_tables()
+    write_json(layout.TRAIN_METRICS, _metrics(trainer))
+
+
+def _read(settings: params.Params):
+    """The data, and the files that stand in the fingerprint."""
+    files = [layout.manifest_path("train"), layout.MEAN_ISTD, layout.VOCABULARY]
+    manifest = Manifest(files[0])
+    if len(manifest) == 0:
+        raise UserError(f"{manifest.path} is empty: there is nothing to train on")
+    statistics = MeanIstd.read(layout.MEAN_ISTD)
+    if statistics.features != settings.features:
+        raise UserError(f"{layout.MEAN_ISTD} was made with other features than params.yaml's: run dvc repro mean_istd")
+    scored = None
+    if settings.train.evaluate_on is not None:
+        files.append(layout.manifest_path(settings.train.evaluate_on))
+        scored = Manifest(files[-1])
+        if len(scored) == 0:
+            raise UserError(f"train.evaluate_on: {scored.path} is empty; set it to null to train without scores")
+    return TrainingData(manifest, scored, Vocabulary.read(layout.VOCABULARY), statistics), files
+
+
+def _metrics(trainer: Trainer) -> dict[str, int | float]:
+    last, best = trainer.history.epochs[-1], trainer.history.best()
+    found: dict[str, int | float] = {"epochs": trainer.epoch, "steps": trainer.step, "loss": round(last["loss"], 6)}
+    if best is not None and "cer" in best:
+        found |= {"best_epoch": int(best["epoch"]), "best_cer": round(best["cer"], 6)}
+    return found | {"weights": int(sum(parameter.size for parameter in trainer.model.parameters()))}

@@ -1,0 +1,174 @@
+"""Where a training's checkpoints lie: the autosave folder, and its published image in models/.
+
+DVC restores or deletes models/ when an experiment was interrupted (dvc exp run, --temp, --queue), so every state is
+first written to a folder that neither git nor DVC looks at, below the repository DVC was started in, one for each
+fingerprint. When an epoch completes, models/ becomes its image. At the start the furthest intact state of the two
+places counts.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from loguru import logger
+
+from ds2.training import checkpoint
+from ds2.training.checkpoint import Damaged, State
+
+BEST = "best_model"
+_EPOCH = re.compile(r"epoch_(\d+)")
+_STEP = re.compile(r"step_(\d+)")
+# States that keep their optimiser in the autosave folder: the newest, and one to fall back on.
+_RESUMABLE = 2
+# Trainings whose autosaves are kept, this one included.
+_TRAININGS = 3
+
+
+class Store:
+    """The checkpoints of one training."""
+
+    def __init__(self, autosave: Path, models: Path, fingerprint: str, keep: int) -> None:
+        """
+        Args:
+            autosave: the folder of all trainings' autosaves.
+            models: the published checkpoints.
+            fingerprint: of this training.
+            keep: the epochs that stay, train.keep_checkpoints.
+        """
+        self._autosave = autosave
+        self._own = autosave / fingerprint[:16]
+        self._models = models
+        self._fingerprint = fingerprint
+        self._keep = keep
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other runs of the same training waiting: they go on from what this one leaves."""
+        self._own.mkdir(parents=True, exist_ok=True)
+        with open(self._own / "lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                logger.info("another run trains the same model: waiting for it, to go on from where it ends")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            os.utime(self._own)
+            self._forget_old_trainings()
+            yield
+
+    def furthest(self, num_epoch: int) -> tuple[Path, State] | None:
+        """The intact, resumable state of this training that is furthest, not beyond `num_epoch` epochs."""
+        self._adopt_published()
+        found = []
+        for folder in self._own.iterdir():
+            number = _EPOCH.fullmatch(folder.name) or _STEP.fullmatch(folder.name)
+            if number is None or not checkpoint.resumable(folder):
+                continue
+            state = self._intact(folder)
+            if state is not None and state.position <= (num_epoch, 0):
+                found.append((state.position, folder, state))
+        if not found:
+            return None
+        _, folder, state = max(found, key=lambda entry: entry[0])
+        return folder, state
+
+    def step_folder(self, step: int) -> Path:
+        """Where the state in the middle of an epoch goes."""
+        return self._own / f"step_{step}"
+
+    def epoch_folder(self, epoch: int) -> Path:
+        """Where the state after an epoch goes."""
+        return self._own / f"epoch_{epoch}"
+
+    def tidy(self, current: Path) -> None:
+        """Removes what the state just written makes superfluous."""
+        epochs = self._epochs()
+        for folder in epochs[: -max(self._keep, _RESUMABLE)]:
+            shutil.rmtree(folder)
+        steps = sorted((folder for folder in self._own.iterdir() if _STEP.fullmatch(folder.name)), key=_number)
+        if _EPOCH.fullmatch(current.name):
+            for folder in steps:
+                shutil.rmtree(folder)
+        else:
+            for folder in steps[:-_RESUMABLE]:
+                shutil.rmtree(folder)
+        for folder in epochs[:-_RESUMABLE]:
+            (folder / checkpoint.OPTIMIZER).unlink(missing_ok=True)
+
+    def publish(self, epoch: int, best_epoch: int) -> None:
+        """Makes models/ the image of the training after `epoch`: the last epochs and the best.
+
+        Doing it again changes nothing, so that an interrupted call is made good by the next one.
+        """
+        best = self._own / BEST
+        if self._epoch_of(best) != best_epoch:
+            source = self.epoch_folder(best_epoch)
+            if not source.exists():
+                logger.warning(f"the best model, of epoch {best_epoch}, is not kept any more: epoch {epoch} takes its place")
+                source = self.epoch_folder(epoch)
+            checkpoint.link(source, best, with_optimizer=False)
+        epochs = [folder for folder in self._epochs() if _number(folder) <= epoch][-self._keep :]
+        for folder in epochs:
+            newest = folder is epochs[-1]
+            image = self._models / folder.name
+            if not _same(folder, image) or checkpoint.resumable(image) != newest:
+                checkpoint.link(folder, image, with_optimizer=newest)
+        if not _same(best, self._models / BEST):
+            checkpoint.link(best, self._models / BEST, with_optimizer=False)
+        wanted = {BEST, *(folder.name for folder in epochs)}
+        for folder in self._models.iterdir():
+            if folder.is_dir() and folder.name not in wanted and (_EPOCH.fullmatch(folder.name) or folder.name[0] == "."):
+                shutil.rmtree(folder)
+
+    def _adopt_published(self) -> None:
+        """Takes over what models/ has and the autosave folder lacks: after dvc pull, or on another machine."""
+        if not self._models.is_dir():
+            return
+        for image in sorted(self._models.iterdir()):
+            if not (_EPOCH.fullmatch(image.name) or image.name == BEST):
+                continue
+            folder = self._own / image.name
+            if folder.exists() and (checkpoint.resumable(folder) or not checkpoint.resumable(image)):
+                continue
+            state = self._intact(image)
+            if state is not None and state.fingerprint == self._fingerprint:
+                checkpoint.link(image, folder, with_optimizer=True)
+
+    def _intact(self, folder: Path) -> State | None:
+        try:
+            return checkpoint.read_state(folder)
+        except Damaged as error:
+            logger.warning(f"{folder} is damaged and not used: {error}")
+            return None
+
+    def _epochs(self) -> list[Path]:
+        return sorted((folder for folder in self._own.iterdir() if _EPOCH.fullmatch(folder.name)), key=_number)
+
+    def _epoch_of(self, folder: Path) -> int | None:
+        state = self._intact(folder) if folder.exists() else None
+        return None if state is None else state.epoch
+
+    def _forget_old_trainings(self) -> None:
+        others = [folder for folder in self._autosave.iterdir() if folder.is_dir() and folder != self._own]
+        others.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+        for folder in others[_TRAININGS - 1 :]:
+            with open(folder / "lock", "w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue  # it is running
+                shutil.rmtree(folder)
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.rpartition("_")[2])
+
+
+def _same(folder: Path, image: Path) -> bool:
+    try:
+        return (folder / checkpoint.STATE).read_bytes() == (image / checkpoint.STATE).read_bytes()
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,27 @@
+"""What the stages' commands have in common."""
+
+import argparse
+import sys
+
+from loguru import logger
+
+from ds2 import layout, params
+
+
+def start(description: str, *arguments: tuple[str, str]) -> tuple[params.Params, argparse.Namespace]:
+    """Reads the command line and, before any work, the whole of params.yaml; sets up the log.
+
+    Args:
+        description: the stage's docstring, shown by --help.
+        arguments: names and help texts of positional arguments.
+
+    Raises:
+        UserError: a parameter is wrong.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, help_text in arguments:
+        parser.add_argument(name, help=help_text)
+    parsed = parser.parse_args()
+    logger.remove()
+    logger.add(sys.stderr, format="{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}", level="INFO")
+    return params.load(layout.PARAMS), parsed

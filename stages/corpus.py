@@ -1,0 +1,21 @@
+"""Makes a built-in corpus.
+
+reads   nothing
+params  corpora
+writes  dataset/annotation/NAME.<split>.txt, and audio under dataset/audio/NAME/
+"""
+
+from ds2 import corpora, layout
+from ds2.errors import ends_with_a_sentence
+from stages import command
+
+
+@ends_with_a_sentence
+def main() -> None:
+    """The command line."""
+    settings, arguments = command.start(__doc__, ("name", f"one of: {', '.join(corpora.NAMES)}"))
+    corpora.build(arguments.name, layout.ANNOTATION, settings.runtime.num_workers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Recognises the test data with a trained model and scores the result.
+
+reads   models/, dataset/manifest.test and its audio
+params  evaluate
+writes  results/evaluate.json, results/predictions.jsonl, results/errors.txt
+"""
+
+from ds2.errors import ends_with_a_sentence
+from stages import command
+
+
+@ends_with_a_sentence
+def main() -> None:
+    """The command line."""
+    settings, _ = command.start(__doc__)
+    # Not at the top: the worker processes import this module and do without paddle.
+    from ds2.evaluation import session
+
+    session.evaluate(settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Checks every line of the annotations and divides them into training, dev and test data.
+
+reads   dataset/annotation/*.txt and the audio they name
+params  corpora, manifest, text, features.sample_rate
+writes  dataset/manifest.{train,dev,test}, dataset/rejected.jsonl, results/data.json
+"""
+
+import json
+
+from loguru import logger
+
+from ds2 import corpora, layout
+from ds2.data import annotation, manifest, parallel, screening
+from ds2.errors import ends_with_a_sentence
+from ds2.files import replacing, write_json
+from stages import command
+
+
+@ends_with_a_sentence
+def main() -> None:
+    """The command line."""
+    settings, _ = command.start(__doc__)
+    corpora.check_names(settings.corpora)
+    sources = annotation.sources(layout.ANNOTATION, settings.corpora, corpora.NAMES)
+    screened = screening.screen(sources, settings, parallel.processes(settings.runtime.num_workers))
+    # The report comes first: it says what to mend when the check fails.
+    with replacing(layout.REJECTED) as file:
+        file.writelines(json.dumps(r.as_json(), ensure_ascii=False) + "\n" for r in screened.rejected)
+    screening.check(screened, settings)
+    for split, utterances in screened.accepted.items():
+        manifest.write(layout.manifest_path(split), utterances)
+    metrics = screened.metrics()
+    write_json(layout.DATA_METRICS, metrics)
+    logger.info(
+        f"{metrics['lines']} lines of {len(sources)} files: "
+        + ", ".join(f"{metrics[f'{s}_utterances']} {s} ({metrics[f'{s}_hours']:.2f} h)" for s in layout.SPLITS)
+        + f", {metrics['rejected']} rejected ({layout.REJECTED})"
+    )
+
+
+if __name__ == "__main__":
+    main()

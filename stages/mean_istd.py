@@ -1,0 +1,30 @@
+"""Computes the mean and inverse standard deviation of the training features.
+
+reads   dataset/manifest.train and its audio
+params  features, mean_istd
+writes  dataset/mean_istd.json
+"""
+
+from loguru import logger
+
+from ds2 import layout
+from ds2.data import mean_istd, parallel
+from ds2.data.manifest import Manifest
+from ds2.errors import ends_with_a_sentence
+from stages import command
+
+
+@ends_with_a_sentence
+def main() -> None:
+    """The command line."""
+    settings, _ = command.start(__doc__)
+    manifest = Manifest(layout.manifest_path("train"))
+    statistics, unreadable = mean_istd.compute(manifest, settings, parallel.processes(settings.runtime.num_workers))
+    for reason in unreadable:
+        logger.warning(f"left out of the statistics: {reason}")
+    statistics.write(layout.MEAN_ISTD)
+    logger.info(f"statistics over {statistics.frames} frames of {statistics.utterances} utterances")
+
+
+if __name__ == "__main__":
+    main()
