@@ -5,9 +5,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 
-def prefer_fast_kernels(
-    environment: MutableMapping[str, str] = os.environ, cpuinfo: str | None = None
-) -> None:
+def prefer_fast_kernels(environment: MutableMapping[str, str] = os.environ, cpuinfo: str | None = None) -> None:
     """Sets what the user has not set.
 
     The MKL inside paddle's wheels asks for the vendor, not for the instruction set, and takes its slowest path on

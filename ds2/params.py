@@ -52,9 +52,7 @@ class Manifest(Section):
     test_fraction: Fraction = Field(
         0.01, description="the same for test data, where no annotation is called *.test.txt"
     )
-    max_rejected_fraction: Probability = Field(
-        0.05, description="with more lines rejected than this the stage fails"
-    )
+    max_rejected_fraction: Probability = Field(0.05, description="with more lines rejected than this the stage fails")
 
     @model_validator(mode="after")
     def _possible(self) -> "Manifest":

@@ -1,4 +1,4 @@
-"""Builders of named corpora: each writes dataset/annotation/<name>.<split>.txt and audio under dataset/audio/<name>/."""
+"""Builders of named corpora: annotations go to dataset/annotation/<name>.<split>.txt, audio to dataset/audio/<name>/."""
 
 import importlib
 from collections.abc import Iterable
@@ -33,4 +33,4 @@ def build(name: str, annotation: Path, num_workers: int | str) -> None:
         UserError: there is no such corpus, or it cannot be made.
     """
     check_names([name])
-    importlib.import_module(f"ds2.corpora.{name}").build(annotation, layout.AUDIO / name, num_workers)
+    importlib.import_module(f"ds2.corpora.{name}").build(annotation, num_workers)

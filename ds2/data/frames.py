@@ -1,5 +1,6 @@
 """The arithmetic of time: samples, frames of features, output steps of the network, labels."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -44,7 +45,7 @@ def steps_needed(labels: Sequence) -> int:
 
     Graves et al. 2006, "Connectionist temporal classification", section 3.
     """
-    return len(labels) + sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+    return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
 
 
 def steps_needed_by_ids(labels: np.ndarray) -> int:

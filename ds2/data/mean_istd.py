@@ -125,7 +125,9 @@ def compute(manifest: Manifest, settings: params.Params, workers: int) -> tuple[
     for part in parallel.ordered_map(work, parallel.chunks(chosen, _CHUNK), workers, "mean_istd"):
         total = total.merge(part)
     if total.frames == 0:
-        raise UserError(f"{manifest.path}: none of its {len(chosen)} audio files could be read: run dvc repro -f manifest")
+        raise UserError(
+            f"{manifest.path}: none of its {len(chosen)} audio files could be read: run dvc repro -f manifest"
+        )
     variance = np.maximum(total.deviations / total.frames, _MIN_VARIANCE)
     statistics = MeanIstd(total.mean, 1.0 / np.sqrt(variance), total.frames, total.utterances, settings.features)
     return statistics, total.unreadable

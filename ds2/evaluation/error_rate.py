@@ -36,7 +36,7 @@ class Errors:
 
     @property
     def rate(self) -> float:
-        """Errors per token of the reference, so it can exceed 1; without references 0 if there are no errors, else 1."""
+        """Errors per token of the reference; it can exceed 1. Without a reference: 0 if there are no errors, else 1."""
         if self.reference_length == 0:
             return float(self.total > 0)
         return self.total / self.reference_length

@@ -23,7 +23,7 @@ VOCABULARY, MEAN_ISTD = "vocabulary.txt", "mean_istd.json"
 _FORMAT = 1
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """A checkpoint's files are not what was written. The message says which and how."""
 
 
@@ -126,18 +126,18 @@ def read_state(folder: Path) -> State:
     """Reads the state after comparing all files with their hashes (the optimiser may have been taken away).
 
     Raises:
-        Damaged: a file is missing or not what was written.
+        DamagedError: a file is missing or not what was written.
         UserError: it is the checkpoint of a newer version.
     """
     try:
         values = json.loads((folder / STATE).read_bytes())
         checksum = values.pop("checksum")
         if checksum != _checksum(values):
-            raise Damaged(f"{STATE} is not what was written")
+            raise DamagedError(f"{STATE} is not what was written")
     except FileNotFoundError:
-        raise Damaged(f"{STATE} is missing") from None
+        raise DamagedError(f"{STATE} is missing") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise Damaged(f"{STATE} is not what was written") from None
+        raise DamagedError(f"{STATE} is not what was written") from None
     if values.pop("format") != _FORMAT:
         raise UserError(f"{folder}: written by another version of ds2")
     for name, expected in values.pop("files").items():
@@ -145,9 +145,9 @@ def read_state(folder: Path) -> State:
         if not path.exists():
             if name == OPTIMIZER:
                 continue
-            raise Damaged(f"{name} is missing")
+            raise DamagedError(f"{name} is missing")
         if _sha256(path) != expected:
-            raise Damaged(f"{name} is not what was written")
+            raise DamagedError(f"{name} is not what was written")
     return State(**values)
 
 
@@ -177,7 +177,7 @@ def load(folder: Path) -> Trained:
         raise UserError(f"{folder} does not exist: train first (dvc repro train), or name another checkpoint")
     try:
         state = read_state(folder)
-    except Damaged as error:
+    except DamagedError as error:
         raise UserError(f"{folder} is damaged ({error}): use another checkpoint, or dvc checkout models") from None
     settings = params.from_dict(state.params)
     vocabulary, statistics = Vocabulary.read(folder / VOCABULARY), MeanIstd.read(folder / MEAN_ISTD)

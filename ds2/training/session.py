@@ -33,9 +33,7 @@ def train(settings: params.Params) -> None:
     workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))
     identity = fingerprint(settings, files)
     logger.info(f"training {identity[:16]} on the {on}, {workers} processes prepare the data")
-    store = Store(
-        layout.repository_root() / _AUTOSAVE, layout.MODELS, identity, settings.train.keep_checkpoints
-    )
+    store = Store(layout.repository_root() / _AUTOSAVE, layout.MODELS, identity, settings.train.keep_checkpoints)
     with store.locked():
         trainer = Trainer(settings, data, identity, workers)
         if settings.train.resume_model is not None:

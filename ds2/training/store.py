@@ -17,7 +17,7 @@ from pathlib import Path
 from loguru import logger
 
 from ds2.training import checkpoint
-from ds2.training.checkpoint import Damaged, State
+from ds2.training.checkpoint import DamagedError, State
 
 BEST = "best_model"
 _EPOCH = re.compile(r"epoch_(\d+)")
@@ -107,7 +107,9 @@ class Store:
         if self._epoch_of(best) != best_epoch:
             source = self.epoch_folder(best_epoch)
             if not source.exists():
-                logger.warning(f"the best model, of epoch {best_epoch}, is not kept any more: epoch {epoch} takes its place")
+                logger.warning(
+                    f"the best model, of epoch {best_epoch}, is not kept any more: epoch {epoch} takes its place"
+                )
                 source = self.epoch_folder(epoch)
             checkpoint.link(source, best, with_optimizer=False)
         epochs = [folder for folder in self._epochs() if _number(folder) <= epoch][-self._keep :]
@@ -120,7 +122,11 @@ class Store:
             checkpoint.link(best, self._models / BEST, with_optimizer=False)
         wanted = {BEST, *(folder.name for folder in epochs)}
         for folder in self._models.iterdir():
-            if folder.is_dir() and folder.name not in wanted and (_EPOCH.fullmatch(folder.name) or folder.name[0] == "."):
+            if (
+                folder.is_dir()
+                and folder.name not in wanted
+                and (_EPOCH.fullmatch(folder.name) or folder.name[0] == ".")
+            ):
                 shutil.rmtree(folder)
 
     def _adopt_published(self) -> None:
@@ -140,7 +146,7 @@ class Store:
     def _intact(self, folder: Path) -> State | None:
         try:
             return checkpoint.read_state(folder)
-        except Damaged as error:
+        except DamagedError as error:
             logger.warning(f"{folder} is damaged and not used: {error}")
             return None
 

@@ -189,14 +189,10 @@ class Trainer:
             batch=self.batch,
             step=self.step,
             fingerprint=self._fingerprint,
-            params=self._settings.model_dump(
-                mode="json", include={"text", "features", "model", "augment", "train"}
-            ),
+            params=self._settings.model_dump(mode="json", include={"text", "features", "model", "augment", "train"}),
             history=self.history.as_json(),
         )
-        checkpoint.write(
-            folder, self.model, self._optimizer, self._data.vocabulary, self._data.statistics, state
-        )
+        checkpoint.write(folder, self.model, self._optimizer, self._data.vocabulary, self._data.statistics, state)
         store.tidy(folder)
 
     @contextmanager

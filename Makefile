@@ -1,0 +1,45 @@
+# make repro   environment, dependencies, dvc repro, dvc metrics show
+# make test    the same environment plus the test tools; the tests that fit ten minutes
+# PADDLE=gpu or PADDLE=cpu chooses the wheel; without it gpu where nvidia-smi works, else cpu.
+
+PYTHON ?= python3
+PADDLE ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+VENV := .venv/$(PADDLE)
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: repro test test-slow test-wheel lint install install-dev
+
+repro: install
+	dvc repro
+	dvc metrics show
+
+test: install-dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: install-dev
+	$(BIN)/python -m pytest -m slow
+
+test-wheel: install-dev
+	$(BIN)/python -m pytest -m wheel
+
+lint: install-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: requirements/$(PADDLE).txt
+	@case "$(PADDLE)" in cpu|gpu) ;; *) echo "PADDLE is '$(PADDLE)': it can be cpu or gpu" >&2; exit 1 ;; esac
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
+		|| { echo "$(PYTHON) is not Python 3.10 to 3.12: name one, as in: make PYTHON=python3.11 repro" >&2; exit 1; }
+	@echo "installing $< into $(VENV) (once; some minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) -r $<
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
+	@$(PIP) -r requirements/dev.txt
+	@touch $@

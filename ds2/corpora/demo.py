@@ -1,0 +1,124 @@
+"""The demo corpus: commands to a home and a car in synthetic Mandarin, made in seconds, without a download.
+
+Every sentence stands in one part only, and the voices of the test and dev parts are not heard in training.
+"""
+
+import hashlib
+import os
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import soundfile
+import soxr
+
+from ds2 import layout
+from ds2.corpora import espeak, grammar
+from ds2.data import parallel
+from ds2.errors import UserError
+from ds2.files import replacing
+
+_SEED = 2016  # the year of the DeepSpeech2 paper
+_SAMPLE_RATE = 16000
+_COUNTS = {"train": 640, "dev": 64, "test": 100}
+# Variants of the Mandarin voice that sound like different people.
+_VOICES = {
+    "train": (
+        *("m1", "m2", "m3", "m5", "m6", "m7", "m8", "f1", "f2", "f4", "f5", "adam", "anika", "antonio", "belinda"),
+        *("caleb", "david", "edward", "gustave", "ian", "linda", "marcelo", "michel", "pablo", "quincy", "shelby"),
+    ),
+    "dev": ("steph", "john"),
+    "test": ("m4", "f3", "robert", "aunty"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A sentence and how it is spoken."""
+
+    text: str
+    voice: str
+    rate: int
+    pitch: int
+    pitch_range: int
+
+    @property
+    def audio(self) -> Path:
+        """Where it lies; the name follows from all that decides the sound, so an existing file is the right one."""
+        return layout.AUDIO / "demo" / self.voice / f"{self._digest()}.flac"
+
+    def _digest(self) -> str:
+        what = f"{self.text} {self.rate} {self.pitch} {self.pitch_range}"
+        return hashlib.blake2b(what.encode("utf-8"), digest_size=6).hexdigest()
+
+
+def utterances() -> dict[str, list[Spoken]]:
+    """All of train, dev and test, the same every time."""
+    draw = random.Random(_SEED)
+    texts = iter(grammar.sentences(sum(_COUNTS.values()), _SEED))
+    return {
+        split: [
+            Spoken(
+                next(texts),
+                draw.choice(_VOICES[split]),
+                draw.randint(190, 270),
+                draw.randint(35, 65),
+                draw.randint(40, 70),
+            )
+            for _ in range(count)
+        ]
+        for split, count in _COUNTS.items()
+    }
+
+
+def build(annotation: Path, num_workers: int | str) -> None:
+    """Speaks what is missing and writes demo.<split>.txt.
+
+    Args:
+        annotation: the folder for the annotation files.
+        num_workers: runtime.num_workers.
+
+    Raises:
+        UserError: libespeak-ng is not there.
+    """
+    parts = utterances()
+    everything = [spoken for part in parts.values() for spoken in part]
+    missing = [spoken for spoken in everything if not layout.audio_file(str(spoken.audio)).exists()]
+    if missing:
+        espeak.synthesizer()  # says at once, and here, if it is not installed
+    for _ in parallel.ordered_map(_speak, parallel.chunks(missing, 32), parallel.processes(num_workers), "demo"):
+        pass
+    for split, part in parts.items():
+        with replacing(annotation / f"demo.{split}.txt") as file:
+            file.writelines(f"{spoken.audio.as_posix()}\t{spoken.text}\tdemo-{spoken.voice}\n" for spoken in part)
+
+
+def _speak(chunk: Sequence[Spoken]) -> None:
+    voice = espeak.synthesizer()
+    for spoken in chunk:
+        # libespeak-ng remembers what it said, and what it says next depends on it, even after a restart of the
+        # library. A forked copy that has said nothing yet speaks the same in any order and any process.
+        child = os.fork()
+        if child == 0:
+            _write_and_exit(voice, spoken)
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            raise UserError(f"{spoken.audio} could not be made: see the message above, and run the stage again")
+
+
+def _write_and_exit(voice: espeak.Synthesizer, spoken: Spoken) -> NoReturn:
+    try:
+        samples = voice.speak(spoken.text, f"cmn+{spoken.voice}", spoken.rate, spoken.pitch, spoken.pitch_range)
+        samples = soxr.resample(samples, voice.sample_rate, _SAMPLE_RATE, quality="HQ")
+        with replacing(layout.audio_file(str(spoken.audio)), "wb") as file:
+            soundfile.write(file, np.clip(samples, -1.0, 1.0), _SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+        os._exit(0)
+    except (OSError, soundfile.LibsndfileError, UserError) as error:
+        print(error, file=sys.stderr, flush=True)
+        os._exit(1)
+    finally:
+        os._exit(2)
