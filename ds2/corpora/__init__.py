@@ -1,4 +1,4 @@
-"""Builders of named corpora: annotations go to dataset/annotation/<name>.<split>.txt, audio to dataset/audio/<name>/."""
+"""Builders of named corpora: annotations dataset/annotation/<name>.<split>.txt, audio in dataset/audio/<name>/."""
 
 import importlib
 from collections.abc import Iterable
