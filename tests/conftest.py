@@ -1,0 +1,38 @@
+import os
+
+import ds2  # noqa: F401  first: it sets the environment that numpy and paddle read when they are loaded
+
+import numpy as np  # isort: skip
+import pytest
+import soundfile
+
+
+def tone(seconds: float, frequency: float = 440.0, rate: int = 16000, amplitude: float = 0.1) -> np.ndarray:
+    """A sine with a little noise, float32: audio that is not silent and not constant."""
+    count = int(round(seconds * rate))
+    noise = np.random.default_rng(count).normal(0, 0.003, count)
+    return (amplitude * np.sin(2 * np.pi * frequency * np.arange(count) / rate) + noise).astype(np.float32)
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """An empty repository to work in, far from DVC's environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("DVC_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "dataset" / "annotation").mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.fixture
+def write_audio(workspace):
+    """write_audio(name, seconds, ...) puts a tone into the workspace and returns its path."""
+
+    def write(name: str, seconds: float = 1.0, rate: int = 16000, channels: int = 1, **options):
+        path = workspace / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = tone(seconds, rate=rate)
+        soundfile.write(path, np.stack([samples] * channels, axis=1) if channels > 1 else samples, rate, **options)
+        return path
+
+    return write
