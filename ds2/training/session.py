@@ -1,5 +1,6 @@
 """A training from the pipeline's files to the pipeline's files."""
 
+import functools
 import json
 import os
 
@@ -26,8 +27,9 @@ def train(settings: params.Params) -> None:
     Raises:
         UserError: an input is missing or does not go with the parameters, or the training was stopped.
     """
-    for line in json.dumps(settings.model_dump(mode="json"), ensure_ascii=False, indent=2).splitlines():
-        logger.info(line)
+    for name in params.names():
+        value = functools.reduce(getattr, name.split("."), settings)
+        logger.info(f"{name}: {json.dumps(value, ensure_ascii=False)}")
     data, files = _read(settings)
     on = device.choose(settings.runtime.use_gpu)
     workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))
