@@ -9,7 +9,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: repro test test-slow test-wheel lint install install-dev
+.PHONY: repro test test-slow test-wheel lint pictures install install-dev
 
 repro: install
 	dvc repro
@@ -43,3 +43,6 @@ $(VENV)/.installed: requirements/$(PADDLE).txt
 $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 	@$(PIP) -r requirements/dev.txt
 	@touch $@
+
+pictures: install
+	$(BIN)/python docs/pictures.py

@@ -1,6 +1,5 @@
 """params.yaml as typed, bounded, documented objects. The defaults are those of a full-size training."""
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from ds2 import layout
+from ds2 import layout, params_help
 from ds2.errors import UserError
 
 
@@ -308,18 +307,7 @@ def from_dict(values: dict[str, Any]) -> Params:
     try:
         return Params.model_validate(_lists_to_tuples(values))
     except ValidationError as error:
-        raise UserError(_sentence(error.errors()[0])) from None
-
-
-def names(section: type[Section] = Params, prefix: str = "") -> list[str]:
-    """The full names of all parameters, such as "train.num_epoch", in the order of params.yaml."""
-    found: list[str] = []
-    for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            found += names(field.annotation, f"{prefix}{name}.")
-        else:
-            found.append(prefix + name)
-    return found
+        raise UserError(params_help.sentence(Params, error.errors()[0])) from None
 
 
 def _lists_to_tuples(value: Any) -> Any:
@@ -328,59 +316,10 @@ def _lists_to_tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-_WRONG_TYPE = {
-    "int_type": "an integer",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "a text",
-    "tuple_type": "a list",
-    "model_type": "a section with parameters",
-}
+def names() -> list[str]:
+    """The full names of all parameters, such as "train.num_epoch", in the order of params.yaml."""
+    return [name for name, _ in params_help.fields(Params)]
 
 
-def _sentence(error: Any) -> str:
-    """One sentence for one of pydantic's errors."""
-    # Alternatives of a union carry their own name in the location: it is not part of the parameter's.
-    path = [str(part) for part in error["loc"]]
-    known = {part for name in names() for part in name.split(".")}
-    name = ".".join(part for i, part in enumerate(path) if i < 1 or part in known or part.isdigit())
-    value, kind, context = error["input"], error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden":
-        name = ".".join(path)
-        close = difflib.get_close_matches(name, [*names(), *Params.model_fields], n=1, cutoff=0.6)
-        return f"{name}: there is no such parameter" + (f"; did you mean {close[0]}?" if close else "")
-    if kind in _WRONG_TYPE:
-        return f"{name}: {value!r} is not {_alternatives(path, _WRONG_TYPE[kind])}"
-    if kind == "literal_error":
-        return f"{name}: {value!r} is not {_alternatives(path, context['expected'].replace(' or ', ', '))}"
-    if kind == "value_error":
-        return f"{name}: {context['error']}"
-    if kind == "finite_number":
-        return f"{name}: {value!r} is not a finite number"
-    if kind == "string_pattern_mismatch":
-        return f"{name}: {value!r} is not a name of lower-case letters, digits and _"
-    if kind in ("too_short", "string_too_short"):
-        return f"{name}: must not be empty"
-    bounds = {
-        "greater_than_equal": ("ge", "at least"),
-        "greater_than": ("gt", "greater than"),
-        "less_than_equal": ("le", "at most"),
-        "less_than": ("lt", "less than"),
-    }
-    if kind in bounds:
-        key, words = bounds[kind]
-        return f"{name}: {value!r} is out of range: it must be {words} {context[key]}"
-    return f"{name}: {value!r}: {error['msg']}"
-
-
-def _alternatives(path: list[str], expected: str) -> str:
-    """For a parameter of several types pydantic reports the first only; the description names them all."""
-    section: Any = Params
-    for part in path:
-        field = getattr(section, "model_fields", {}).get(part)
-        if field is None:
-            break
-        section = field.annotation
-        if getattr(section, "__args__", None) and not hasattr(section, "model_fields") and "tuple" not in str(section):
-            return f"{expected} ({field.description})"
-    return expected
+if __name__ == "__main__":
+    print(params_help.describe(Params))

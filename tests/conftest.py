@@ -9,7 +9,7 @@ import soundfile
 
 def tone(seconds: float, frequency: float = 440.0, rate: int = 16000, amplitude: float = 0.1) -> np.ndarray:
     """A sine with a little noise, float32: audio that is not silent and not constant."""
-    count = int(round(seconds * rate))
+    count = round(seconds * rate)
     noise = np.random.default_rng(count).normal(0, 0.003, count)
     return (amplitude * np.sin(2 * np.pi * frequency * np.arange(count) / rate) + noise).astype(np.float32)
 

@@ -30,6 +30,14 @@ def train(settings: params.Params) -> None:
     for name in params.names():
         value = functools.reduce(getattr, name.split("."), settings)
         logger.info(f"{name}: {json.dumps(value, ensure_ascii=False)}")
+    for name, value in (
+        ("resume_model", settings.train.resume_model),
+        ("pretrained_model", settings.train.pretrained_model),
+    ):
+        if value not in ("auto", None):
+            raise UserError(
+                f"train.{name}: {value!r}: starting from another training's checkpoint is not built yet; use null"
+            )
     data, files = _read(settings)
     on = device.choose(settings.runtime.use_gpu)
     workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))

@@ -1,0 +1,96 @@
+"""What is said about parameters: a sentence for a mistake, a table of all there are."""
+
+import difflib
+import json
+from collections.abc import Iterator
+from types import UnionType
+from typing import Any, Literal, Union, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "greater than"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+}
+_WRONG_TYPE = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "tuple_type": "a list",
+    "model_type": "a section with parameters",
+}
+
+
+def fields(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """All parameters below a section, by their full names."""
+    for name, field in section.model_fields.items():
+        if _is_section(field.annotation):
+            yield from fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def describe(root: type[BaseModel]) -> str:
+    """All parameters with default, meaning and bounds."""
+    lines = []
+    for name, field in fields(root):
+        rules = [
+            f"{words} {getattr(rule, key)}"
+            for rule in field.metadata
+            for key, words in _BOUNDS.values()
+            if hasattr(rule, key)
+        ]
+        bounds = f" ({', '.join(rules)})" if rules else ""
+        lines.append(f"{name} = {json.dumps(field.default)}\n    {field.description}{bounds}")
+    return "\n".join(lines)
+
+
+def sentence(root: type[BaseModel], error: Any) -> str:
+    """One sentence for one of pydantic's errors, with the parameter's full name."""
+    name, field = _locate(root, error["loc"])
+    value, kind, context = error["input"], error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        name = ".".join(map(str, error["loc"]))
+        known = [known for known, _ in fields(root)] + list(root.model_fields)
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        return f"{name}: there is no such parameter" + (f"; did you mean {close[0]}?" if close else "")
+    if kind == "value_error":
+        return f"{name}: {context['error']}"
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        return f"{name}: {value!r} is out of range: it must be {words} {context[key]}"
+    if kind in ("too_short", "string_too_short"):
+        return f"{name}: must not be empty"
+    if kind == "finite_number":
+        return f"{name}: {value!r} is not a finite number"
+    if kind == "string_pattern_mismatch":
+        return f"{name}: {value!r} is not a name of lower-case letters, digits and _"
+    if field is not None and get_origin(field.annotation) in (Union, UnionType, Literal):
+        # Of several possible types pydantic reports each by itself; the description names them all.
+        return f"{name}: {value!r} is not possible here ({field.description})"
+    if kind in _WRONG_TYPE:
+        return f"{name}: {value!r} is not {_WRONG_TYPE[kind]}"
+    return f"{name}: {value!r}: {error['msg']}"
+
+
+def _locate(root: type[BaseModel], location: tuple[Any, ...]) -> tuple[str, FieldInfo | None]:
+    """The name and field of a location; what pydantic adds for the members of a union is left out."""
+    parts: list[str] = []
+    field = None
+    section: Any = root
+    for part in location:
+        if _is_section(section) and part in section.model_fields:
+            field = section.model_fields[part]
+            section = field.annotation
+            parts.append(part)
+        elif isinstance(part, int) or not parts:
+            parts.append(str(part))
+    return ".".join(parts), field
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
