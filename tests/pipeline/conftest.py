@@ -1,0 +1,103 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+TONES = {"东": 500, "南": 1000, "西": 2000, "北": 3500}
+
+
+class Repository:
+    """A fresh git and DVC repository with the project in it, and small recordings of one's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in _project_files():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target)
+        self.record("train", 40)
+        self.record("dev", 8)
+        self.record("test", 8)
+        self.change_params(
+            corpora=[],
+            model={"conv_channels": 2, "rnn_layer_size": 16, "num_rnn_layers": 1},
+            train={"num_epoch": 2, "warmup_steps": 20, "learning_rate": 0.003},
+            runtime={"num_workers": 0},
+        )
+        self.run("git", "init", "-q")
+        self.run("git", "config", "user.email", "test@example.invalid")
+        self.run("git", "config", "user.name", "test")
+        self.commit("a project")
+
+    def run(self, *command: str, expect: int = 0) -> str:
+        """Runs a command as a user would; returns what it printed, on both streams."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+        environment["DVC_NO_ANALYTICS"] = "1"
+        environment.pop("PYTHONPATH", None)
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=540, check=False
+        )
+        printed = done.stdout + done.stderr
+        assert done.returncode == expect, printed
+        return printed
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", message)
+
+    def record(self, split: str, count: int) -> None:
+        """Words of tones, as audio files and an annotation."""
+        random = np.random.default_rng(count)
+        lines = []
+        for i in range(count):
+            word = "".join(random.choice(list(TONES), size=int(random.integers(2, 4))))
+            time = np.arange(4000) / 16000
+            parts = [np.concatenate([np.sin(2 * np.pi * TONES[c] * time), np.zeros(1600)]) for c in word]
+            samples = 0.1 * np.concatenate(parts) + random.normal(0, 0.002, 5600 * len(word))
+            path = Path(f"recordings/{split}{i}.wav")
+            (self.folder / path).parent.mkdir(exist_ok=True)
+            soundfile.write(self.folder / path, samples, 16000)
+            lines.append(f"{path}\t{word}\n")
+        annotation = self.folder / f"dataset/annotation/mine.{split}.txt"
+        annotation.parent.mkdir(parents=True, exist_ok=True)
+        annotation.write_text("".join(lines), encoding="utf-8")
+
+    def change_params(self, **sections) -> None:
+        yaml = YAML()
+        path = self.folder / "params.yaml"
+        values = yaml.load(path.read_text(encoding="utf-8"))
+        for name, section in sections.items():
+            if isinstance(section, dict):
+                values[name].update(section)
+            else:
+                values[name] = section
+        with open(path, "w", encoding="utf-8") as file:
+            yaml.dump(values, file)
+
+
+def _project_files() -> list[str]:
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    wanted = ("ds2/", "stages/", "recipes/", ".dvc/", "dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", "dataset/")
+    return [name for name in tracked.split("\0") if name.startswith(wanted)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A repository after its first dvc repro, committed. Tests leave it as they found it."""
+    repository = Repository(tmp_path_factory.mktemp("repository"))
+    repository.first_output = repository.run("dvc", "repro")
+    repository.commit("first results")
+    return repository
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    return Repository(tmp_path)
