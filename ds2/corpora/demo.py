@@ -24,7 +24,7 @@ from ds2.files import replacing
 
 _SEED = 2016  # the year of the DeepSpeech2 paper
 _SAMPLE_RATE = 16000
-_COUNTS = {"train": 640, "dev": 64, "test": 100}
+_COUNTS = {"train": 900, "dev": 64, "test": 100}
 # Variants of the Mandarin voice that sound like different people.
 _VOICES = {
     "train": (
@@ -65,7 +65,7 @@ def utterances() -> dict[str, list[Spoken]]:
             Spoken(
                 next(texts),
                 draw.choice(_VOICES[split]),
-                draw.randint(190, 270),
+                draw.randint(210, 290),
                 draw.randint(35, 65),
                 draw.randint(40, 70),
             )
