@@ -43,6 +43,9 @@ def train(settings: params.Params) -> None:
     workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))
     identity = fingerprint(settings, files)
     logger.info(f"training {identity[:16]} on the {on}, {workers} processes prepare the data")
+    if settings.train.augment:
+        kinds = [kind for kind in type(settings.augment).model_fields if kind != "spec_aug"]
+        logger.warning(f"augment: only spec_aug is built; {', '.join(kinds)} change nothing yet")
     store = Store(layout.repository_root() / _AUTOSAVE, layout.MODELS, identity, settings.train.keep_checkpoints)
     with store.locked():
         trainer = Trainer(settings, data, identity, workers)

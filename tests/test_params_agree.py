@@ -1,0 +1,97 @@
+"""params.yaml, the recipes, dvc.yaml, the READMEs and the code say the same of the parameters."""
+
+import functools
+import re
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from ds2 import params
+
+ROOT = Path(__file__).parents[1]
+COMPLETE = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
+READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+
+# The parameters of a stage, as design.md's table of stages has them.
+LISTED = {
+    "corpus": ["corpora"],
+    "manifest": ["corpora", "manifest", "text", "features.sample_rate"],
+    "mean_istd": ["features", "mean_istd"],
+    "vocabulary": ["vocabulary"],
+    "train": ["features", "model", "augment", "train"],
+    "evaluate": ["evaluate"],
+}
+
+
+def _read(path: Path):
+    return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+
+
+def _value(name: str, settings: params.Params):
+    return functools.reduce(getattr, name.split("."), settings)
+
+
+def _leaves(values: dict, prefix: str = "") -> list[str]:
+    found = []
+    for name, value in values.items():
+        found += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
+    return found
+
+
+def _options(readme: Path) -> list[tuple[str, str]]:
+    """Names and defaults of the options table."""
+    rows = re.findall(r"^\| `.+?\| (.+?) \| (.+?) \|$", readme.read_text(encoding="utf-8"), re.MULTILINE)
+    found = []
+    for here, default in rows:
+        names = [name for name in re.findall(r"`([a-z_.]+)`?", here) if name in params.names()]
+        found += [(name, default.strip("`")) for name in names]
+    return found
+
+
+@pytest.mark.parametrize("path", COMPLETE, ids=lambda path: path.name)
+def test_a_complete_file_has_every_parameter_in_the_order_of_the_code(path):
+    params.load(path)
+    assert _leaves(_read(path)) == params.names()
+
+
+def test_the_full_size_recipe_has_the_defaults_of_the_code():
+    assert params.load(ROOT / "recipes/aishell.yaml") == params.Params()
+
+
+def test_dvc_yaml_lists_for_each_stage_the_parameters_of_the_design():
+    stages = _read(ROOT / "dvc.yaml")["stages"]
+    assert {name: stage.get("do", stage)["params"] for name, stage in stages.items()} == LISTED
+
+
+def test_every_section_but_runtime_is_listed_by_a_stage():
+    listed = {name.split(".")[0] for names in LISTED.values() for name in names}
+    assert set(params.Params.model_fields) - listed == {"runtime"}
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_the_readmes_options_have_the_full_size_recipes_values(readme):
+    options = _options(readme)
+    recipe = params.load(ROOT / "recipes/aishell.yaml")
+    assert len(options) >= 12
+    wrong = [
+        (name, default)
+        for name, default in options
+        if YAML(typ="safe", pure=True).load(default) != _value(name, recipe)
+    ]
+    assert wrong == []
+
+
+def test_both_readmes_name_the_same_commands_files_and_parameters():
+    english, chinese = (
+        sorted(re.findall(r"`([^`\n]+)`", path.read_text(encoding="utf-8").replace("```", ""))) for path in READMES
+    )
+    assert english == chinese
+
+
+def test_the_readmes_name_no_parameter_that_does_not_exist():
+    sections = "|".join(params.Params.model_fields)
+    for readme in READMES:
+        named = re.findall(rf"`((?:{sections})\.[a-z_.]+)`", readme.read_text(encoding="utf-8"))
+        known = {*params.names(), *(name.rsplit(".", 1)[0] for name in params.names())}
+        assert [name for name in named if name not in known and not Path(ROOT / name).exists()] == []
