@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from ds2 import layout, params_help
+from ds2 import layout, mel, params_help
 from ds2.errors import UserError
 
 
@@ -82,11 +82,10 @@ class Features(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> "Features":
-        # A filter narrower than the distance of two FFT bins sees nothing at all.
-        if self.num_mel_bins > self.sample_rate // 100:
+        if not mel.filters(self.sample_rate, self.num_mel_bins).any(axis=0).all():
             raise ValueError(
-                f"num_mel_bins ({self.num_mel_bins}) is too many for sample_rate {self.sample_rate}: "
-                f"at most {self.sample_rate // 100}"
+                f"num_mel_bins ({self.num_mel_bins}) is too many for sample_rate {self.sample_rate}, whose spectrum "
+                f"has points for {mel.most_filters(self.sample_rate)}"
             )
         return self
 
@@ -242,7 +241,7 @@ class Evaluate(Section):
     """The scoring of the test set."""
 
     metrics_type: Literal["cer", "wer"] = Field("cer", description="the rate that comes first: cer or wer")
-    decoder: Literal["ctc_greedy"] = Field("ctc_greedy", description="how logits become text")
+    decoder: Literal["ctc_greedy"] = Field("ctc_greedy", description="how logits become text: ctc_greedy")
     checkpoint: str = Field("best_model", min_length=1, description="folder below models/: best_model, epoch_N")
     batch_size: int = Field(16, ge=1, le=100_000, description="utterances of a forward pass")
 
@@ -286,6 +285,8 @@ def load(path: Path = layout.PARAMS) -> Params:
         values = yaml.load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run in the repository's root, or copy one of recipes/") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
     except MarkedYAMLError as error:
@@ -307,7 +308,7 @@ def from_dict(values: dict[str, Any]) -> Params:
     try:
         return Params.model_validate(_lists_to_tuples(values))
     except ValidationError as error:
-        raise UserError(params_help.sentence(Params, error.errors()[0])) from None
+        raise UserError(" ".join(params_help.sentence(Params, error.errors()[0]).split())) from None
 
 
 def _lists_to_tuples(value: Any) -> Any:

@@ -5,6 +5,11 @@ import ds2  # noqa: F401  first: it sets the environment that numpy and paddle r
 import numpy as np  # isort: skip
 import pytest
 import soundfile
+from hypothesis import settings
+
+# How long an example takes says something of the machine's load, not of the code.
+settings.register_profile("ds2", deadline=None)
+settings.load_profile("ds2")
 
 
 def tone(seconds: float, frequency: float = 440.0, rate: int = 16000, amplitude: float = 0.1) -> np.ndarray:

@@ -61,6 +61,8 @@ def sources(folder: Path, corpora: Collection[str], reserved: Collection[str]) -
     """
     found = []
     for path in sorted(folder.glob("*.txt")):
+        if not path.is_file():
+            continue
         parts = path.name.split(".")
         if parts[0] in reserved and parts[0] not in corpora:
             continue
@@ -99,6 +101,8 @@ def _parse(source: Source, number: int, raw: bytes) -> Line | Rejection:
         return reject("blank_line", "the line is blank")
     if "\0" in text:
         return reject("malformed_line", "the line holds zero bytes: is the file UTF-16? Save it as UTF-8")
+    if "\r" in text:
+        return reject("malformed_line", "the line holds carriage returns: save the file with ordinary line ends")
     fields = text.split("\t")
     if len(fields) == 1:
         if " " in text.strip() or "\u3000" in text:
@@ -114,7 +118,7 @@ def _parse(source: Source, number: int, raw: bytes) -> Line | Rejection:
 
 
 def _other_encoding(raw: bytes) -> str:
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if b"\0" in raw:
         return " (it looks like UTF-16)"
     try:
         raw.decode("gb18030")

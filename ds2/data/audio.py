@@ -1,5 +1,6 @@
 """Reading audio files of any kind as mono float32 samples."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def read(path: Path) -> tuple[np.ndarray, int]:
         AudioError: the file is missing, unreadable or empty, or holds samples that are not finite.
     """
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        samples, rate = _decode(path)
         samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     except (soundfile.LibsndfileError, OSError) as error:
         samples, rate = _decode_container(path, error)
@@ -46,6 +47,20 @@ def read(path: Path) -> tuple[np.ndarray, int]:
     if not np.isfinite(samples).all():
         raise AudioError("it holds samples that are not finite (NaN or infinity)")
     return np.ascontiguousarray(samples), int(rate)
+
+
+def _decode(path: Path) -> tuple[np.ndarray, int]:
+    with soundfile.SoundFile(path) as file:
+        if file.frames < _UNKNOWN:
+            return file.read(dtype="float32", always_2d=True), file.samplerate
+        blocks = [np.zeros((0, file.channels), np.float32)]
+        while len(block := file.read(1 << 16, dtype="float32", always_2d=True)):
+            blocks.append(block)
+        return np.concatenate(blocks), file.samplerate
+
+
+# A streamed FLAC does not know its length: libsndfile reports the greatest number there is.
+_UNKNOWN = 1 << 62
 
 
 def load(path: Path, sample_rate: int) -> np.ndarray:
@@ -80,13 +95,18 @@ def inspect(path: Path) -> AudioInfo:
     """
     try:
         with soundfile.SoundFile(path) as file:
-            cheap = file.subtype.startswith(_INTEGER_FORMATS) and file.seekable()
+            if _cut_off_riff(path):
+                raise AudioError("it is cut off: its header promises more samples")
+            cheap = file.subtype.startswith(_INTEGER_FORMATS) and file.seekable() and file.frames < _UNKNOWN
             if cheap:
                 if file.frames <= 0:
                     raise AudioError("it holds no audio")
                 start = max(0, file.frames - _TAIL)
-                file.seek(start)
-                found = len(file.read(_TAIL, dtype="int16"))
+                try:
+                    file.seek(start)
+                    found = len(file.read(_TAIL, dtype="int16"))
+                except soundfile.LibsndfileError:
+                    found = 0
                 if found < file.frames - start:
                     raise AudioError(f"it is cut off: its header promises {file.frames} samples")
                 return AudioInfo(file.samplerate, file.frames)
@@ -96,8 +116,20 @@ def inspect(path: Path) -> AudioInfo:
     return AudioInfo(rate, len(samples))
 
 
+# Some programs count the header's 8 bytes or a trailing chunk wrongly.
+_RIFF_SLACK = 64
+
+
+def _cut_off_riff(path: Path) -> bool:
+    """Libsndfile takes what is there of a cut-off WAV file. Sizes of 0 and near the greatest stand for unknown."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    size = int.from_bytes(head[4:], "little")
+    return head[:4] == b"RIFF" and size < 0x7FFFF000 and size > path.stat().st_size + _RIFF_SLACK
+
+
 def _decode_container(path: Path, first: Exception) -> tuple[np.ndarray, int]:
-    if not path.exists():
+    if not os.path.exists(path):
         raise AudioError("there is no such file") from None
     if path.is_dir():
         raise AudioError("it is a folder") from None
@@ -116,7 +148,7 @@ def _decode_container(path: Path, first: Exception) -> tuple[np.ndarray, int]:
     except AudioError:
         raise
     except Exception as error:  # PyAV's errors share no base class with those of what it calls
-        raise AudioError(f"it cannot be decoded ({_short(first)}; {_short(error)})") from None
+        raise AudioError(f"it cannot be decoded ({_short(error)})") from None
 
 
 def _short(error: Exception) -> str:

@@ -56,9 +56,9 @@ def _stretch(length: int, ratio: float, random: np.random.Generator) -> tuple[in
 def _warp_time(values: np.ndarray, farthest: int, random: np.random.Generator) -> np.ndarray:
     """Moves a random frame by up to `farthest` frames, stretching what is on its two sides. Returns a copy."""
     frames = len(values)
-    if farthest == 0 or frames <= 2 * farthest:
+    if farthest == 0 or frames <= 2 * (farthest + 1):
         return values.copy()
-    centre = int(random.integers(farthest, frames - farthest))
+    centre = int(random.integers(farthest + 1, frames - farthest - 1))
     moved = centre + int(random.integers(-farthest, farthest + 1))
     # Where each new frame comes from, linearly between the ends and the moved frame.
     places = np.interp(np.arange(frames), [0, moved, frames - 1], [0, centre, frames - 1])

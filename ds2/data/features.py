@@ -6,11 +6,10 @@ import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ds2 import params
+from ds2 import mel, params
 from ds2.data import frames
 
 _PREEMPHASIS = np.float32(0.97)
-_LOW_FREQUENCY_HZ = 20.0
 _INT16_SCALE = np.float32(32768.0)
 # Kaldi's floor under the logarithm, and so the value of digital silence.
 _ENERGY_FLOOR = np.float32(np.finfo(np.float32).eps)
@@ -47,16 +46,15 @@ def filter_banks(samples: np.ndarray, sample_rate: int, num_mel_bins: int) -> np
     length, shift = frames.frame_length(sample_rate), frames.frame_shift(sample_rate)
     if len(samples) < length:
         return np.zeros((0, num_mel_bins), np.float32)
-    window, filters, fft_size = _tables(sample_rate, num_mel_bins)
     framed = sliding_window_view(samples * _INT16_SCALE, length)[::shift]
     centred = framed - framed.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     emphasised = np.empty_like(centred)
     emphasised[:, 1:] = centred[:, 1:] - _PREEMPHASIS * centred[:, :-1]
     emphasised[:, 0] = centred[:, 0] - _PREEMPHASIS * centred[:, 0]
-    emphasised *= window
-    spectrum = scipy.fft.rfft(emphasised, fft_size, axis=1)[:, :-1]
+    emphasised *= _povey_window(length)
+    spectrum = scipy.fft.rfft(emphasised, mel.fft_size(sample_rate), axis=1)[:, :-1]
     power = np.square(spectrum.real) + np.square(spectrum.imag)
-    return np.log(np.maximum(power @ filters, _ENERGY_FLOOR))
+    return np.log(np.maximum(power @ mel.filters(sample_rate, num_mel_bins), _ENERGY_FLOOR))
 
 
 def extract(samples: np.ndarray, features: params.Features) -> np.ndarray:
@@ -74,20 +72,8 @@ def extract(samples: np.ndarray, features: params.Features) -> np.ndarray:
     return filter_banks(samples, features.sample_rate, features.num_mel_bins)
 
 
-def _mel(frequency):
-    return 1127.0 * np.log(1.0 + np.asarray(frequency, np.float64) / 700.0)
-
-
 @functools.lru_cache(maxsize=8)
-def _tables(sample_rate: int, num_mel_bins: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """The window [frame length], the filters [fft size / 2, num_mel_bins] and the FFT's size."""
-    length = frames.frame_length(sample_rate)
-    fft_size = 1 << (length - 1).bit_length()
+def _povey_window(length: int) -> np.ndarray:
+    """float32 [length]."""
     phase = 2.0 * np.pi * np.arange(length) / (length - 1)
-    window = (0.5 - 0.5 * np.cos(phase)) ** 0.85
-    edges = np.linspace(_mel(_LOW_FREQUENCY_HZ), _mel(sample_rate / 2), num_mel_bins + 2)
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    mel = _mel(np.arange(fft_size // 2) * sample_rate / fft_size)[:, None]
-    rising, falling = (mel - left) / (centre - left), (right - mel) / (right - centre)
-    filters = np.maximum(0.0, np.minimum(rising, falling))
-    return window.astype(np.float32), filters.astype(np.float32), fft_size
+    return ((0.5 - 0.5 * np.cos(phase)) ** 0.85).astype(np.float32)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-FRAME_LENGTH_S = 0.025
+from ds2.mel import FRAME_LENGTH_S
+
 FRAME_SHIFT_S = 0.010
 
 # The first convolution takes every third frame, whatever follows.

@@ -96,7 +96,7 @@ def _parse(line: bytes, path: Path, number: int) -> Utterance:
         raise UserError(f"{path} line {number}: not a JSON object")
     for key, kind, expected in _KEYS:
         value = values.get(key)
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or isinstance(value, bool) or value != value:
             raise UserError(f"{path} line {number}: {key} is {value!r}, but should be {expected}")
     speaker = values.pop("speaker", None)
     return Utterance(

@@ -99,10 +99,12 @@ class MeanIstd:
             settings = params.from_dict({"features": values["features"]}).features
             if mean.shape != istd.shape or mean.shape != (settings.num_mel_bins,):
                 raise ValueError("lengths of mean and istd")
+            if not (np.isfinite(mean).all() and np.isfinite(istd).all()):
+                raise ValueError("not finite")
             return cls(mean, istd, int(values["frames"]), int(values["utterances"]), settings)
         except FileNotFoundError:
             raise UserError(f"{path} does not exist: run dvc repro mean_istd") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} does not hold statistics ({error!r}): run dvc repro -f mean_istd") from None
 
 

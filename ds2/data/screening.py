@@ -154,7 +154,7 @@ def _screen_line(line: Line, settings: params.Params) -> Utterance | Rejection:
     try:
         info = audio.inspect(path)
     except audio.AudioError as error:
-        if path.exists():
+        if os.path.exists(path):
             return reject("unreadable_audio", f"{line.audio}: {error}")
         return reject("missing_audio", f"{line.audio}: {error}{_where_else(line)}")
     duration = info.duration
@@ -177,6 +177,6 @@ def _screen_line(line: Line, settings: params.Params) -> Utterance | Rejection:
 def _where_else(line: Line) -> str:
     """A word on the usual mistake: paths relative to the list, not to the repository."""
     beside = line.source.path.parent / line.audio
-    if not Path(line.audio).is_absolute() and beside.exists():
+    if not Path(line.audio).is_absolute() and os.path.exists(beside):
         return f"; {beside} exists: paths are relative to the repository's root, not to the list"
     return "; paths are relative to the repository's root"

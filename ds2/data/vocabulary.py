@@ -25,9 +25,12 @@ class Vocabulary:
         self.tokens = tuple(tokens)
         if self.tokens[:2] != (BLANK, UNKNOWN):
             raise ValueError(f"it must start with {BLANK} and {UNKNOWN}")
+        for token in self.tokens[2:]:
+            if len(_character(token)) != 1:
+                raise ValueError(f"{token!r} is not a character")
         self._ids = {_character(token): i for i, token in enumerate(self.tokens)}
         if len(self._ids) != len(self.tokens):
-            twice = next(token for token, count in Counter(self.tokens).items() if count > 1)
+            twice = next(token for token, count in Counter(map(_character, self.tokens)).items() if count > 1)
             raise ValueError(f"{twice!r} stands in it twice")
 
     def __len__(self) -> int:

@@ -196,7 +196,12 @@ def restore_model(folder: Path, model: DeepSpeech2) -> None:
 
 def restore_optimizer(folder: Path, optimizer: paddle.optimizer.Optimizer, model: DeepSpeech2) -> None:
     """Puts the moments of a checkpoint into the optimiser of a model of the same architecture."""
-    optimizer.set_state_dict(_by_parameter(paddle.load(str(folder / OPTIMIZER)), model))
+    set_optimizer(paddle.load(str(folder / OPTIMIZER)), optimizer, model)
+
+
+def set_optimizer(values: dict[str, Any], optimizer: paddle.optimizer.Optimizer, model: DeepSpeech2) -> None:
+    """Puts moments, keyed as in a checkpoint, into the optimiser of a model."""
+    optimizer.set_state_dict(_by_parameter(values, model))
 
 
 # Paddle keys an optimiser's state by the parameters' automatic names ("linear_0.w_0_moment1_0"), which count all

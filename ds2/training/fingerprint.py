@@ -26,6 +26,7 @@ def fingerprint(settings: params.Params, files: list[Path]) -> str:
         "model": settings.model.model_dump(),
         "augment": settings.augment.model_dump() if settings.train.augment else None,
         "train": settings.train.model_dump(exclude=_LEFT_OUT),
+        "start": None if settings.train.resume_model == "auto" else settings.train.resume_model,
         "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
     }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -30,14 +30,6 @@ def train(settings: params.Params) -> None:
     for name in params.names():
         value = functools.reduce(getattr, name.split("."), settings)
         logger.info(f"{name}: {json.dumps(value, ensure_ascii=False)}")
-    for name, value in (
-        ("resume_model", settings.train.resume_model),
-        ("pretrained_model", settings.train.pretrained_model),
-    ):
-        if value not in ("auto", None):
-            raise UserError(
-                f"train.{name}: {value!r}: starting from another training's checkpoint is not built yet; use null"
-            )
     data, files = _read(settings)
     on = device.choose(settings.runtime.use_gpu)
     workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))
@@ -49,8 +41,8 @@ def train(settings: params.Params) -> None:
     store = Store(layout.repository_root() / _AUTOSAVE, layout.MODELS, identity, settings.train.keep_checkpoints)
     with store.locked():
         trainer = Trainer(settings, data, identity, workers)
-        if settings.train.resume_model is not None:
-            trainer.restore(store)
+        if settings.train.resume_model is None or not trainer.restore(store):
+            trainer.start()
         visual = layout.repository_root() / layout.LOG / (os.environ.get("DVC_EXP_NAME") or identity[:8])
         curves = journal.Curves(trainer.history, visual, layout.CURVES)
         try:

@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import paddle
 import paddle.nn.functional as F
@@ -20,7 +20,7 @@ from ds2.data.vocabulary import BLANK_ID, Vocabulary
 from ds2.errors import UserError
 from ds2.evaluation.evaluator import Evaluation, evaluate
 from ds2.model.deepspeech2 import DeepSpeech2
-from ds2.training import checkpoint, journal
+from ds2.training import checkpoint, journal, transfer
 from ds2.training.checkpoint import State
 from ds2.training.history import History
 from ds2.training.schedule import learning_rate
@@ -75,18 +75,41 @@ class Trainer:
         self.epoch = self.batch = self.step = 0
         self._stop_signal: int | None = None
 
-    def restore(self, store: Store) -> None:
-        """Goes to the furthest state that the store has of this training, if it has one."""
+    def restore(self, store: Store) -> bool:
+        """Goes to the furthest state that the store has of this training. False: it has none."""
         found = store.furthest(self._settings.train.num_epoch)
         if found is None:
-            logger.info("no earlier state of this training: it starts from the beginning")
-            return
+            return False
         folder, state = found
         checkpoint.restore_model(folder, self.model)
         checkpoint.restore_optimizer(folder, self._optimizer, self.model)
+        # Those of a continued checkpoint may not be the ones computed from today's data.
+        self._data = replace(self._data, statistics=MeanIstd.read(folder / checkpoint.MEAN_ISTD))
         self.history = History.from_json(state.history)
         self.epoch, self.batch, self.step = state.epoch, state.batch, state.step
         logger.info(f"going on from {folder}: epoch {state.epoch} done, {state.batch} batches of the next")
+        return True
+
+    def start(self) -> None:
+        """Begins where the parameters say: with another training's checkpoint, with its weights only, or with none.
+
+        Raises:
+            UserError: the checkpoint does not exist, is damaged or does not fit.
+        """
+        train, vocabulary = self._settings.train, self._data.vocabulary
+        if train.resume_model not in ("auto", None):
+            source = transfer.Source.read(train.resume_model, "train.resume_model")
+            transfer.check_same_architecture(source, self._settings)
+            transfer.restore_mapped(source, self.model, self._optimizer, vocabulary)
+            # Its scores are those of another dev set: the best of this training is chosen from its own epochs.
+            self._data = replace(self._data, statistics=source.statistics)
+            self.epoch, self.step = source.state.epoch, source.state.step
+            logger.info(f"going on from {source.folder}, epoch {self.epoch}, with its statistics, on the data of today")
+        elif train.pretrained_model is not None:
+            source = transfer.Source.read(train.pretrained_model, "train.pretrained_model")
+            transfer.take_weights(source, self.model, vocabulary)
+        else:
+            logger.info("the training starts from the beginning")
 
     def run(self, store: Store, curves: journal.Curves) -> None:
         """Trains until num_epoch epochs are done, saving and scoring on the way.
@@ -95,8 +118,10 @@ class Trainer:
             UserError: a signal asked to stop, after the state was saved; or the disk is full.
         """
         num_epoch = self._settings.train.num_epoch
-        if self.epoch > 0:
+        if self.history.epochs:
             self._publish(store)
+        elif self.epoch >= num_epoch:
+            raise UserError(f"train.num_epoch is {num_epoch}, but the checkpoint has {self.epoch} epochs: raise it")
         with self._loaders() as (training, scoring), self._stop_at_signal():
             clock = None
             while self.epoch < num_epoch:

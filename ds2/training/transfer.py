@@ -1,0 +1,139 @@
+"""Starting from another training's checkpoint: going on with it on other data, or taking its weights only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from loguru import logger
+
+from ds2 import params
+from ds2.data.mean_istd import MeanIstd
+from ds2.data.vocabulary import Vocabulary
+from ds2.errors import UserError
+from ds2.model.deepspeech2 import DeepSpeech2
+from ds2.training import checkpoint
+from ds2.training.checkpoint import DamagedError, State
+
+# The layer whose last axis is that of the tokens.
+_OUTPUT = ("output.weight", "output.bias")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint to start from."""
+
+    folder: Path
+    state: State
+    vocabulary: Vocabulary
+    statistics: MeanIstd
+
+    @classmethod
+    def read(cls, name: str, parameter: str) -> "Source":
+        """Reads all but the weights of a checkpoint.
+
+        Args:
+            name: its folder.
+            parameter: that names it, for the sentence when it is of no use.
+
+        Raises:
+            UserError: it does not exist or is damaged.
+        """
+        folder = Path(name)
+        if not folder.is_dir():
+            raise UserError(f"{parameter}: there is no folder {name}; it should be a checkpoint's, as models/epoch_100")
+        try:
+            state = checkpoint.read_state(folder)
+        except DamagedError as error:
+            raise UserError(f"{parameter}: {name} is not an intact checkpoint: {error}") from None
+        vocabulary = Vocabulary.read(folder / checkpoint.VOCABULARY)
+        return cls(folder, state, vocabulary, MeanIstd.read(folder / checkpoint.MEAN_ISTD))
+
+
+def check_same_architecture(source: Source, settings: params.Params) -> None:
+    """A continued training has the checkpoint's architecture and features.
+
+    Raises:
+        UserError: with the first parameter that differs, and both values.
+    """
+    trained = params.from_dict(source.state.params)
+    for section in ("features", "model"):
+        for name, value in getattr(trained, section):
+            here = getattr(getattr(settings, section), name)
+            if here != value and name != "dropout":
+                raise UserError(f"{section}.{name} is {here}, but {source.folder} was trained with {value}")
+
+
+def restore_mapped(
+    source: Source, model: DeepSpeech2, optimizer: paddle.optimizer.Optimizer, vocabulary: Vocabulary
+) -> None:
+    """Puts weights and moments of a checkpoint of the same architecture into a model with another vocabulary.
+
+    Tokens that both have keep their row of the output layer and its moments; new ones start afresh.
+
+    Raises:
+        UserError: the checkpoint has no optimiser any more.
+    """
+    if not checkpoint.resumable(source.folder):
+        raise UserError(
+            f"train.resume_model: {source.folder} has no {checkpoint.OPTIMIZER} (only the newest checkpoint keeps it): "
+            "name the newest, or use it as train.pretrained_model"
+        )
+    places = _places(source.vocabulary, vocabulary)
+    fresh = {name: value.numpy() for name, value in model.state_dict().items()}
+    weights = _load(source.folder / checkpoint.MODEL)
+    for name in _OUTPUT:
+        weights[name] = _rearranged(weights[name], fresh[name], places)
+    model.set_state_dict(weights)
+    moments = _load(source.folder / checkpoint.OPTIMIZER)
+    for key in [key for key in moments if key.split("/")[0] in _OUTPUT and "pow" not in key]:
+        moments[key] = _rearranged(moments[key], np.zeros_like(fresh[key.split("/")[0]]), places)
+    checkpoint.set_optimizer(moments, optimizer, model)
+    _log_tokens(source, places)
+
+
+def take_weights(source: Source, model: DeepSpeech2, vocabulary: Vocabulary) -> None:
+    """Puts those weights of a checkpoint into a model that fit by name and shape, or by token."""
+    places = _places(source.vocabulary, vocabulary)
+    fresh = {name: value.numpy() for name, value in model.state_dict().items()}
+    weights = _load(source.folder / checkpoint.MODEL)
+    taken, left = {}, []
+    for name, value in fresh.items():
+        found = weights.get(name)
+        if found is not None and name in _OUTPUT and found.shape[:-1] == value.shape[:-1]:
+            found = _rearranged(found, value, places)
+        if found is not None and found.shape == value.shape:
+            taken[name] = found
+        else:
+            left.append(f"{name} {list(value.shape)}")
+    model.set_state_dict(fresh | taken)
+    logger.info(f"{len(taken)} of {len(fresh)} arrays of weights come from {source.folder}")
+    if left:
+        logger.warning(f"these do not fit and start afresh: {', '.join(left)}")
+    _log_tokens(source, places)
+
+
+def _places(old: Vocabulary, new: Vocabulary) -> np.ndarray:
+    """For every new token its old id, or -1."""
+    ids = {token: i for i, token in enumerate(old.tokens)}
+    return np.array([ids.get(token, -1) for token in new.tokens])
+
+
+def _rearranged(old: np.ndarray, fresh: np.ndarray, places: np.ndarray) -> np.ndarray:
+    known = places >= 0
+    moved = fresh.copy()
+    moved[..., known] = old[..., places[known]]
+    return moved
+
+
+def _load(path: Path) -> dict[str, Any]:
+    return {name: np.asarray(value) for name, value in paddle.load(str(path)).items()}
+
+
+def _log_tokens(source: Source, places: np.ndarray) -> None:
+    known = int((places >= 0).sum())
+    logger.info(
+        f"tokens: {known} known to {source.folder}, {len(places) - known} new, "
+        f"{len(source.vocabulary) - known} of it not needed any more"
+    )

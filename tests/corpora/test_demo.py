@@ -1,0 +1,152 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ds2 import corpora, params
+from ds2.corpora import demo
+from ds2.data import annotation, screening
+from ds2.data.text import normalize
+from ds2.errors import UserError
+
+pytest.importorskip("espeakng_loader")
+
+PARTS = ("train", "dev", "test")
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """A corpus of twelve sentences."""
+    monkeypatch.setattr(demo, "_COUNTS", {"train": 8, "dev": 2, "test": 2})
+
+
+@pytest.fixture
+def speak(tmp_path, monkeypatch):
+    """speak(name, spoken) speaks into a repository of that name and returns the bytes of each file."""
+
+    def speak(name, spoken):
+        monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
+        demo._speak(spoken)
+        return {s.audio: (tmp_path / name / s.audio).read_bytes() for s in spoken}
+
+    return speak
+
+
+def files(folder) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_two_builds_are_the_same_files(few, workspace, tmp_path_factory, monkeypatch):
+    built = []
+    for _ in range(2):
+        monkeypatch.chdir(tmp_path_factory.mktemp("build"))
+        folder = Path.cwd()
+        corpora.build("demo", folder / "dataset" / "annotation", 1)
+        built.append(files(folder))
+    one, two = built
+    assert len(one) == 12 + 3
+    assert one.keys() == two.keys()
+    assert [name for name in one if one[name] != two[name]] == []
+
+
+def test_what_is_spoken_does_not_depend_on_what_was_spoken_before(speak):
+    spoken = demo.utterances()["train"][:6]
+    forwards = speak("one", spoken)
+    backwards = speak("two", spoken[::-1])
+    alone = speak("three", spoken[3:4])
+    assert forwards == backwards
+    assert alone[spoken[3].audio] == forwards[spoken[3].audio]
+    assert len(set(forwards.values())) == 6
+
+
+def test_the_annotations_name_every_file_with_text_and_speaker_and_screening_accepts_them_all(few, workspace):
+    folder = workspace / "dataset" / "annotation"
+    corpora.build("demo", folder, 1)
+    assert sorted(path.name for path in folder.iterdir()) == ["demo.dev.txt", "demo.test.txt", "demo.train.txt"]
+    sources = annotation.sources(folder, ["demo"], corpora.NAMES)
+    screened = screening.screen(sources, params.from_dict({"manifest": {"dev_fraction": 0, "test_fraction": 0}}), 1)
+    assert screened.rejected == []
+    assert {split: len(found) for split, found in screened.accepted.items()} == {"train": 8, "dev": 2, "test": 2}
+    parts = demo.utterances()
+    for split in PARTS:
+        found = screened.accepted[split]
+        assert [u.text for u in found] == [spoken.text for spoken in parts[split]]
+        assert [u.speaker for u in found] == [f"demo-{spoken.voice}" for spoken in parts[split]]
+
+
+def test_what_is_spoken_is_audible_16_khz_mono_and_not_clipped(few, workspace):
+    corpora.build("demo", workspace / "dataset" / "annotation", 1)
+    paths = sorted((workspace / "dataset" / "audio" / "demo").rglob("*.flac"))
+    assert len(paths) == 12
+    for path in paths:
+        samples, rate = soundfile.read(path, dtype="float32")
+        assert rate == 16000
+        assert samples.ndim == 1
+        assert 0.5 <= len(samples) / rate <= 20
+        assert np.sqrt(np.mean(samples**2)) > 0.01
+        assert np.mean(np.abs(samples) > 0.999) < 1e-3
+
+
+def test_a_second_build_speaks_nothing_and_mends_what_is_missing(few, workspace):
+    folder = workspace / "dataset" / "annotation"
+    corpora.build("demo", folder, 1)
+    before = files(workspace)
+    audio = sorted((workspace / "dataset" / "audio").rglob("*.flac"))
+    audio[3].unlink()
+    (folder / "demo.dev.txt").unlink()
+    times = {path: path.stat().st_mtime_ns for path in audio if path.exists()}
+    corpora.build("demo", folder, 1)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert files(workspace) == before
+
+
+def test_a_build_of_which_nothing_is_missing_needs_no_espeak(few, workspace, monkeypatch):
+    corpora.build("demo", workspace / "dataset" / "annotation", 1)
+    before = files(workspace)
+
+    def broken():
+        raise UserError("libespeak-ng is not there")
+
+    monkeypatch.setattr(demo.espeak, "synthesizer", broken)
+    corpora.build("demo", workspace / "dataset" / "annotation", 1)
+    assert files(workspace) == before
+
+
+def test_every_sentence_stands_once_and_voices_of_test_and_dev_are_not_heard_in_training():
+    parts = demo.utterances()
+    texts = [spoken.text for split in PARTS for spoken in parts[split]]
+    assert len(texts) == len(set(texts))
+    voices = {split: {spoken.voice for spoken in parts[split]} for split in PARTS}
+    assert all(len(voices[split]) > 1 for split in PARTS)
+    assert sum(map(len, voices.values())) == len(set.union(*voices.values()))
+    assert len({spoken.audio for split in PARTS for spoken in parts[split]}) == len(texts)
+
+
+def test_the_plan_is_the_same_every_time():
+    assert demo.utterances() == demo.utterances()
+
+
+def test_there_are_at_least_150_characters_and_all_of_test_and_dev_are_seen_in_training():
+    parts = demo.utterances()
+    characters = {split: set("".join(spoken.text for spoken in parts[split])) for split in PARTS}
+    assert len(characters["train"]) >= 150
+    assert characters["test"] <= characters["train"]
+    assert characters["dev"] <= characters["train"]
+
+
+def test_the_texts_are_normalised_already():
+    texts = [spoken.text for part in demo.utterances().values() for spoken in part]
+    assert [text for text in texts if normalize(text) != text] == []
+
+
+def test_an_unknown_corpus_is_refused_with_those_there_are(workspace):
+    for refuse in (lambda: corpora.build("aishel", workspace, 1), lambda: corpora.check_names(["demo", "aishel"])):
+        with pytest.raises(UserError) as caught:
+            refuse()
+        assert "'aishel' is not a built-in corpus" in str(caught.value)
+        assert all(name in str(caught.value) for name in corpora.NAMES)
+
+
+def test_names_of_built_in_corpora_pass():
+    assert corpora.check_names(corpora.NAMES) is None

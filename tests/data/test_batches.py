@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ds2.data import batches
+
+DURATIONS = st.lists(st.floats(0.5, 20), min_size=1, max_size=150).map(np.array)
+SIZES = st.integers(1, 40)
+SEEDS = st.integers(0, 2**31 - 1)
+EPOCHS = st.integers(1, 5)
+
+
+def realistic(count: int, kind: str) -> np.ndarray:
+    random = np.random.default_rng(1)
+    drawn = {"read speech": random.lognormal(1.5, 0.4, count), "spontaneous": random.gamma(2.5, 2.0, count)}[kind]
+    return np.clip(drawn, 0.5, 20.0)
+
+
+def company(found) -> set[frozenset]:
+    """Who is in a batch with whom, whatever the order."""
+    return {frozenset(batch.tolist()) for batch in found}
+
+
+@settings(deadline=None)
+@given(DURATIONS, SIZES, SEEDS, EPOCHS)
+def test_an_utterance_stands_in_exactly_one_batch(durations, size, seed, epoch):
+    found = batches.of_epoch(durations, size, seed, epoch)
+    assert sorted(np.concatenate(list(found)).tolist()) == list(range(len(durations)))
+    assert len(list(found)) == len(found)
+
+
+@settings(deadline=None)
+@given(DURATIONS, SIZES, SEEDS, EPOCHS)
+def test_batches_are_full_but_for_one_and_nobody_is_alone(durations, size, seed, epoch):
+    found = batches.of_epoch(durations, size, seed, epoch)
+    sizes = [len(batch) for batch in found]
+    whole, left = divmod(len(durations), size)
+    if left == 1 and size > 1 and whole:
+        expected = [size] * (whole - 1) + [size + 1]
+    else:
+        expected = [size] * whole + [left] * (left > 0)
+    assert sorted(sizes) == sorted(expected)
+    if epoch == 1:
+        assert sizes == expected
+
+
+@settings(deadline=None)
+@given(DURATIONS, SIZES, SEEDS)
+def test_the_first_epoch_goes_from_short_to_long_whatever_the_seed(durations, size, seed):
+    found = batches.of_epoch(durations, size, seed, 1)
+    assert (np.diff(durations[found.order]) >= 0).all()
+    np.testing.assert_array_equal(found.order, batches.of_epoch(durations, size, seed + 1, 1).order)
+
+
+@settings(deadline=None)
+@given(DURATIONS, SIZES, SEEDS, EPOCHS)
+def test_seed_and_epoch_decide_everything(durations, size, seed, epoch):
+    before = durations.copy()
+    one, two = (batches.of_epoch(durations, size, seed, epoch) for _ in range(2))
+    np.testing.assert_array_equal(one.order, two.order)
+    np.testing.assert_array_equal(one.bounds, two.bounds)
+    np.testing.assert_array_equal(durations, before)
+
+
+@pytest.mark.parametrize("size", [1, 8, 16])
+def test_epochs_and_seeds_differ_in_order_and_in_company(size):
+    durations = realistic(200, "read speech")
+    found = [batches.of_epoch(durations, size, seed, epoch) for seed, epoch in ((1, 2), (1, 3), (2, 2))]
+    for i in range(3):
+        for other in found[:i]:
+            assert found[i].order.tolist() != other.order.tolist()
+            assert size == 1 or company(found[i]) != company(other)
+
+
+def test_later_epochs_do_not_go_from_short_to_long():
+    durations = realistic(2000, "read speech")
+    means = [durations[batch].mean() for batch in batches.of_epoch(durations, 16, 1, 2)]
+    assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.3
+
+
+@pytest.mark.parametrize("kind", ["read speech", "spontaneous"])
+@pytest.mark.parametrize("size", [8, 16, 32])
+@pytest.mark.parametrize("epoch", [1, 2, 7])
+def test_at_least_95_percent_of_a_batch_is_audio(kind, size, epoch):
+    durations = realistic(40000, kind)
+    found = batches.of_epoch(durations, size, 1, epoch)
+    padded = sum(durations[batch].max() * len(batch) for batch in found)
+    assert durations.sum() / padded >= 0.95
+    assert found.real_share(durations) == pytest.approx(durations.sum() / padded)
+
+
+def test_a_training_set_of_several_pools_stands_in_batches_once():
+    durations = realistic(50001, "read speech")
+    found = batches.of_epoch(durations, 16, 1, 2)
+    assert sorted(found.order.tolist()) == list(range(50001))
+    assert sorted({len(batch) for batch in found}) == [16, 17]
+
+
+def test_in_order_keeps_the_order_of_the_manifest():
+    assert [batch.tolist() for batch in batches.in_order(7, 3)] == [[0, 1, 2], [3, 4, 5, 6]]
+    assert [batch.tolist() for batch in batches.in_order(5, 3)] == [[0, 1, 2], [3, 4]]
+    assert [batch.tolist() for batch in batches.in_order(1, 3)] == [[0]]
+    assert [batch.tolist() for batch in batches.in_order(3, 1)] == [[0], [1], [2]]
+
+
+def test_equal_lengths_keep_the_order_of_the_manifest():
+    assert batches.by_length(np.array([2.0, 1.0, 2.0, 1.0]), 2).order.tolist() == [1, 3, 0, 2]
+
+
+def test_no_utterances_make_no_batches():
+    assert len(batches.of_epoch(np.zeros(0), 8, 1, 1)) == 0
+    assert list(batches.of_epoch(np.zeros(0), 8, 1, 2)) == []

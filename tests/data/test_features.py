@@ -1,0 +1,135 @@
+from pathlib import Path
+
+import kaldi_native_fbank as knf
+import numpy as np
+import pytest
+
+from ds2 import params
+from ds2.data import audio, features, frames
+from ds2.errors import UserError
+from tests.conftest import tone
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "zh-dsp20" / "audio"
+
+
+def kaldi(samples: np.ndarray, rate: int, bins: int) -> np.ndarray:
+    options = knf.FbankOptions()
+    options.frame_opts.samp_freq = rate
+    options.frame_opts.dither = 0.0
+    options.mel_opts.num_bins = bins
+    fbank = knf.OnlineFbank(options)
+    fbank.accept_waveform(rate, (samples * 32768).tolist())
+    fbank.input_finished()
+    rows = [fbank.get_frame(i) for i in range(fbank.num_frames_ready)]
+    return np.array(rows, np.float32).reshape(-1, bins)
+
+
+def assert_equal_to_kaldi(pairs):
+    found, expected = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    assert found.dtype == np.float32
+    assert found.shape == expected.shape
+    error = np.abs(found - expected)
+    # Both are float32: bins far below their frame's strongest are rounding noise in Kaldi's own FFT.
+    strong = expected > expected.max(axis=1, keepdims=True) - 16
+    assert strong.mean() > 0.5
+    assert error[strong].max() <= 1e-3
+    assert (error <= 1e-3).mean() >= 0.9999
+
+
+def sounds(rate: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(rate)
+    time = np.arange(rate) / rate
+    sweep = np.sin(2 * np.pi * (100 + rate / 5 * time) * time)
+    return {
+        "tone": tone(1.0, rate=rate),
+        "noise": random.normal(0, 0.1, rate).astype(np.float32),
+        "loud": np.clip(random.normal(0, 0.6, rate), -1, 1).astype(np.float32),
+        "quiet": random.normal(0, 1e-4, rate).astype(np.float32),
+        "sweep with noise": (0.3 * sweep + random.normal(0, 0.03, rate)).astype(np.float32),
+        "noise on an offset": (0.4 + random.normal(0, 0.05, rate)).astype(np.float32),
+        "bursts": (random.normal(0, 1, rate) * np.where(np.sin(2 * np.pi * 3 * time) > 0, 0.2, 1e-3)).astype(
+            np.float32
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("rate", "bins"), [(16000, 80), (16000, 40), (8000, 80), (8000, 40), (22050, 80), (44100, 80), (48000, 128)]
+)
+def test_synthetic_audio_gives_kaldis_filter_banks(rate, bins):
+    assert_equal_to_kaldi([(features.filter_banks(x, rate, bins), kaldi(x, rate, bins)) for x in sounds(rate).values()])
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the recordings of zh-dsp20 are not here")
+def test_real_recordings_give_kaldis_filter_banks():
+    files = sorted(REAL.rglob("*.flac"))[::7]
+    assert len(files) > 200
+    settings = params.Features()
+    pairs = []
+    for path in files:
+        samples = audio.load(path, settings.sample_rate)
+        levelled = features.level(samples, settings.target_db)
+        pairs.append((features.extract(samples, settings), kaldi(levelled, settings.sample_rate, 80)))
+    assert_equal_to_kaldi(pairs)
+
+
+@pytest.mark.parametrize("target", [-20.0, -3.0, -60.0])
+@pytest.mark.parametrize("amplitude", [1e-6, 0.01, 1.0, 1000.0])
+def test_levelling_reaches_its_target_from_any_loudness(target, amplitude):
+    samples = np.float32(amplitude) * tone(1.0)
+    before = samples.copy()
+    levelled = features.level(samples, target)
+    assert levelled.dtype == np.float32
+    assert 10 * np.log10(np.mean(levelled.astype(np.float64) ** 2)) == pytest.approx(target, abs=1e-4)
+    np.testing.assert_array_equal(samples, before)
+
+
+def test_loudness_makes_no_difference_once_levelled_and_all_of_it_without():
+    levelled, as_recorded = params.Features(target_db=-20.0), params.Features(target_db=None)
+    loud, quiet = tone(1.0), tone(1.0) / np.float32(8)
+    np.testing.assert_allclose(features.extract(loud, levelled), features.extract(quiet, levelled), atol=1e-3)
+    difference = features.extract(loud, as_recorded) - features.extract(quiet, as_recorded)
+    np.testing.assert_allclose(difference, 2 * np.log(8), atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-40, 0.5])
+def test_silent_and_constant_audio_gives_finite_features(value):
+    samples = np.full(16000, value, np.float32)
+    with np.errstate(divide="raise", invalid="raise", over="raise"):
+        found = features.extract(samples, params.Features())
+    assert found.shape == (98, 80)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("samples", [0, 1, 399])
+def test_audio_shorter_than_a_frame_gives_no_frames(samples):
+    found = features.extract(np.full(samples, 0.1, np.float32), params.Features())
+    assert found.shape == (0, 80)
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("samples", [400, 559, 560, 561, 15999, 16001])
+def test_there_are_as_many_frames_as_the_arithmetic_says(samples):
+    assert len(features.extract(tone(samples / 16000), params.Features())) == frames.count_frames(samples, 16000)
+
+
+def test_features_of_the_beginning_do_not_depend_on_what_follows():
+    settings = params.Features(target_db=None)
+    samples = tone(2.0)
+    np.testing.assert_allclose(
+        features.extract(samples[:16000], settings), features.extract(samples, settings)[:98], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("rate", [4000, 8000, 11025, 16000, 22050, 25600, 32000, 48000, 96000])
+def test_no_permitted_filter_is_blind(rate):
+    permitted = 0
+    for bins in range(8, 257, 31):
+        try:
+            settings = params.from_dict({"features": {"sample_rate": rate, "num_mel_bins": bins}}).features
+        except UserError:
+            continue
+        permitted += 1
+        found = features.extract(np.random.default_rng(1).normal(0, 0.1, rate).astype(np.float32), settings)
+        assert np.flatnonzero(found.min(axis=0) == found.max(axis=0)).tolist() == []
+    assert permitted

@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+
+from ds2 import params
+from ds2.data import augment, mean_istd
+from ds2.data import manifest as manifests
+from ds2.data.loader import Assembler, Loader
+from ds2.data.manifest import Manifest, Utterance
+from ds2.data.vocabulary import Vocabulary
+
+FEATURES = params.Features(num_mel_bins=24)
+LENGTHS = (1.0, 0.5, 1.5, 0.7, 0.9, 1.2, 0.6, 1.1)
+TEXTS = ("你好", "再见", "今天天气怎么样", "好", "hello", "明天", "天 天", "你")
+
+
+@pytest.fixture
+def data(workspace, write_audio):
+    """A manifest of eight tones and the assembler for it."""
+    utterances = []
+    for i, (seconds, text) in enumerate(zip(LENGTHS, TEXTS, strict=True)):
+        write_audio(f"{i}.wav", seconds, rate=8000 if i == 3 else 16000)
+        utterances.append(Utterance(f"{i}.wav", seconds, text))
+    manifests.write(workspace / "manifest.train", utterances)
+    manifest = Manifest(workspace / "manifest.train")
+    statistics, _ = mean_istd.compute(manifest, params.Params(features=FEATURES), 1)
+    return manifest, Assembler(FEATURES, statistics, Vocabulary.of(TEXTS))
+
+
+def load(manifest, assembler, batches, workers=0, epoch=0):
+    with Loader(manifest, assembler, workers) as loader:
+        return list(loader.load([np.array(batch) for batch in batches], epoch))
+
+
+def test_a_batch_holds_its_utterances_in_order_and_zeros_behind_their_ends(data):
+    manifest, assembler = data
+    (batch,) = load(manifest, assembler, [[2, 0, 3]])
+    assert batch.positions.tolist() == [2, 0, 3]
+    assert batch.frames.tolist() == [148, 98, 68]
+    assert batch.features.shape == (3, 148, 24)
+    assert batch.features.dtype == np.float32
+    assert batch.label_lengths.tolist() == [7, 2, 1]
+    assert batch.labels.shape == (3, 7)
+    for row, frames in zip(batch.features, batch.frames, strict=True):
+        assert (row[frames:] == 0).all()
+        assert (row[:frames] != 0).any(axis=1).all()
+    for row, length, position in zip(batch.labels, batch.label_lengths, batch.positions, strict=True):
+        assert (row[length:] == 0).all()
+        assert assembler.vocabulary.decode(row[:length]) == TEXTS[position]
+    assert batch.seconds == pytest.approx(1.5 + 1.0 + 0.7)
+    assert batch.dropped == ()
+    assert len(batch) == 3
+
+
+def test_an_utterance_is_the_same_alone_and_in_any_batch(data):
+    manifest, assembler = data
+    (together,) = load(manifest, assembler, [range(8)])
+    for i, alone in enumerate(load(manifest, assembler, [[i] for i in range(8)])):
+        np.testing.assert_array_equal(together.features[i, : together.frames[i]], alone.features[0])
+        np.testing.assert_array_equal(together.labels[i, : together.label_lengths[i]], alone.labels[0])
+
+
+def test_features_are_normalised_with_the_statistics(data):
+    manifest, assembler = data
+    found = load(manifest, assembler, [range(8)])[0]
+    real = np.concatenate([row[:frames] for row, frames in zip(found.features, found.frames, strict=True)])
+    np.testing.assert_allclose(real.mean(axis=0, dtype=np.float64), 0, atol=1e-4)
+    np.testing.assert_allclose(real.std(axis=0, dtype=np.float64), 1, atol=1e-4)
+
+
+def test_two_workers_make_the_same_batches_as_none(data, workspace):
+    manifest, assembler = data
+    (workspace / "4.wav").unlink()
+    spec_aug = params.SpecAug(prob=0.9)
+    augmented = Assembler(
+        FEATURES, assembler.statistics, assembler.vocabulary, augment.Augmenter(params.Augment(spec_aug=spec_aug)), 7
+    )
+    batches = [[3, 1], [0, 2, 5], [4], [7, 6], [1, 0], [2, 3], [5, 6], [7]]
+    alone = load(manifest, augmented, batches, 0, epoch=2)
+    several = load(manifest, augmented, batches, 2, epoch=2)
+    assert len(alone) == len(several) == len(batches)
+    for one, two in zip(alone, several, strict=True):
+        for name in ("features", "frames", "labels", "label_lengths", "positions"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+        assert (one.seconds, one.dropped) == (two.seconds, two.dropped)
+    plain = load(manifest, assembler, batches)
+    assert any((one.features != two.features).any() for one, two in zip(alone, plain, strict=True))
+
+
+def test_augmentation_follows_from_utterance_and_epoch_not_from_the_batch(data):
+    manifest, assembler = data
+    augmented = Assembler(
+        FEATURES,
+        assembler.statistics,
+        assembler.vocabulary,
+        augment.Augmenter(params.Augment(spec_aug=params.SpecAug(prob=1.0))),
+        7,
+    )
+    alone = load(manifest, augmented, [[2]], epoch=3)[0].features[0]
+    within = load(manifest, augmented, [[5, 2, 0]], epoch=3)[0].features[1, : len(alone)]
+    np.testing.assert_array_equal(alone, within)
+    assert (load(manifest, augmented, [[2]], epoch=4)[0].features[0] != alone).any()
+
+
+def test_a_file_that_became_unreadable_is_left_out_with_its_reason(data, workspace):
+    manifest, assembler = data
+    (workspace / "1.wav").write_bytes(b"")
+    (workspace / "2.wav").unlink()
+    (batch,) = load(manifest, assembler, [[0, 1, 2, 3]])
+    assert batch.positions.tolist() == [0, 3]
+    assert batch.features.shape == (2, 98, 24)
+    assert batch.seconds == pytest.approx(1.7)
+    assert batch.dropped == ("1.wav: the file is empty (0 bytes)", "2.wav: there is no such file")
+
+
+def test_labels_that_do_not_fit_are_left_out_with_their_reason(data, workspace):
+    _, assembler = data
+    # 48 frames are 16 steps: room for 16 different labels, but only for 8 equal ones with blanks between.
+    texts = {"fits": "你好" * 8, "too long": "你好" * 8 + "再", "equal and fits": "好" * 8, "equal": "好" * 9, "no": ""}
+    manifests.write(workspace / "m", [Utterance("1.wav", 0.5, text) for text in texts.values()])
+    (batch,) = load(Manifest(workspace / "m"), assembler, [range(5)])
+    assert [list(texts)[i] for i in batch.positions] == ["fits", "equal and fits"]
+    assert len(batch.dropped) == 3
+    assert batch.dropped[0] == "1.wav: 17 labels do not fit in 16 output steps"
+
+
+def test_audio_shorter_than_a_frame_is_left_out_with_its_reason(data, workspace, write_audio):
+    _, assembler = data
+    write_audio("short.wav", 0.02)
+    manifests.write(workspace / "m", [Utterance("short.wav", 0.02, "好")])
+    (batch,) = load(Manifest(workspace / "m"), assembler, [[0]])
+    assert len(batch) == 0
+    assert batch.dropped[0].startswith("short.wav: ")
+
+
+def test_a_batch_of_which_nothing_is_left_is_empty_and_says_why(data, workspace):
+    manifest, assembler = data
+    (workspace / "5.wav").unlink()
+    (batch,) = load(manifest, assembler, [[5]])
+    assert len(batch) == 0
+    assert batch.features.shape == (0, 0, 24)
+    assert batch.labels.shape == (0, 0)
+    assert len(batch.dropped) == 1
+
+
+def test_without_a_vocabulary_every_utterance_stays_and_has_no_labels(data):
+    manifest, assembler = data
+    (batch,) = load(manifest, Assembler(FEATURES, assembler.statistics), [[0, 1]])
+    assert len(batch) == 2
+    assert batch.label_lengths.tolist() == [0, 0]
+
+
+def test_audio_lies_where_dvc_root_says(data, workspace, monkeypatch, tmp_path_factory):
+    manifest, assembler = data
+    monkeypatch.setenv("DVC_ROOT", str(workspace))
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    (batch,) = load(manifest, assembler, [[0, 1]])
+    assert len(batch) == 2

@@ -1,0 +1,190 @@
+import json
+import os
+
+import pytest
+
+from ds2 import params
+from ds2.data import annotation, screening
+from ds2.errors import UserError
+
+HALVES = {"manifest": {"dev_fraction": 0.3, "test_fraction": 0.3}}
+
+
+@pytest.fixture
+def write(workspace, write_audio):
+    """write(file, lines) writes an annotation; the audio of lines (path, text[, speaker]) is made where missing."""
+    one = write_audio("one.wav", 1.0)
+
+    def write(name, lines):
+        for path, *_ in lines:
+            (workspace / path).parent.mkdir(parents=True, exist_ok=True)
+            if not (workspace / path).exists():
+                os.link(one, workspace / path)
+        content = "".join("\t".join(line) + "\n" for line in lines)
+        (workspace / "dataset" / "annotation" / name).write_text(content, encoding="utf-8")
+
+    return write
+
+
+@pytest.fixture
+def screen(workspace):
+    """screen(values) screens all annotations with these parameters."""
+
+    def screen(values=HALVES, workers=1):
+        sources = annotation.sources(workspace / "dataset" / "annotation", [], ["demo"])
+        return screening.screen(sources, params.from_dict(values), workers)
+
+    return screen
+
+
+def clips(start, stop, speaker=None):
+    return [(f"clips/{i}.wav", "你好", *([speaker(i)] if speaker else [])) for i in range(start, stop)]
+
+
+def parts(screened) -> dict[str, str]:
+    return {u.audio_filepath: split for split, utterances in screened.accepted.items() for u in utterances}
+
+
+def test_an_accepted_line_has_path_duration_normalised_text_and_speaker(write, screen):
+    write("my.txt", [("clips/a.wav", "你 好，ＷＯＲＬＤ！", "s1")])
+    (found,) = [u for utterances in screen().accepted.values() for u in utterances]
+    assert found.as_json() == {"audio_filepath": "clips/a.wav", "duration": 1.0, "text": "你好world", "speaker": "s1"}
+
+
+def test_held_out_data_is_about_as_much_as_asked_for(write, screen):
+    write("my.txt", clips(0, 400))
+    found = screen({"manifest": {"dev_fraction": 0.1, "test_fraction": 0.2}})
+    sizes = {split: len(utterances) for split, utterances in found.accepted.items()}
+    assert sum(sizes.values()) == 400
+    assert 20 <= sizes["dev"] <= 60
+    assert 50 <= sizes["test"] <= 110
+
+
+@pytest.mark.parametrize("speaker", [None, lambda i: f"s{i % 20}"], ids=["files", "speakers"])
+def test_adding_data_moves_nothing_from_one_side_to_the_other(write, screen, speaker):
+    write("my.txt", clips(0, 60, speaker))
+    before = parts(screen())
+    assert set(before.values()) == {"train", "dev", "test"}
+    write("another.txt", clips(60, 90, speaker))
+    write("my.txt", [*clips(90, 120, speaker), *reversed(clips(0, 60, speaker))])
+    after = parts(screen())
+    assert len(after) == 120
+    assert {path: after[path] for path in before} == before
+
+
+def test_a_speaker_stays_on_one_side(write, screen):
+    write("a.txt", clips(0, 60, lambda i: f"s{i % 12}"))
+    write("b.txt", clips(60, 90, lambda i: f"s{i % 12}"))
+    sides = [{u.speaker for u in utterances} for utterances in screen().accepted.values()]
+    assert all(sides)
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 12
+
+
+def test_changing_one_fraction_leaves_the_other_part_as_it_is(write, screen):
+    write("my.txt", clips(0, 60))
+    few, many = (
+        parts(screen({"manifest": {"dev_fraction": fraction, "test_fraction": 0.3}})) for fraction in (0.1, 0.4)
+    )
+    assert {path for path in few if few[path] == "test"} == {path for path in many if many[path] == "test"}
+    assert {path for path in few if few[path] == "dev"} < {path for path in many if many[path] == "dev"}
+
+
+def test_a_test_file_switches_the_test_fraction_off_and_a_dev_file_adds_to_dev(write, screen):
+    write("my.txt", clips(0, 60))
+    write("my.test.txt", clips(60, 70))
+    write("my.dev.txt", clips(70, 80))
+    found = parts(screen())
+    assert {path for path in found if found[path] == "test"} == {f"clips/{i}.wav" for i in range(60, 70)}
+    dev = {path for path in found if found[path] == "dev"}
+    assert dev > {f"clips/{i}.wav" for i in range(70, 80)}
+
+
+def test_fractions_of_nothing_hold_nothing_out(write, screen):
+    write("my.txt", clips(0, 60))
+    assert set(parts(screen({"manifest": {"dev_fraction": 0, "test_fraction": 0}})).values()) == {"train"}
+
+
+def test_files_of_a_corpus_not_in_use_are_not_read(write, screen):
+    write("demo.train.txt", clips(0, 5))
+    write("my.txt", clips(5, 8))
+    assert screen().lines == 3
+
+
+def test_audio_that_stands_twice_counts_once_and_the_test_set_keeps_it(write, screen, workspace):
+    write("my.txt", [("clips/1.wav", "甲"), ("clips/2.wav", "乙"), ("clips/../clips/1.wav", "丙")])
+    write("my.test.txt", [("clips/2.wav", "丁")])
+    write("z.txt", [(str(workspace / "clips" / "1.wav"), "戊")])
+    found = screen({"manifest": {"dev_fraction": 0, "test_fraction": 0}})
+    assert parts(found) == {"clips/1.wav": "train", "clips/2.wav": "test"}
+    assert [u.text for u in found.accepted["train"]] == ["甲"]
+    rejected = [(r.source.path.name, r.number, r.reason) for r in found.rejected]
+    assert sorted(rejected) == [
+        ("my.txt", 2, "duplicate_audio"),
+        ("my.txt", 3, "duplicate_audio"),
+        ("z.txt", 1, "duplicate_audio"),
+    ]
+    assert "my.test.txt line 1" in found.rejected[0].detail
+
+
+def test_worker_processes_make_no_difference(write, screen):
+    lines = clips(0, 150, lambda i: f"s{i % 40}")
+    write("my.txt", [*lines[:70], ("clips/none.wav", "……"), *lines[70:]])
+    alone, several = screen(), screen(workers=2)
+    assert several == alone
+    assert several.lines == 151
+
+
+def test_the_metrics_add_up_and_are_flat_numbers(write, screen, workspace):
+    write("my.txt", [*clips(0, 60, lambda i: f"s{i % 12}"), ("clips/none.wav", "……")])
+    (workspace / "clips" / "0.wav").unlink()
+    found = screen()
+    metrics = found.metrics()
+    assert all(type(value) in (int, float) for value in metrics.values())
+    assert metrics["lines"] == 61 == metrics["accepted"] + metrics["rejected"]
+    assert metrics["accepted"] == sum(metrics[f"{split}_utterances"] for split in ("train", "dev", "test")) == 59
+    assert metrics["rejected_missing_audio"] == metrics["rejected_empty_text"] == 1
+    assert sum(metrics[f"{split}_speakers"] for split in ("train", "dev", "test")) == 12
+    hours = sum(metrics[f"{split}_hours"] for split in ("train", "dev", "test"))
+    assert hours == pytest.approx(59 / 3600, abs=2e-4)
+    json.dumps(metrics)
+
+
+def check(screened, values=HALVES):
+    screening.check(screened, params.from_dict(values))
+
+
+def test_a_share_of_rejected_lines_up_to_the_limit_passes_and_more_fails_with_the_first_of_them(write, screen):
+    write("my.txt", [*clips(0, 38), ("clips/x.wav", "……"), ("clips/y.wav", "！")])
+    found = screen()
+    check(found, {"manifest": {"max_rejected_fraction": 0.05}})
+    with pytest.raises(UserError) as caught:
+        check(found, {"manifest": {"max_rejected_fraction": 0.04}})
+    sentence = str(caught.value)
+    assert "2 of 40 lines are rejected (2 empty_text)" in sentence
+    assert "manifest.max_rejected_fraction (0.04)" in sentence
+    assert "my.txt line 39" in sentence
+    assert "dataset/rejected.jsonl" in sentence
+
+
+@pytest.mark.parametrize(
+    ("files", "fractions", "part", "remedy"),
+    [
+        (["my.test.txt", "my.dev.txt"], (0.1, 0.1), "train", "add annotations"),
+        (["my.txt", "my.test.txt"], (0, 0.1), "dev", "manifest.dev_fraction (0)"),
+        (["my.txt", "my.dev.txt"], (0.1, 0), "test", "manifest.test_fraction (0)"),
+    ],
+)
+def test_an_empty_part_fails_with_what_to_do(write, screen, files, fractions, part, remedy):
+    values = {"manifest": {"dev_fraction": fractions[0], "test_fraction": fractions[1]}}
+    for number, name in enumerate(files):
+        write(name, clips(20 * number, 20 * number + 20))
+    with pytest.raises(UserError) as caught:
+        check(screen(values), values)
+    assert str(caught.value).startswith(f"the {part} part is empty (40 lines, 0 rejected)")
+    assert remedy in str(caught.value)
+
+
+def test_empty_files_fail_with_a_sentence(write, screen):
+    write("my.txt", [])
+    with pytest.raises(UserError, match="the files of dataset/annotation are empty"):
+        check(screen())

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+
+from ds2.files import replacing, write_json
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write_half(path, error):
+    with replacing(path) as file:
+        file.write("half")
+        file.flush()
+        raise error
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError):
+        write_half(path, ZeroDivisionError())
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_an_interruption_leaves_no_new_file(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        write_half(tmp_path / "a.txt", KeyboardInterrupt())
+    assert names(tmp_path) == []
+
+
+def test_the_old_file_stands_until_the_block_ends_and_then_the_new_one_alone(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replacing(path) as file:
+        file.write("new")
+        file.flush()
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_missing_folders_are_made(tmp_path):
+    with replacing(tmp_path / "results" / "curves" / "a.tsv") as file:
+        file.write("x")
+    assert (tmp_path / "results" / "curves" / "a.tsv").read_text() == "x"
+
+
+def test_text_is_utf_8_with_plain_newlines_and_binary_stays_as_it_is(tmp_path):
+    with replacing(tmp_path / "a.txt") as file:
+        file.write("你好\n")
+    with replacing(tmp_path / "a.bin", "wb") as file:
+        file.write(b"\r\n\xff")
+    assert (tmp_path / "a.txt").read_bytes() == "你好\n".encode()
+    assert (tmp_path / "a.bin").read_bytes() == b"\r\n\xff"
+
+
+def test_json_is_readable_and_ends_with_a_newline(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"文": 1, "b": [0.5]})
+    text = path.read_text(encoding="utf-8")
+    assert json.loads(text) == {"文": 1, "b": [0.5]}
+    assert '"文"' in text
+    assert text.endswith("}\n")
+    assert text.count("\n") > 2
+
+
+def test_what_is_not_json_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"cer": 0.5})
+    with pytest.raises(TypeError):
+        write_json(path, {"cer": object()})
+    assert json.loads(path.read_text()) == {"cer": 0.5}
+    assert names(tmp_path) == ["a.json"]
