@@ -88,4 +88,4 @@ def alignment(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
 
 def _width(text: str) -> int:
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
-    return len(text) + wide - sum(unicodedata.combining(character) > 0 for character in text)
+    return len(text) + wide - sum(unicodedata.category(character) in ("Mn", "Me") for character in text)

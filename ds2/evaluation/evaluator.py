@@ -96,10 +96,12 @@ def evaluate(
     was_training = model.training
     model.eval()
     hypotheses: dict[int, str] = {}
-    for positions, texts in _texts(model, loader, batches.by_length(manifest.durations, batch_size), vocabulary):
-        hypotheses.update(zip(positions.tolist(), texts, strict=True))
-    if was_training:
-        model.train()
+    try:
+        for positions, texts in _texts(model, loader, batches.by_length(manifest.durations, batch_size), vocabulary):
+            hypotheses.update(zip(positions.tolist(), texts, strict=True))
+    finally:
+        if was_training:
+            model.train()
     seconds = time.perf_counter() - start
     predictions = [
         Prediction(utterance.audio_filepath, utterance.text, hypotheses[position])

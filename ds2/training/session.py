@@ -41,8 +41,7 @@ def train(settings: params.Params) -> None:
     store = Store(layout.repository_root() / _AUTOSAVE, layout.MODELS, identity, settings.train.keep_checkpoints)
     with store.locked():
         trainer = Trainer(settings, data, identity, workers)
-        if settings.train.resume_model is None or not trainer.restore(store):
-            trainer.start()
+        trainer.begin(store)
         visual = layout.repository_root() / layout.LOG / (os.environ.get("DVC_EXP_NAME") or identity[:8])
         curves = journal.Curves(trainer.history, visual, layout.CURVES)
         try:

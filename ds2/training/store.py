@@ -7,6 +7,7 @@ places counts.
 """
 
 import fcntl
+import filecmp
 import os
 import re
 import shutil
@@ -65,10 +66,11 @@ class Store:
         found = []
         for folder in self._own.iterdir():
             number = _EPOCH.fullmatch(folder.name) or _STEP.fullmatch(folder.name)
-            if number is None or not checkpoint.resumable(folder):
+            state = self._intact(folder) if number is not None else None
+            if state is None or state.position > (num_epoch, 0):
                 continue
-            state = self._intact(folder)
-            if state is not None and state.position <= (num_epoch, 0):
+            # A training that is complete needs no optimiser.
+            if checkpoint.resumable(folder) or state.position == (num_epoch, 0):
                 found.append((state.position, folder, state))
         if not found:
             return None
@@ -83,19 +85,23 @@ class Store:
         """Where the state after an epoch goes."""
         return self._own / f"epoch_{epoch}"
 
+    def clear(self) -> None:
+        """Forgets all states of this training, to start over."""
+        for folder in [*self._numbered(_EPOCH), *self._numbered(_STEP), self._own / BEST]:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def tidy(self, current: Path) -> None:
-        """Removes what the state just written makes superfluous."""
-        epochs = self._epochs()
-        for folder in epochs[: -max(self._keep, _RESUMABLE)]:
-            shutil.rmtree(folder)
-        steps = sorted((folder for folder in self._own.iterdir() if _STEP.fullmatch(folder.name)), key=_number)
-        if _EPOCH.fullmatch(current.name):
-            for folder in steps:
-                shutil.rmtree(folder)
+        """Removes what the state just written makes superfluous; states beyond it, of a longer training, stay."""
+        at_epoch = _EPOCH.fullmatch(current.name) is not None
+        epochs, steps = self._numbered(_EPOCH), self._numbered(_STEP)
+        if at_epoch:
+            epochs = [folder for folder in epochs if _number(folder) <= _number(current)]
+            superfluous = steps
         else:
-            for folder in steps[:-_RESUMABLE]:
-                shutil.rmtree(folder)
-        for folder in epochs[:-_RESUMABLE]:
+            superfluous = [folder for folder in steps if _number(folder) <= _number(current)][:-_RESUMABLE]
+        for folder in superfluous + epochs[: -max(self._keep, _RESUMABLE)]:
+            shutil.rmtree(folder)
+        for folder in epochs[-max(self._keep, _RESUMABLE) : -_RESUMABLE]:
             (folder / checkpoint.OPTIMIZER).unlink(missing_ok=True)
 
     def publish(self, epoch: int, best_epoch: int) -> None:
@@ -106,19 +112,19 @@ class Store:
         best = self._own / BEST
         if self._epoch_of(best) != best_epoch:
             source = self.epoch_folder(best_epoch)
-            if not source.exists():
+            if self._epoch_of(source) != best_epoch:
                 logger.warning(
                     f"the best model, of epoch {best_epoch}, is not kept any more: epoch {epoch} takes its place"
                 )
                 source = self.epoch_folder(epoch)
             checkpoint.link(source, best, with_optimizer=False)
-        epochs = [folder for folder in self._epochs() if _number(folder) <= epoch][-self._keep :]
+        epochs = [folder for folder in self._numbered(_EPOCH) if _number(folder) <= epoch][-self._keep :]
         for folder in epochs:
             newest = folder is epochs[-1]
             image = self._models / folder.name
-            if not _same(folder, image) or checkpoint.resumable(image) != newest:
+            if not _same(folder, image, with_optimizer=newest):
                 checkpoint.link(folder, image, with_optimizer=newest)
-        if not _same(best, self._models / BEST):
+        if not _same(best, self._models / BEST, with_optimizer=False):
             checkpoint.link(best, self._models / BEST, with_optimizer=False)
         wanted = {BEST, *(folder.name for folder in epochs)}
         for folder in self._models.iterdir():
@@ -137,7 +143,8 @@ class Store:
             if not (_EPOCH.fullmatch(image.name) or image.name == BEST):
                 continue
             folder = self._own / image.name
-            if folder.exists() and (checkpoint.resumable(folder) or not checkpoint.resumable(image)):
+            intact = folder.exists() and self._intact(folder) is not None
+            if intact and (checkpoint.resumable(folder) or not checkpoint.resumable(image)):
                 continue
             state = self._intact(image)
             if state is not None and state.fingerprint == self._fingerprint:
@@ -150,8 +157,8 @@ class Store:
             logger.warning(f"{folder} is damaged and not used: {error}")
             return None
 
-    def _epochs(self) -> list[Path]:
-        return sorted((folder for folder in self._own.iterdir() if _EPOCH.fullmatch(folder.name)), key=_number)
+    def _numbered(self, name: re.Pattern[str]) -> list[Path]:
+        return sorted((folder for folder in self._own.iterdir() if name.fullmatch(folder.name)), key=_number)
 
     def _epoch_of(self, folder: Path) -> int | None:
         state = self._intact(folder) if folder.exists() else None
@@ -173,8 +180,11 @@ def _number(folder: Path) -> int:
     return int(folder.name.rpartition("_")[2])
 
 
-def _same(folder: Path, image: Path) -> bool:
-    try:
-        return (folder / checkpoint.STATE).read_bytes() == (image / checkpoint.STATE).read_bytes()
-    except FileNotFoundError:
+def _same(folder: Path, image: Path, with_optimizer: bool) -> bool:
+    if not image.is_dir():
         return False
+    names = {file.name for file in folder.iterdir() if with_optimizer or file.name != checkpoint.OPTIMIZER}
+    if names != {file.name for file in image.iterdir()}:
+        return False
+    pairs = [(folder / name, image / name) for name in names]
+    return all(os.path.samefile(*pair) or filecmp.cmp(*pair, shallow=False) for pair in pairs)

@@ -75,41 +75,16 @@ class Trainer:
         self.epoch = self.batch = self.step = 0
         self._stop_signal: int | None = None
 
-    def restore(self, store: Store) -> bool:
-        """Goes to the furthest state that the store has of this training. False: it has none."""
-        found = store.furthest(self._settings.train.num_epoch)
-        if found is None:
-            return False
-        folder, state = found
-        checkpoint.restore_model(folder, self.model)
-        checkpoint.restore_optimizer(folder, self._optimizer, self.model)
-        # Those of a continued checkpoint may not be the ones computed from today's data.
-        self._data = replace(self._data, statistics=MeanIstd.read(folder / checkpoint.MEAN_ISTD))
-        self.history = History.from_json(state.history)
-        self.epoch, self.batch, self.step = state.epoch, state.batch, state.step
-        logger.info(f"going on from {folder}: epoch {state.epoch} done, {state.batch} batches of the next")
-        return True
-
-    def start(self) -> None:
-        """Begins where the parameters say: with another training's checkpoint, with its weights only, or with none.
+    def begin(self, store: Store) -> None:
+        """Goes to the furthest state of this training; where there is none, or resume_model is null, to the start.
 
         Raises:
-            UserError: the checkpoint does not exist, is damaged or does not fit.
+            UserError: the checkpoint to start from does not exist, is damaged or does not fit.
         """
-        train, vocabulary = self._settings.train, self._data.vocabulary
-        if train.resume_model not in ("auto", None):
-            source = transfer.Source.read(train.resume_model, "train.resume_model")
-            transfer.check_same_architecture(source, self._settings)
-            transfer.restore_mapped(source, self.model, self._optimizer, vocabulary)
-            # Its scores are those of another dev set: the best of this training is chosen from its own epochs.
-            self._data = replace(self._data, statistics=source.statistics)
-            self.epoch, self.step = source.state.epoch, source.state.step
-            logger.info(f"going on from {source.folder}, epoch {self.epoch}, with its statistics, on the data of today")
-        elif train.pretrained_model is not None:
-            source = transfer.Source.read(train.pretrained_model, "train.pretrained_model")
-            transfer.take_weights(source, self.model, vocabulary)
-        else:
-            logger.info("the training starts from the beginning")
+        if self._settings.train.resume_model is None:
+            store.clear()
+        if not self._restore(store):
+            self._start()
 
     def run(self, store: Store, curves: journal.Curves) -> None:
         """Trains until num_epoch epochs are done, saving and scoring on the way.
@@ -133,6 +108,39 @@ class Trainer:
                 curves.update()
                 curves.write_tables()
                 self._stop_if_asked()
+
+    def _restore(self, store: Store) -> bool:
+        """Goes to the furthest state that the store has of this training. False: it has none."""
+        found = store.furthest(self._settings.train.num_epoch)
+        if found is None:
+            return False
+        folder, state = found
+        checkpoint.restore_model(folder, self.model)
+        if checkpoint.resumable(folder):
+            checkpoint.restore_optimizer(folder, self._optimizer, self.model)
+        # Those of a continued checkpoint may not be the ones computed from today's data.
+        self._data = replace(self._data, statistics=MeanIstd.read(folder / checkpoint.MEAN_ISTD))
+        self.history = History.from_json(state.history)
+        self.epoch, self.batch, self.step = state.epoch, state.batch, state.step
+        logger.info(f"going on from {folder}: epoch {state.epoch} done, {state.batch} batches of the next")
+        return True
+
+    def _start(self) -> None:
+        """Begins with another training's checkpoint, with its weights only, or with none, as the parameters say."""
+        train, vocabulary = self._settings.train, self._data.vocabulary
+        if train.resume_model not in ("auto", None):
+            source = transfer.Source.read(train.resume_model, "train.resume_model")
+            transfer.check_same_architecture(source, self._settings)
+            transfer.restore_mapped(source, self.model, self._optimizer, vocabulary)
+            # Its scores are those of another dev set: the best of this training is chosen from its own epochs.
+            self._data = replace(self._data, statistics=source.statistics)
+            self.epoch, self.step = source.state.epoch, source.state.step
+            logger.info(f"going on from {source.folder}, epoch {self.epoch}, with its statistics, on the data of today")
+        elif train.pretrained_model is not None:
+            source = transfer.Source.read(train.pretrained_model, "train.pretrained_model")
+            transfer.take_weights(source, self.model, vocabulary)
+        else:
+            logger.info("the training starts from the beginning")
 
     def _train_epoch(
         self, loader: Loader, plan: batches.Batches, store: Store, curves: journal.Curves, clock: journal.Clock
@@ -240,8 +248,7 @@ class Trainer:
         def ask(number: int, frame: object) -> None:
             if self._stop_signal is not None:
                 raise KeyboardInterrupt
-            self._stop_signal = number
-            logger.warning(f"{signal.Signals(number).name}: the batch is finished and the state saved; again: at once")
+            self._stop_signal = number  # and nothing else: the log's lock may be held by the very line interrupted
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -1,0 +1,192 @@
+import shutil
+from pathlib import Path
+
+import paddle
+import pytest
+
+from ds2 import layout
+from ds2.data import manifest
+from ds2.data.loader import Assembler, Loader
+from ds2.data.manifest import Manifest
+from ds2.errors import UserError
+from ds2.evaluation.evaluator import Evaluation, Prediction, evaluate
+from ds2.model.deepspeech2 import DeepSpeech2
+from tests.training import tiny
+
+pytestmark = pytest.mark.wheel
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """The tiny data and, in models/, a model that has learned a part of it."""
+    folder = tmp_path_factory.mktemp("data")
+    tiny.write_data(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(root):
+    trained = tiny.train(root, root, tiny.settings(num_epoch=3)).model
+    trained.eval()
+    return trained
+
+
+def run(model, root, read=None, batch_size=4, workers=0):
+    data = tiny.data(root)
+    read = Manifest(root / layout.manifest_path("test")) if read is None else read
+    with Loader(read, Assembler(tiny.settings().features, data.statistics), workers) as loader:
+        return evaluate(model, read, loader, data.vocabulary, batch_size)
+
+
+def reordered(root, path, order):
+    whole = list(Manifest(root / layout.manifest_path("test")))
+    manifest.write(path, [whole[i] for i in order])
+    return Manifest(path)
+
+
+@pytest.fixture(scope="module")
+def result(model, root):
+    return run(model, root)
+
+
+def test_the_model_says_different_things_and_not_always_the_right_ones(result):
+    # Else the tests below would prove little.
+    assert len({prediction.hypothesis for prediction in result.predictions}) > 5
+    assert 0 < result.errors("cer").rate < 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_the_batch_size_does_not_change_the_result(batch_size, model, root, result):
+    assert run(model, root, batch_size=batch_size).predictions == result.predictions
+
+
+def test_worker_processes_do_not_change_the_result(model, root, result):
+    assert run(model, root, workers=2).predictions == result.predictions
+
+
+def test_predictions_stand_in_the_manifests_order(result, root):
+    read = Manifest(root / layout.manifest_path("test"))
+    assert [(p.audio_filepath, p.reference) for p in result.predictions] == [
+        (utterance.audio_filepath, utterance.text) for utterance in read
+    ]
+    assert not (read.durations[:-1] <= read.durations[1:]).all()  # which is not the order that they are decoded in
+
+
+def test_the_order_of_the_manifest_does_not_change_what_is_recognised(model, root, result, tmp_path):
+    order = [5, 0, 13, 7, 1, 2, 12, 3, 11, 4, 6, 8, 9, 10]
+    other = run(model, root, reordered(root, tmp_path / "manifest", order))
+    assert other.predictions == [result.predictions[i] for i in order]
+    assert other.errors("cer") == result.errors("cer")
+
+
+def test_a_part_of_the_manifest_is_recognised_as_in_the_whole(model, root, result, tmp_path):
+    assert run(model, root, reordered(root, tmp_path / "manifest", [8])).predictions == [result.predictions[8]]
+
+
+def test_an_empty_manifest_is_refused_by_a_sentence_that_names_it(model, root, tmp_path):
+    path = tmp_path / "manifest.test"
+    path.write_text("")
+    with pytest.raises(UserError, match=r"manifest\.test is empty"):
+        run(model, root, Manifest(path))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not audio at all" * 100])
+@pytest.mark.parametrize("batch_size", [1, 14])
+def test_a_file_that_cannot_be_read_is_refused_and_not_left_out(content, batch_size, model, tmp_path):
+    tiny.write_data(tmp_path)
+    path = Path(Manifest(tmp_path / layout.manifest_path("test"))[6].audio_filepath)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        run(model, tmp_path, batch_size=batch_size)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_left_in_the_mode_that_it_was_in(training, root):
+    fresh = DeepSpeech2(tiny.settings().model, 20, len(tiny.data(root).vocabulary))
+    fresh.train() if training else fresh.eval()
+    run(fresh, root)
+    assert {layer.training for layer in fresh.sublayers(include_self=True)} == {training}
+
+
+def test_scoring_uses_evaluation_mode_and_moves_nothing(root, model, result):
+    before = tiny.weights(model)
+    model.train()
+    again = run(model, root)
+    model.eval()
+    assert again.predictions == result.predictions
+    assert tiny.same_bits(tiny.weights(model), before)
+
+
+def test_scoring_draws_no_random_numbers(root, model):
+    paddle.seed(11)
+    expected = paddle.rand([4]).numpy().tolist()
+    paddle.seed(11)
+    run(model, root)
+    assert paddle.rand([4]).numpy().tolist() == expected
+
+
+@pytest.mark.parametrize(("first", "second"), [("cer", "wer"), ("wer", "cer")])
+def test_metrics_are_flat_numbers_with_the_chosen_rate_first(first, second, result):
+    metrics = result.metrics(first)
+    assert list(metrics)[:2] == [first, second]
+    assert all(type(value) in (int, float) for value in metrics.values())
+
+
+def test_metrics_agree_with_the_predictions():
+    predictions = [
+        Prediction("1.wav", "你好", "你好"),
+        Prediction("2.wav", "你 好 a", "你好"),
+        Prediction("3.wav", "a", "b a"),
+    ]
+    metrics = Evaluation(predictions, audio_seconds=8.0, seconds=2.0).metrics("cer")
+    assert metrics == {
+        "cer": round(2 / 6, 6),
+        "wer": round(4 / 5, 6),
+        "insertions": 1,
+        "deletions": 1,
+        "substitutions": 0,
+        "reference_length": 6,
+        "utterances": 3,
+        "sentence_error_rate": round(2 / 3, 6),
+        "audio_seconds": 8.0,
+        "real_time_factor": 0.25,
+    }
+
+
+def test_the_counts_are_those_of_the_rate_that_comes_first():
+    metrics = Evaluation([Prediction("1.wav", "a b c", "a x")], 1.0, 1.0).metrics("wer")
+    assert [metrics[name] for name in ("substitutions", "deletions", "insertions", "reference_length")] == [1, 1, 0, 3]
+
+
+def test_the_seconds_of_audio_are_those_of_the_manifest(result, root):
+    assert result.audio_seconds == pytest.approx(Manifest(root / layout.manifest_path("test")).durations.sum())
+    assert result.seconds > 0
+
+
+def test_the_stage_scores_the_checkpoint_with_its_own_vocabulary_and_statistics(workspace, root, model, result):
+    from ds2.evaluation import session
+
+    for part in ("dataset", "models"):
+        shutil.rmtree(workspace / part, ignore_errors=True)
+        shutil.copytree(root / part, workspace / part)
+    (workspace / layout.VOCABULARY).write_text("<blank>\n<unk>\nx\n")
+    (workspace / layout.MEAN_ISTD).unlink()
+    chosen = tiny.settings()
+    named = chosen.evaluate.model_copy(update={"checkpoint": "epoch_3"})
+    session.evaluate(chosen.model_copy(update={"evaluate": named}))
+    lines = (workspace / layout.PREDICTIONS).read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len(result.predictions)
+    text = (workspace / layout.ERRORS).read_text(encoding="utf-8")
+    assert text.startswith(f"CER {result.errors('cer').rate:.2%}")
+    assert '"cer"' in (workspace / layout.EVALUATE_METRICS).read_text()
+
+
+def test_the_stage_names_a_checkpoint_that_does_not_exist(workspace):
+    from ds2.evaluation import session
+
+    with pytest.raises(UserError, match="models/best_model"):
+        session.evaluate(tiny.settings())

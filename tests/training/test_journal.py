@@ -1,0 +1,181 @@
+import datetime
+import re
+import signal
+from types import SimpleNamespace
+
+import pytest
+from loguru import logger
+from visualdl import LogReader
+
+from ds2.errors import UserError
+from ds2.training import journal
+from ds2.training.history import History
+from ds2.training.journal import Clock, Curves, log_batch
+from tests.training import tiny
+
+pytestmark = pytest.mark.wheel
+
+
+@pytest.fixture
+def lines():
+    """What is logged."""
+    found = []
+    sink = logger.add(lambda message: found.append(message.record["message"]), level="INFO")
+    yield found
+    logger.remove(sink)
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """The time that clocks see, in seconds: set now.value."""
+    time = SimpleNamespace(value=1000.0)
+    monkeypatch.setattr(journal, "time", SimpleNamespace(perf_counter=lambda: time.value))
+    return time
+
+
+def test_the_log_line_is_the_one_that_users_know_with_two_fields_more(lines, now):
+    clock = Clock(2)
+    now.value += datetime.timedelta(days=5, hours=21, minutes=14, seconds=44).total_seconds()
+    clock.count(5084840, 127121.0)
+    log_batch((1, 100), (100, 17664), 55.6935, 2.04e-6, clock)
+    assert lines == [
+        "Train epoch: [1/100], batch: [100/17664], loss: 55.69350, learning_rate: 0.00000204, "
+        "eta: 5 days, 21:14:44, 10.0 utt/s, waiting: 25.0%"
+    ]
+
+
+def test_the_time_left_is_that_of_the_batches_left_at_the_mean_speed(now):
+    clock = Clock(10)
+    for seconds in (1.0, 3.0):
+        now.value += seconds
+        clock.count(8, 0.0)
+    assert clock.eta() == datetime.timedelta(seconds=16)
+    for _ in range(8):
+        clock.count(8, 0.0)
+    assert clock.eta() == datetime.timedelta(0)
+
+
+def test_before_the_first_batch_and_after_the_last_there_is_a_time_left_too(now):
+    clock = Clock(1)
+    now.value += 2.0
+    assert clock.eta() == datetime.timedelta(seconds=2)
+    for _ in range(3):
+        clock.count(8, 0.0)
+    assert clock.eta() == datetime.timedelta(0)
+
+
+def test_speed_and_waiting_are_those_since_they_were_asked_last(now):
+    clock = Clock(10)
+    now.value += 2.0
+    clock.count(8, 1.0)
+    assert clock.speed() == (4.0, 0.5)
+    now.value += 4.0
+    clock.count(8, 0.0)
+    clock.count(4, 1.0)
+    assert clock.speed() == (3.0, 0.25)
+
+
+def test_a_training_logs_every_so_many_batches_and_the_last_of_an_epoch(lines, tmp_path):
+    tiny.write_data(tmp_path)
+    chosen = tiny.settings(num_epoch=2)
+    chosen = chosen.model_copy(update={"runtime": chosen.runtime.model_copy(update={"log_interval": 3})})
+    tiny.train(tmp_path, tmp_path, chosen)
+    batches = [line for line in lines if line.startswith("Train epoch")]
+    pattern = (
+        r"Train epoch: \[(\d+/2)\], batch: \[(\d/4)\], loss: \d+\.\d{5}, learning_rate: 0\.\d{8}, "
+        r"eta: \d+:\d\d:\d\d, \d+\.\d utt/s, waiting: \d+\.\d%"
+    )
+    matches = [re.fullmatch(pattern, line) for line in batches]
+    assert [match and match.groups() for match in matches] == [
+        ("1/2", "3/4"),
+        ("1/2", "4/4"),
+        ("2/2", "3/4"),
+        ("2/2", "4/4"),
+    ]
+
+
+def read_back(folder):
+    """All points of VisualDL's files in a folder, by tag."""
+    points = {}
+    for path in sorted(folder.glob("vdlrecords.*.log")):
+        reader = LogReader(file_path=str(path))
+        for tag in reader.get_tags().get("scalar", []):
+            points.setdefault(tag, []).extend((point.id, point.value) for point in reader.get_data("scalar", tag))
+    return points
+
+
+def expected(history):
+    points = {f"train/{name}": [] for name in ("loss", "learning_rate", "grad_norm")}
+    for name in ("loss", "learning_rate", "grad_norm"):
+        points[f"train/{name}"] = [(row["step"], pytest.approx(row[name], rel=1e-5)) for row in history.steps]
+    for name in ("loss", "cer", "wer"):
+        points[f"epoch/{name}"] = [(row["epoch"], pytest.approx(row[name], rel=1e-5)) for row in history.epochs]
+    return points
+
+
+def test_visualdl_shows_the_loss_the_rate_and_the_error_rates(tmp_path):
+    tiny.write_data(tmp_path)
+    trainer = tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=2))
+    assert read_back(tmp_path / "log") == expected(trainer.history)
+    assert [step for step, _ in read_back(tmp_path / "log")["train/loss"]] == list(range(1, 9))
+
+
+def test_after_a_continued_run_visualdl_has_every_step_once(tmp_path):
+    class Dying(Curves):
+        def update(self):
+            super().update()
+            if self._steps == 7:
+                raise RuntimeError("the power is gone")
+
+    tiny.write_data(tmp_path)
+    chosen = tiny.settings(num_epoch=3, save_interval=2)
+    with pytest.raises(RuntimeError):
+        tiny.train(tmp_path, tmp_path, chosen, curves=Dying)
+    assert [step for step, _ in read_back(tmp_path / "log")["train/loss"]] == list(range(1, 8))
+    trainer = tiny.train(tmp_path, tmp_path, chosen)
+    points = read_back(tmp_path / "log")
+    assert points == expected(trainer.history)
+    assert [step for step, _ in points["train/loss"]] == list(range(1, 13))
+    assert [epoch for epoch, _ in points["epoch/cer"]] == [1, 2, 3]
+
+
+def test_after_more_epochs_visualdl_has_every_step_once(tmp_path):
+    tiny.write_data(tmp_path)
+    tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=1))
+    trainer = tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=3))
+    assert read_back(tmp_path / "log") == expected(trainer.history)
+    assert [step for step, _ in read_back(tmp_path / "log")["train/grad_norm"]] == list(range(1, 13))
+
+
+def test_a_stopped_training_has_shown_all_steps_up_to_its_state(tmp_path):
+    class Stopping(Curves):
+        def update(self):
+            super().update()
+            if self._steps == 6:
+                signal.raise_signal(signal.SIGTERM)
+
+    tiny.write_data(tmp_path)
+    with pytest.raises(UserError):
+        tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=3), curves=Stopping)
+    assert [step for step, _ in read_back(tmp_path / "log")["train/loss"]] == list(range(1, 7))
+
+
+def test_without_scores_visualdl_shows_none(tmp_path):
+    history = History()
+    curves = Curves(history, tmp_path / "log", tmp_path / "curves")
+    history.add_step(1, 1, 1, 2.0, 0.1, 3.0)
+    history.add_epoch(1, {})
+    curves.update()
+    curves.close()
+    points = read_back(tmp_path / "log")
+    assert points["epoch/loss"] == [(1, 2.0)]
+    assert not {"epoch/cer", "epoch/wer"} & points.keys()
+
+
+def test_only_one_file_of_visualdl_stays_in_the_folder_of_a_run(tmp_path):
+    for _ in range(2):
+        history = History()
+        history.add_step(1, 1, 1, 2.0, 0.1, 3.0)
+        Curves(history, tmp_path / "log", tmp_path / "curves").close()
+    assert len(list((tmp_path / "log").glob("vdlrecords.*.log"))) == 1
+    assert read_back(tmp_path / "log")["train/loss"] == [(1, 2.0)]

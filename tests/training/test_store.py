@@ -1,0 +1,403 @@
+import os
+import shutil
+import threading
+
+import numpy as np
+import paddle
+import pytest
+from loguru import logger
+
+from ds2.data.mean_istd import MeanIstd
+from ds2.data.vocabulary import Vocabulary
+from ds2.model.deepspeech2 import DeepSpeech2
+from ds2.training import checkpoint
+from ds2.training.checkpoint import State
+from ds2.training.store import Store
+from tests.training import tiny
+
+pytestmark = pytest.mark.wheel
+
+SETTINGS = tiny.settings({"rnn_layer_size": 2, "conv_channels": 1})
+MELS = SETTINGS.features.num_mel_bins
+VOCABULARY = Vocabulary.of(["ab"])
+STATISTICS = MeanIstd(np.zeros(MELS), np.ones(MELS), 1, 1, SETTINGS.features)
+MARK = "a" * 64
+BATCHES = 10  # in an epoch
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A model that has been trained a step, so that its optimiser has a state."""
+    model = DeepSpeech2(SETTINGS.model, MELS, len(VOCABULARY))
+    optimizer = paddle.optimizer.Adam(learning_rate=1e-3, parameters=model.parameters())
+    logits, _ = model(paddle.ones([1, 6, MELS]), paddle.to_tensor([6], dtype="int64"))
+    logits.sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+class Training:
+    """What a trainer does to its store; an epoch's weights can be told by their bias."""
+
+    def __init__(self, place, network, keep=3, mark=MARK):
+        self.autosave, self.models, self.mark = place / "autosave", place / "models", mark
+        self.own = self.autosave / mark[:16]
+        self.network = network
+        self.store = Store(self.autosave, self.models, mark, keep)
+        with self.store.locked():
+            pass
+
+    def save(self, folder, epoch, batch=0):
+        model, optimizer = self.network
+        model.output.bias.set_value(paddle.full([len(VOCABULARY)], float(epoch)))
+        state = State(epoch, batch, epoch * BATCHES + batch, self.mark, SETTINGS.model_dump(mode="json"), {})
+        checkpoint.write(folder, model, optimizer, VOCABULARY, STATISTICS, state)
+        self.store.tidy(folder)
+
+    def stop_within(self, epoch, batch):
+        """Saves in the middle of the epoch after `epoch`."""
+        self.save(self.store.step_folder(epoch * BATCHES + batch), epoch, batch)
+
+    def epochs(self, first, last, best=None):
+        """Saves and publishes epochs; the best is `best`, else the latest."""
+        for epoch in range(first, last + 1):
+            self.save(self.store.epoch_folder(epoch), epoch)
+            self.store.publish(epoch, best if best and best <= epoch else epoch)
+        return self
+
+
+@pytest.fixture
+def training(tmp_path, network):
+    return Training(tmp_path, network)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+def epoch_in(folder):
+    """The epoch whose weights a checkpoint really holds, after a check of all its hashes."""
+    loaded = checkpoint.load(folder)
+    assert float(loaded.model.output.bias[0]) == loaded.state.epoch
+    return loaded.state.epoch
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def position(store, num_epoch=100):
+    found = store.furthest(num_epoch)
+    return None if found is None else found[1].position
+
+
+def spoil(path):
+    """Damages a file in its place: all hard links of it with it."""
+    with open(path, "r+b") as file:
+        file.write(b"\0\0\0\0")
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3, 5])
+def test_the_last_epochs_stay_and_the_best(keep, tmp_path, network):
+    training = Training(tmp_path, network, keep).epochs(1, 6, best=2)
+    kept = [f"epoch_{epoch}" for epoch in range(7 - keep, 7)]
+    assert names(training.models) == ["best_model", *kept]
+    assert [epoch_in(training.models / name) for name in kept] == list(range(7 - keep, 7))
+    assert epoch_in(training.models / "best_model") == 2
+
+
+def test_before_that_many_epochs_all_stay(training):
+    assert names(training.epochs(1, 2).models) == ["best_model", "epoch_1", "epoch_2"]
+
+
+def test_the_best_is_never_lost(training):
+    for epoch in range(1, 9):
+        training.epochs(epoch, epoch, best=1)
+        assert epoch_in(training.models / "best_model") == 1
+    training.epochs(9, 9, best=9)
+    assert epoch_in(training.models / "best_model") == 9
+
+
+def test_epochs_are_ordered_as_numbers(training):
+    assert names(training.epochs(8, 11).models) == ["best_model", "epoch_10", "epoch_11", "epoch_9"]
+    assert position(training.store) == (11, 0)
+
+
+def test_only_the_newest_published_epoch_has_its_optimiser(training):
+    for epoch in range(1, 6):
+        training.epochs(epoch, epoch, best=2)
+        assert [path.parent.name for path in training.models.rglob("optimizer.pdopt")] == [f"epoch_{epoch}"]
+
+
+def test_the_autosave_holds_no_more_than_two_states_with_optimisers_after_an_epoch(training):
+    training.epochs(1, 6)
+    assert len(list(training.own.rglob("optimizer.pdopt"))) == 2
+
+
+def test_publishing_again_changes_nothing(training):
+    def seen():
+        return {
+            str(path): (path.stat().st_ino, path.stat().st_mtime_ns)
+            for path in training.models.parent.rglob("*")
+            if path.is_file()
+        }
+
+    training.epochs(1, 5, best=3)
+    before, files = contents(training.models), seen()
+    training.store.publish(5, 3)
+    assert contents(training.models) == before
+    assert seen() == files
+
+
+def test_an_interrupted_publication_is_made_good_by_the_next(training):
+    training.epochs(1, 4, best=2)
+    whole = contents(training.models)
+    shutil.rmtree(training.models / "epoch_4")
+    shutil.copytree(training.models / "epoch_3", training.models / ".epoch_4.tmp")
+    shutil.copytree(training.models / "epoch_3", training.models / "epoch_1")
+    training.store.publish(4, 2)
+    assert contents(training.models) == whole
+
+
+@pytest.mark.parametrize("name", ["model.pdparams", "state.json", "vocabulary.txt"])
+@pytest.mark.parametrize("folder", ["best_model", "epoch_3"])
+def test_a_published_file_that_is_lost_comes_back(folder, name, training):
+    training.epochs(1, 4, best=2)
+    whole = contents(training.models)
+    (training.models / folder / name).unlink()
+    training.store.publish(4, 2)
+    assert contents(training.models) == whole
+
+
+def test_a_published_file_that_is_replaced_by_rubbish_comes_back(training):
+    training.epochs(1, 4, best=2)
+    whole = contents(training.models)
+    rubbish = training.models / "best_model" / "model.pdparams"
+    rubbish.unlink()
+    rubbish.write_bytes(b"rubbish")
+    training.store.publish(4, 2)
+    assert contents(training.models) == whole
+
+
+def test_other_files_in_models_are_left_alone(training):
+    training.epochs(1, 1)
+    (training.models / ".gitignore").write_text("/epoch_1")
+    (training.models / "mine").mkdir()
+    (training.models / "mine" / "notes.txt").write_text("mine")
+    training.epochs(2, 5)
+    assert (training.models / ".gitignore").read_text() == "/epoch_1"
+    assert (training.models / "mine" / "notes.txt").read_text() == "mine"
+
+
+def test_without_any_state_there_is_nothing_to_go_on_from(training):
+    assert training.store.furthest(100) is None
+
+
+def test_deleted_models_come_back_from_the_autosave(training):
+    training.epochs(1, 5, best=2)
+    whole = contents(training.models)
+    shutil.rmtree(training.models)
+    assert position(training.store) == (5, 0)
+    training.store.publish(5, 2)
+    assert contents(training.models) == whole
+
+
+def test_models_that_were_rolled_back_come_forward_again(training, tmp_path):
+    training.epochs(1, 2, best=2)
+    shutil.copytree(training.models, tmp_path / "recorded")
+    training.epochs(3, 5, best=2)
+    whole = contents(training.models)
+    shutil.rmtree(training.models)
+    shutil.copytree(tmp_path / "recorded", training.models)
+    assert position(training.store) == (5, 0)
+    training.store.publish(5, 2)
+    assert contents(training.models) == whole
+
+
+def test_a_deleted_autosave_is_adopted_from_models(training, tmp_path, network):
+    training.epochs(1, 5, best=2)
+    whole = contents(training.models)
+    shutil.rmtree(training.autosave)
+    again = Training(tmp_path, network)
+    assert position(again.store) == (5, 0)
+    again.store.publish(5, 2)
+    assert contents(again.models) == whole
+    again.epochs(6, 8, best=2)
+    assert epoch_in(again.models / "best_model") == 2
+    assert names(again.models) == ["best_model", "epoch_6", "epoch_7", "epoch_8"]
+
+
+def test_models_that_are_ahead_of_the_autosave_are_used(training, tmp_path, network):
+    training.epochs(1, 2)
+    shutil.copytree(training.autosave, tmp_path / "before")
+    training.epochs(3, 4)
+    shutil.rmtree(training.autosave)
+    shutil.copytree(tmp_path / "before", training.autosave)
+    again = Training(tmp_path, network)
+    assert position(again.store) == (4, 0)
+
+
+def test_a_state_in_the_middle_of_an_epoch_is_further_than_the_epoch_before(training):
+    training.epochs(1, 2)
+    training.stop_within(2, 3)
+    training.stop_within(2, 7)
+    assert position(training.store) == (2, 7)
+    training.epochs(3, 3)
+    assert position(training.store) == (3, 0)
+    assert not [name for name in names(training.own) if name.startswith("step_")]
+
+
+def test_states_in_the_middle_of_an_epoch_are_not_published_and_not_piled_up(training):
+    training.epochs(1, 1)
+    before = contents(training.models)
+    for batch in range(1, 8):
+        training.stop_within(1, batch)
+    assert contents(training.models) == before
+    assert names(training.own) == ["best_model", "epoch_1", "step_16", "step_17"]
+
+
+@pytest.mark.parametrize("name", ["model.pdparams", "optimizer.pdopt", "state.json", "vocabulary.txt"])
+def test_a_damaged_epoch_falls_back_on_the_one_before(name, training):
+    training.epochs(1, 4)
+    spoil(training.own / "epoch_4" / name)
+    assert position(training.store) == (3, 0)
+
+
+def test_a_damaged_state_in_the_middle_of_an_epoch_falls_back_on_the_one_before(training):
+    training.epochs(1, 1)
+    training.stop_within(1, 3)
+    training.stop_within(1, 6)
+    spoil(training.own / "step_16" / "model.pdparams")
+    assert position(training.store) == (1, 3)
+    spoil(training.own / "step_13" / "optimizer.pdopt")
+    assert position(training.store) == (1, 0)
+
+
+def test_training_goes_on_over_a_damaged_epoch_and_publishes_it_anew(training):
+    training.epochs(1, 4, best=2)
+    spoil(training.own / "epoch_4" / "model.pdparams")
+    assert position(training.store) == (3, 0)
+    training.epochs(4, 5, best=2)
+    assert [epoch_in(training.models / name) for name in names(training.models)] == [2, 3, 4, 5]
+
+
+def test_an_epoch_that_is_damaged_in_the_autosave_only_is_taken_from_models(training):
+    training.epochs(1, 4)
+    lost = training.own / "epoch_4" / "model.pdparams"
+    lost.unlink()  # not its hard link in models/
+    lost.write_bytes(b"rubbish")
+    assert position(training.store) == (4, 0)
+
+
+def test_other_trainings_states_are_not_used(training, tmp_path, network):
+    training.epochs(1, 3)
+    training.stop_within(3, 2)
+    other = Training(tmp_path, network, mark="b" * 64)
+    assert other.store.furthest(100) is None
+
+
+def test_models_then_become_the_image_of_the_new_training(training, tmp_path, network):
+    training.epochs(1, 5, best=1)
+    Training(tmp_path, network, mark="b" * 64).epochs(1, 2)
+    assert names(training.models) == ["best_model", "epoch_1", "epoch_2"]
+    for name in names(training.models):
+        assert checkpoint.load(training.models / name).state.fingerprint == "b" * 64
+
+
+def test_an_earlier_training_is_taken_up_again_where_it_was(training, tmp_path, network):
+    training.epochs(1, 5, best=1)
+    whole = contents(training.models)
+    Training(tmp_path, network, mark="b" * 64).epochs(1, 2)
+    assert position(training.store) == (5, 0)
+    training.store.publish(5, 1)
+    assert contents(training.models) == whole
+
+
+@pytest.mark.parametrize("num_epoch", [4, 3, 2])
+def test_a_lowered_number_of_epochs_takes_that_epoch_if_it_is_kept(num_epoch, training):
+    training.epochs(1, 4)
+    training.stop_within(4, 5)
+    assert f"epoch_{num_epoch}" in names(training.models)
+    assert position(training.store, num_epoch) == (num_epoch, 0)
+
+
+def test_after_a_lowered_number_of_epochs_models_show_no_later_ones(training):
+    training.epochs(1, 4, best=1)
+    training.store.publish(3, 1)
+    assert names(training.models) == ["best_model", "epoch_2", "epoch_3"]
+    assert epoch_in(training.models / "best_model") == 1
+
+
+def test_after_the_number_is_raised_again_the_later_ones_are_back(training):
+    training.epochs(1, 4, best=1)
+    whole = contents(training.models)
+    training.store.publish(3, 1)
+    assert position(training.store, 4) == (4, 0)
+    training.store.publish(4, 1)
+    assert contents(training.models) == whole
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_a_training_that_starts_over_does_not_lose_its_first_epochs_to_old_later_ones(keep, tmp_path, network):
+    training = Training(tmp_path, network, keep).epochs(1, 6)
+    training.epochs(1, 2)  # as with resume_model: null
+    assert epoch_in(training.models / "epoch_2") == 2
+    assert epoch_in(training.models / "best_model") == 2
+
+
+def test_a_training_that_starts_over_keeps_its_new_states_within_an_epoch(training):
+    training.epochs(1, 4)
+    training.stop_within(4, 5)
+    training.stop_within(4, 6)
+    training.stop_within(0, 5)
+    assert (training.own / "step_5").is_dir()
+
+
+def test_old_trainings_autosaves_are_bounded_and_the_latest_stay(tmp_path, network):
+    marks = [character * 64 for character in "abcdef"]
+    for age, mark in enumerate(marks):
+        training = Training(tmp_path, network, mark=mark)
+        training.epochs(1, 1)
+        os.utime(training.own, (1_000_000 + age, 1_000_000 + age))
+    latest = Training(tmp_path, network, mark="9" * 64)
+    assert len(names(latest.autosave)) == 3
+    assert {"9" * 16, "f" * 16} <= set(names(latest.autosave))
+    assert "a" * 16 not in names(latest.autosave)
+
+
+def test_the_autosave_of_a_running_training_is_never_removed(tmp_path, network):
+    running = Training(tmp_path, network, mark="0" * 64)
+    running.epochs(1, 1)
+    with running.store.locked():
+        os.utime(running.own, (1_000_000, 1_000_000))
+        for character in "abcdef":
+            Training(tmp_path, network, mark=character * 64)
+        assert position(running.store) == (1, 0)
+
+
+def test_a_second_run_of_the_same_training_waits_for_the_first(tmp_path, network):
+    first, second = Training(tmp_path, network), Training(tmp_path, network)
+    waiting, order = threading.Event(), []
+
+    def run():
+        with second.store.locked():
+            order.append("second begins")
+
+    sink = logger.add(lambda message: waiting.set() if "waiting" in message else None, level="INFO")
+    thread = threading.Thread(target=run)
+    try:
+        with first.store.locked():
+            thread.start()
+            assert waiting.wait(30)
+            order.append("first ends")
+        thread.join(30)
+    finally:
+        logger.remove(sink)
+    assert order == ["first ends", "second begins"]
+
+
+def test_trainings_that_differ_do_not_wait_for_each_other(tmp_path, network):
+    one, other = Training(tmp_path, network), Training(tmp_path, network, mark="b" * 64)
+    with one.store.locked(), other.store.locked():
+        other.epochs(1, 1)
+    assert position(other.store) == (1, 0)

@@ -1,0 +1,487 @@
+import functools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from loguru import logger
+
+from ds2 import layout, params
+from ds2.data.manifest import Manifest
+from ds2.data.vocabulary import Vocabulary
+from ds2.errors import UserError
+from ds2.training import checkpoint, session
+from ds2.training.journal import Curves
+from ds2.training.store import Store
+from ds2.training.trainer import Trainer, clip_gradients, ctc_loss
+from tests.training import tiny
+
+pytestmark = pytest.mark.wheel
+
+REPOSITORY = Path(__file__).parents[2]
+BATCHES = 4  # in an epoch of the tiny data
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """The tiny data, not to be changed."""
+    folder = tmp_path_factory.mktemp("data")
+    tiny.write_data(folder)
+    return folder
+
+
+@pytest.fixture
+def own_root(workspace):
+    """The tiny data in the working directory, to be spoilt."""
+    tiny.write_data(workspace)
+    return workspace
+
+
+def products(place, epoch):
+    """All that a training leaves: weights, optimiser and curves."""
+    tables = {name: (place / "curves" / name).read_bytes() for name in ("steps.tsv", "epochs.tsv")}
+    state = checkpoint.read_state(place / "models" / f"epoch_{epoch}")
+    return tiny.saved(place / "models" / f"epoch_{epoch}"), tables, vars(state) | {"params": None}
+
+
+def assert_same(left, right):
+    assert tiny.same_bits(left[0], right[0])
+    assert left[1:] == right[1:]
+
+
+def stopping_at(points, number=signal.SIGTERM):
+    """Curves that send a signal when they have so many points, one a batch."""
+
+    class Stopping(Curves):
+        def update(self):
+            before = self._steps
+            super().update()
+            if before < self._steps == points:
+                signal.raise_signal(number)
+
+    return Stopping
+
+
+@pytest.fixture(scope="module")
+def undisturbed(root, tmp_path_factory):
+    """Four epochs with and without augmentation, never stopped."""
+
+    @functools.cache
+    def make(augment):
+        place = tmp_path_factory.mktemp("undisturbed")
+        tiny.train(root, place, tiny.settings(num_epoch=4, augment=augment))
+        return products(place, 4)
+
+    return make
+
+
+def train_without_scores(root, place, workers=0):
+    """An epoch on the data below `root`."""
+    chosen = tiny.settings(num_epoch=1, evaluate_on=None)
+    store = Store(place / "autosave", place / "models", "a" * 64, 3)
+    with store.locked():
+        trainer = Trainer(chosen, tiny.data(root, scored=False), "a" * 64, workers)
+        trainer.begin(store)
+        curves = Curves(trainer.history, place / "log", place / "curves")
+        try:
+            trainer.run(store, curves)
+        finally:
+            curves.close()
+    return trainer
+
+
+def test_a_small_training_set_is_learned(root, tmp_path):
+    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=22))
+    rows = trainer.history.epochs
+    assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
+    assert trainer.history.best()["cer"] <= 0.05
+    assert [row["epoch"] for row in rows] == list(range(1, 23))
+    assert [row["step"] for row in trainer.history.steps] == list(range(1, 22 * BATCHES + 1))
+    best = checkpoint.load(tmp_path / "models" / "best_model")
+    assert best.state.epoch == trainer.history.best()["epoch"]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(root, tmp_path):
+    first, second, third = (
+        tiny.weights(tiny.train(root, tmp_path / str(i), tiny.settings(num_epoch=1, seed=seed)).model)
+        for i, seed in enumerate((5, 5, 6))
+    )
+    assert tiny.same_bits(first, second)
+    assert not tiny.same_bits(first, third)
+
+
+def test_augmentation_changes_what_is_learned(undisturbed):
+    assert not tiny.same_bits(undisturbed(True)[0], undisturbed(False)[0])
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_two_epochs_and_two_more_equal_four_to_the_last_bit(augment, root, tmp_path, undisturbed):
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=2, augment=augment))
+    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=4, augment=augment))
+    assert (trainer.epoch, trainer.step) == (4, 4 * BATCHES)
+    assert_same(products(tmp_path, 4), undisturbed(augment))
+
+
+def test_worker_processes_do_not_change_a_bit(root, tmp_path, undisturbed):
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=2, augment=True), workers=2)
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=4, augment=True), workers=2)
+    assert_same(products(tmp_path, 4), undisturbed(True))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("points", [1, 6, 7])
+def test_a_training_stopped_within_an_epoch_goes_on_to_the_same_bits(points, number, root, tmp_path, undisturbed):
+    chosen = tiny.settings(num_epoch=4, augment=True)
+    epochs, batches = divmod(points, BATCHES)
+    with pytest.raises(UserError, match=rf"{number.name} after {epochs} epochs and {batches} batches"):
+        tiny.train(root, tmp_path, chosen, curves=stopping_at(points, number))
+    assert_same_after_going_on(root, tmp_path, chosen, undisturbed)
+
+
+def test_a_training_stopped_again_and_again_ends_with_the_same_bits(root, tmp_path, undisturbed):
+    chosen = tiny.settings(num_epoch=4, augment=True)
+    for points in (2, 3, 8, 9, 13):
+        with pytest.raises(UserError, match="stopped by SIGTERM"):
+            tiny.train(root, tmp_path, chosen, curves=stopping_at(points))
+    assert_same_after_going_on(root, tmp_path, chosen, undisturbed)
+
+
+def assert_same_after_going_on(root, place, chosen, undisturbed):
+    trainer = tiny.train(root, place, chosen)
+    assert (trainer.epoch, trainer.batch, trainer.step) == (4, 0, 4 * BATCHES)
+    assert_same(products(place, 4), undisturbed(True))
+
+
+@pytest.mark.parametrize("points", [BATCHES, 2 * BATCHES])
+def test_a_signal_in_the_last_batch_of_an_epoch_lets_the_epoch_end(points, root, tmp_path):
+    with pytest.raises(UserError, match=f"after {points // BATCHES} epochs and 0 batches"):
+        tiny.train(root, tmp_path, tiny.settings(num_epoch=4), curves=stopping_at(points))
+    assert checkpoint.load(tmp_path / "models" / f"epoch_{points // BATCHES}").state.batch == 0
+
+
+def test_a_signal_in_the_very_last_batch_is_not_a_failure(root, tmp_path):
+    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=1), curves=stopping_at(BATCHES))
+    assert trainer.epoch == 1
+
+
+def test_a_second_signal_stops_at_once(root, tmp_path):
+    class Impatient(Curves):
+        def update(self):
+            super().update()
+            if self._steps == 2:
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        tiny.train(root, tmp_path, tiny.settings(num_epoch=2), curves=Impatient)
+
+
+def test_a_signal_that_comes_while_a_line_is_logged_does_no_harm(root, tmp_path):
+    # The log is not reentrant: a handler that logs meets the lock that its own thread holds.
+    def interrupt(message):
+        if "batch: [2/4]" in message:
+            signal.raise_signal(signal.SIGTERM)
+
+    sink = logger.add(interrupt, level="INFO", format="{message}", catch=False)
+    try:
+        with pytest.raises(UserError, match="SIGTERM after 0 epochs and 2 batches"):
+            tiny.train(root, tmp_path, tiny.settings(num_epoch=1))
+    finally:
+        logger.remove(sink)
+
+
+def test_the_signals_handlers_are_as_before_after_a_training(root, tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    tiny.train(root, tmp_path / "whole", tiny.settings(num_epoch=1))
+    with pytest.raises(UserError):
+        tiny.train(root, tmp_path / "stopped", tiny.settings(num_epoch=1), curves=stopping_at(1))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_training_that_dies_goes_on_from_the_last_interval(root, tmp_path, undisturbed):
+    class Dying(Curves):
+        def update(self):
+            super().update()
+            if self._steps == 8:
+                raise RuntimeError("the power is gone")
+
+    chosen = tiny.settings(num_epoch=4, augment=True, save_interval=2)
+    with pytest.raises(RuntimeError):
+        tiny.train(root, tmp_path, chosen, curves=Dying)
+    own = next((tmp_path / "autosave").iterdir())
+    assert (own / "step_6").is_dir()
+    tiny.train(root, tmp_path, chosen)
+    assert_same(products(tmp_path, 4), undisturbed(True))
+
+
+def test_a_state_is_saved_every_so_many_batches(root, tmp_path):
+    seen = []
+
+    class Watching(Curves):
+        def update(self):
+            super().update()
+            own = next((tmp_path / "autosave").iterdir())
+            seen.append(sorted(path.name for path in own.iterdir() if path.name.startswith("step_")))
+
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=1, save_interval=1), curves=Watching)
+    # Before a batch is saved itself, the two before it are there.
+    assert seen == [[], [], ["step_1"], ["step_1", "step_2"], ["step_2", "step_3"], []]
+
+
+def test_a_finished_training_trains_nothing(root, tmp_path):
+    chosen = tiny.settings(num_epoch=2)
+    tiny.train(root, tmp_path, chosen)
+    before = products(tmp_path, 2)
+    trainer = tiny.train(root, tmp_path, chosen)
+    assert (trainer.epoch, trainer.step) == (2, 2 * BATCHES)
+    assert_same(products(tmp_path, 2), before)
+
+
+def test_another_learning_rate_is_another_training(root, tmp_path):
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=2))
+    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=1, learning_rate=0.005))
+    assert trainer.step == BATCHES
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_a_number_of_epochs_lower_than_all_that_is_kept_trains_them_anew(keep, root, tmp_path):
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=5, keep_checkpoints=keep))
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=1, keep_checkpoints=keep))
+    loaded = checkpoint.load(tmp_path / "models" / "epoch_1")
+    alone = tiny.train(root, tmp_path / "alone", tiny.settings(num_epoch=1))
+    assert tiny.same_bits(tiny.weights(loaded.model), tiny.weights(alone.model))
+
+
+def test_a_training_told_not_to_resume_starts_over(root, tmp_path):
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=4))
+    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=1, resume_model=None))
+    assert trainer.step == BATCHES
+    assert checkpoint.load(tmp_path / "models" / "epoch_1").state.epoch == 1
+
+
+def test_a_damaged_state_costs_its_epoch_and_nothing_else(root, tmp_path, undisturbed):
+    chosen = tiny.settings(num_epoch=4, augment=True)
+    tiny.train(root, tmp_path, chosen)
+    own = next((tmp_path / "autosave").iterdir())
+    with open(own / "epoch_4" / "optimizer.pdopt", "r+b") as file:
+        file.truncate(100)
+    tiny.train(root, tmp_path, chosen)
+    assert_same(products(tmp_path, 4), undisturbed(True))
+
+
+def test_without_a_scored_set_the_last_epoch_is_the_best(root, tmp_path):
+    train_without_scores(root, tmp_path)
+    assert (tmp_path / "curves" / "epochs.tsv").read_text().splitlines()[0] == "epoch\tloss"
+    assert checkpoint.load(tmp_path / "models" / "best_model").state.epoch == 1
+
+
+def test_the_rate_of_every_step_is_that_of_the_schedule(root, tmp_path):
+    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=3, warmup_steps=6))
+    expected = [1e-2 * min(step / 6, (6 / step) ** 0.5) for step in range(1, 3 * BATCHES + 1)]
+    assert [row["learning_rate"] for row in trainer.history.steps] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_step_goes_as_far_as_its_rate_says(root, tmp_path):
+    # Adam's first step moves every weight that has a gradient by just the rate: a tenth of the top here.
+    chosen = tiny.settings(num_epoch=1, batch_size=100)
+    start = Trainer(chosen, tiny.data(root), "a" * 64, 0)
+    trainer = tiny.train(root, tmp_path, chosen)
+    assert trainer.step == 1
+    before = {name: value.numpy() for name, value in start.model.named_parameters()}
+    moved = [np.abs(value.numpy() - before[name]).max() for name, value in trainer.model.named_parameters()]
+    assert max(moved) == pytest.approx(1e-3, rel=0.01)
+
+
+def break_shortest(root, count):
+    """Makes the shortest files unreadable, each in its way. Returns their paths."""
+    manifest = Manifest(root / layout.manifest_path("train"))
+    shortest = [Path(manifest[int(i)].audio_filepath) for i in np.argsort(manifest.durations, kind="stable")[:count]]
+    for i, path in enumerate(shortest):
+        path.unlink()
+        if i % 3 == 1:
+            path.write_bytes(b"")
+        elif i % 3 == 2:
+            path.write_bytes(b"this is not audio at all" * 50)
+    return shortest
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_whose_files_are_all_unreadable_does_not_stop_the_training(workers, own_root):
+    broken = break_shortest(own_root, 4)  # the first batch of the first epoch, which goes by length
+    messages = []
+    sink = logger.add(lambda message: messages.append(str(message)), level="WARNING", format="{message}")
+    try:
+        trainer = train_without_scores(own_root, own_root, workers)
+    finally:
+        logger.remove(sink)
+    assert (trainer.epoch, trainer.step) == (1, BATCHES - 1)
+    for path in broken:
+        assert sum(str(path) in message for message in messages) == 1
+    assert np.isfinite(trainer.history.epochs[0]["loss"])
+
+
+def test_the_files_of_a_batch_that_can_be_read_are_learned_from(own_root):
+    break_shortest(own_root, 3)
+    trainer = train_without_scores(own_root, own_root)
+    assert (trainer.epoch, trainer.step) == (1, BATCHES)
+
+
+def test_unreadable_files_in_the_scored_set_stop_the_training_with_a_sentence(own_root):
+    broken = break_shortest(own_root, 1)
+    with pytest.raises(UserError, match=re.escape(str(broken[0]))):
+        tiny.train(own_root, own_root, tiny.settings(num_epoch=1))
+
+
+def loss_of(model, root):
+    batch = tiny.random_batch([60, 45, 30], 20, len(Vocabulary.read(root / layout.VOCABULARY)))
+    logits, steps = model(paddle.to_tensor(batch.features), paddle.to_tensor(batch.frames))
+    return ctc_loss(logits, steps, batch)
+
+
+def gradients(model):
+    return np.concatenate([parameter.grad.numpy().ravel() for parameter in model.parameters()])
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.999])
+def test_gradients_longer_than_the_norm_are_scaled_to_it(share, root):
+    model = Trainer(tiny.settings(), tiny.data(root), "a" * 64, 0).model
+    loss_of(model, root).backward()
+    before = gradients(model)
+    norm = float(np.linalg.norm(before.astype(np.float64)))
+    assert clip_gradients(model, share * norm) == pytest.approx(norm, rel=1e-4)
+    after = gradients(model)
+    assert np.linalg.norm(after) == pytest.approx(share * norm, rel=1e-4)
+    np.testing.assert_allclose(after, before * share, rtol=1e-3, atol=1e-8)
+
+
+def test_gradients_within_the_norm_are_left_alone(root):
+    model = Trainer(tiny.settings(), tiny.data(root), "a" * 64, 0).model
+    loss_of(model, root).backward()
+    before = gradients(model)
+    norm = float(np.linalg.norm(before.astype(np.float64)))
+    assert clip_gradients(model, 1.01 * norm) == pytest.approx(norm, rel=1e-4)
+    assert np.array_equal(gradients(model), before)
+
+
+def test_a_training_steps_with_clipped_gradients_and_shows_their_norm_before(root, tmp_path):
+    # Adam forgets the gradients' scale, except where it falls below its epsilon of 1e-8: then nothing moves.
+    start = Trainer(tiny.settings(), tiny.data(root), "a" * 64, 0)
+    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=1, grad_clip=1e-12))
+    before = {name: value.numpy() for name, value in start.model.named_parameters()}
+    moved = [np.abs(value.numpy() - before[name]).max() for name, value in trainer.model.named_parameters()]
+    assert max(moved) < 1e-4
+    assert all(row["grad_norm"] > 0.1 for row in trainer.history.steps)
+
+
+def test_the_loss_is_that_of_the_definition_of_ctc():
+    """The probability of a label is the sum over all paths that collapse to it."""
+    logits = np.random.default_rng(0).normal(0, 1, (1, 4, 3)).astype(np.float32)
+    probabilities = np.exp(logits[0]) / np.exp(logits[0]).sum(1, keepdims=True)
+    total = 0.0
+    for path in np.ndindex(3, 3, 3, 3):
+        collapsed = [token for i, token in enumerate(path) if token != 0 and (i == 0 or path[i - 1] != token)]
+        if collapsed == [1, 2]:
+            total += np.prod([probabilities[i, token] for i, token in enumerate(path)])
+    batch = tiny.random_batch([12], 20, 3)
+    batch = type(batch)(batch.features, batch.frames, np.array([[1, 2]], np.int32), np.array([2]), batch.positions, 1.0)
+    loss = ctc_loss(paddle.to_tensor(logits), paddle.to_tensor([4], dtype="int64"), batch)
+    assert float(loss) == pytest.approx(-np.log(total), rel=1e-5)
+
+
+def write_params(folder, **train):
+    chosen = tiny.settings(**train)
+    (folder / "params.yaml").write_text(json.dumps(chosen.model_dump(mode="json"), ensure_ascii=False))
+    return chosen
+
+
+def stage(folder):
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "stages.train"], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+def until(process, text):
+    """Reads the stage's log up to a line with `text`."""
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if text in line:
+            return seen
+    raise AssertionError(f"{text!r} never came:\n{seen}")
+
+
+def test_the_stage_survives_a_terminate_and_a_kill_to_the_same_bits(own_root):
+    chosen = write_params(own_root, num_epoch=12, augment=True, save_interval=1)
+    process = stage(own_root)
+    until(process, "batch: [2/4]")
+    process.send_signal(signal.SIGTERM)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "Traceback" not in rest
+    assert "stopped by SIGTERM" in rest.splitlines()[-1]
+    assert not (own_root / "results" / "train.json").exists()
+
+    process = stage(own_root)
+    seen = until(process, "batch: [3/4]")
+    assert "going on from" in seen
+    process.kill()
+    process.communicate(timeout=60)
+
+    process = stage(own_root)
+    log = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, log
+    assert "going on from" in log
+
+    place = own_root / "undisturbed"
+    tiny.train(own_root, place, chosen)
+    assert tiny.same_bits(tiny.saved(own_root / "models" / "epoch_12"), tiny.saved(place / "models" / "epoch_12"))
+    for name in ("steps.tsv", "epochs.tsv"):
+        assert (own_root / layout.CURVES / name).read_bytes() == (place / "curves" / name).read_bytes()
+    metrics = json.loads((own_root / layout.TRAIN_METRICS).read_text())
+    assert metrics["epochs"] == 12
+    assert metrics["steps"] == 12 * BATCHES
+    assert all(isinstance(value, (int, float)) for value in metrics.values())
+
+
+def test_the_session_refuses_statistics_of_other_features(own_root):
+    path = own_root / layout.MEAN_ISTD
+    values = json.loads(path.read_text())
+    values["features"]["target_db"] = -30.0
+    path.write_text(json.dumps(values))
+    with pytest.raises(UserError, match="mean_istd"):
+        session.train(tiny.settings(num_epoch=1))
+    assert not (own_root / "models").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_the_session_refuses_an_empty_manifest(split, own_root):
+    (own_root / layout.manifest_path(split)).write_text("")
+    with pytest.raises(UserError, match=rf"manifest\.{split} is empty"):
+        session.train(tiny.settings(num_epoch=1))
+
+
+@pytest.mark.parametrize("path", ["dataset/manifest.train", "dataset/mean_istd.json", "dataset/vocabulary.txt"])
+def test_the_session_names_the_file_that_is_missing(path, own_root):
+    (own_root / path).unlink()
+    with pytest.raises(UserError, match=re.escape(path)):
+        session.train(tiny.settings(num_epoch=1))
+
+
+def test_the_log_begins_with_all_parameters(own_root):
+    messages = []
+    sink = logger.add(lambda message: messages.append(message.record["message"]), level="INFO")
+    try:
+        session.train(tiny.settings(num_epoch=1))
+    finally:
+        logger.remove(sink)
+    start = next(i for i, message in enumerate(messages) if message.startswith("Train epoch"))
+    told = [message.split(": ")[0] for message in messages[:start]]
+    assert [name for name in params.names() if name not in told] == []
+    assert "train.learning_rate: 0.01" in messages[:start]

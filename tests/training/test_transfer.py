@@ -1,0 +1,117 @@
+import numpy as np
+import paddle
+import pytest
+
+from ds2.data.vocabulary import Vocabulary
+from ds2.errors import UserError
+from ds2.training import checkpoint
+from tests.training import tiny
+
+pytestmark = pytest.mark.wheel
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A training of two epochs on the tiny data."""
+    place = tmp_path_factory.mktemp("base")
+    tiny.write_data(place)
+    tiny.train(place, place, tiny.settings(num_epoch=2))
+    return place
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Data with a new character, without one of the old ones, and in another order of counts."""
+    tiny.write_data(tmp_path, ("你你", "你a", "a你你", "a呢", "你呢a", "呢呢你你", "a你"))
+    return tmp_path
+
+
+def _continued(base, **train):
+    return tiny.settings(resume_model=str(base / "models/epoch_2"), **train)
+
+
+def _columns(folder, name, tokens):
+    """Of an output array: token -> its column."""
+    file = checkpoint.OPTIMIZER if "/" in name else checkpoint.MODEL
+    value = np.asarray(paddle.load(str(folder / file))[name])
+    return {token: value[..., i] for i, token in enumerate(tokens)}
+
+
+def test_known_tokens_keep_their_rows_and_moments_and_new_ones_start_afresh(base, other):
+    # At a rate of almost nothing the first step leaves the weights where the mapping has put them.
+    settings = _continued(base, num_epoch=3, learning_rate=1e-9, min_learning_rate=1e-9, warmup_steps=1)
+    tiny.train(other, other, settings)
+    old, new = base / "models/epoch_2", other / "models/epoch_3"
+    tokens = [Vocabulary.read(folder / "vocabulary.txt").tokens for folder in (old, new)]
+    assert "呢" in tokens[1]
+    assert "好" not in tokens[1]
+    shared = set(tokens[0]) & set(tokens[1])
+    assert len(shared) >= 4
+    before, after = (_columns(f, "output.weight", t) for f, t in zip((old, new), tokens, strict=True))
+    assert all(np.allclose(before[token], after[token], atol=1e-6) for token in shared)
+    moment = next(
+        name for name in paddle.load(str(old / checkpoint.OPTIMIZER)) if name.startswith("output.weight/moment2")
+    )
+    before, after = (_columns(f, moment, t) for f, t in zip((old, new), tokens, strict=True))
+    steps = checkpoint.read_state(new).step - checkpoint.read_state(old).step
+    assert all((after[token] >= before[token] * 0.999**steps * 0.99).all() for token in shared)
+
+
+def test_a_continued_checkpoint_keeps_its_statistics_epochs_and_steps(base, other):
+    trainer = tiny.train(other, other, _continued(base, num_epoch=3))
+    old, new = base / "models/epoch_2", other / "models/epoch_3"
+    assert (new / "mean_istd.json").read_text() == (old / "mean_istd.json").read_text()
+    assert (new / "mean_istd.json").read_text() != (other / "dataset/mean_istd.json").read_text()
+    assert trainer.epoch == 3
+    assert trainer.step > checkpoint.read_state(old).step
+    assert [row["epoch"] for row in trainer.history.epochs] == [3]
+
+
+def test_a_continued_training_itself_goes_on_with_the_same_bits(base, other, tmp_path_factory):
+    whole = tmp_path_factory.mktemp("whole")
+    tiny.train(other, whole, _continued(base, num_epoch=4))
+    tiny.train(other, other, _continued(base, num_epoch=3))
+    tiny.train(other, other, _continued(base, num_epoch=4))
+    assert tiny.same_bits(tiny.saved(whole / "models/epoch_4"), tiny.saved(other / "models/epoch_4"))
+
+
+def test_another_architecture_is_refused_with_both_numbers(base, other):
+    settings = tiny.settings(model={"rnn_layer_size": 32}, resume_model=str(base / "models/epoch_2"), num_epoch=3)
+    with pytest.raises(UserError, match=r"model\.rnn_layer_size is 32, but .*epoch_2 was trained with 24"):
+        tiny.train(other, other, settings)
+
+
+def test_no_epochs_left_is_said(base, other):
+    with pytest.raises(UserError, match=r"train\.num_epoch is 2, but the checkpoint has 2 epochs"):
+        tiny.train(other, other, _continued(base, num_epoch=2))
+
+
+def test_a_checkpoint_without_its_optimiser_is_refused(base, other):
+    with pytest.raises(UserError, match=r"epoch_1 has no optimizer\.pdopt"):
+        tiny.train(other, other, tiny.settings(resume_model=str(base / "models/epoch_1"), num_epoch=3))
+
+
+@pytest.mark.parametrize("parameter", ["resume_model", "pretrained_model"])
+def test_a_missing_or_damaged_checkpoint_is_one_sentence(base, other, parameter):
+    with pytest.raises(UserError, match=rf"train\.{parameter}: there is no folder nowhere"):
+        tiny.train(other, other, tiny.settings(**{parameter: "nowhere", "num_epoch": 3}))
+    (other / "broken").mkdir()
+    with pytest.raises(UserError, match=rf"train\.{parameter}: .*broken is not an intact checkpoint"):
+        tiny.train(other, other, tiny.settings(**{parameter: str(other / "broken"), "num_epoch": 3}))
+
+
+def test_pretrained_weights_begin_at_epoch_one_with_what_fits(base, other):
+    settings = tiny.settings(
+        model={"num_rnn_layers": 2},
+        pretrained_model=str(base / "models/best_model"),
+        num_epoch=1,
+        learning_rate=1e-9,
+        min_learning_rate=1e-9,
+        warmup_steps=1,
+    )
+    trainer = tiny.train(other, other, settings)
+    old, new = paddle.load(str(base / "models/best_model/model.pdparams")), tiny.weights(trainer.model)
+    assert trainer.epoch == 1
+    assert np.allclose(np.asarray(old["conv.layers.0.conv.weight"]), new["conv.layers.0.conv.weight"], atol=1e-6)
+    assert "rnn.layers.1.gru.weight_ih_l0" in new
+    assert "rnn.layers.1.gru.weight_ih_l0" not in old

@@ -1,0 +1,150 @@
+"""A data set and a model so small that they are learned in seconds: every character is a tone of its own."""
+
+from pathlib import Path
+
+import numpy as np
+import paddle
+import soundfile
+
+from ds2 import layout, params
+from ds2.data import manifest, mean_istd
+from ds2.data.loader import Batch
+from ds2.data.manifest import Manifest, Utterance
+from ds2.data.vocabulary import Vocabulary
+from ds2.training import checkpoint
+from ds2.training.fingerprint import fingerprint
+from ds2.training.journal import Curves
+from ds2.training.store import Store
+from ds2.training.trainer import Trainer, TrainingData
+
+RATE = 8000
+TEXTS = (
+    "你好",
+    "好你",
+    "你a",
+    "a你",
+    "a 好",
+    "好 a",
+    "好好",
+    "aa",
+    "你好a",
+    "a好你",
+    "好a 你",
+    "你 你",
+    "aa你",
+    "好你好",
+)
+_TONES = {"你": 500.0, "好": 1200.0, "a": 2600.0, " ": 0.0, "呢": 1900.0}
+
+MODEL = {"num_conv_layers": 1, "conv_channels": 4, "num_rnn_layers": 1, "rnn_layer_size": 24, "dropout": 0.1}
+TRAIN = {
+    "num_epoch": 2,
+    "batch_size": 4,  # four batches an epoch; the last has two utterances
+    "learning_rate": 1e-2,
+    "warmup_steps": 10,
+    "seed": 3,
+    "augment": False,
+}
+
+
+def settings(model: dict | None = None, **train) -> params.Params:
+    """Parameters of the tiny model; `train` and `model` change some."""
+    return params.from_dict(
+        {
+            "features": {"sample_rate": RATE, "num_mel_bins": 20},
+            "model": MODEL | (model or {}),
+            "augment": {"spec_aug": {"prob": 1.0, "time_mask_ratio": 0.1}},
+            "train": TRAIN | train,
+            "runtime": {"use_gpu": False, "num_workers": 0, "log_interval": 1},
+        }
+    )
+
+
+def speak(text: str, seed: int) -> np.ndarray:
+    """The tones of a text, a little noise, a little silence between them."""
+    random = np.random.default_rng(seed)
+    parts = [np.zeros(400)]
+    for character in text:
+        time = np.arange(int(RATE * random.uniform(0.16, 0.22))) / RATE
+        parts += [0.2 * np.sin(2 * np.pi * _TONES[character] * time), np.zeros(320)]
+    samples = np.concatenate(parts)
+    return (samples + random.normal(0, 0.002, len(samples))).astype(np.float32)
+
+
+def write_data(root: Path, texts=TEXTS) -> None:
+    """Writes audio, manifests, statistics and vocabulary where the pipeline has them, below `root`."""
+    utterances = []
+    for i, text in enumerate(texts):
+        path = root / "audio" / f"{i}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = speak(text, i)
+        soundfile.write(path, samples, RATE)
+        utterances.append(Utterance(str(path), len(samples) / RATE, text))
+    for split in layout.SPLITS:
+        manifest.write(root / layout.manifest_path(split), utterances)
+    read = Manifest(root / layout.manifest_path("train"))
+    mean_istd.compute(read, settings(), 1)[0].write(root / layout.MEAN_ISTD)
+    Vocabulary.of(texts).write(root / layout.VOCABULARY)
+
+
+def data(root: Path, scored: bool = True) -> TrainingData:
+    """What `write_data` has written."""
+    return TrainingData(
+        Manifest(root / layout.manifest_path("train")),
+        Manifest(root / layout.manifest_path("dev")) if scored else None,
+        Vocabulary.read(root / layout.VOCABULARY),
+        mean_istd.MeanIstd.read(root / layout.MEAN_ISTD),
+    )
+
+
+def identity(root: Path, chosen: params.Params) -> str:
+    """The fingerprint of a training on what `write_data` has written."""
+    paths = (layout.manifest_path("train"), layout.MEAN_ISTD, layout.VOCABULARY, layout.manifest_path("dev"))
+    return fingerprint(chosen, [root / path for path in paths])
+
+
+def train(root: Path, place: Path, chosen: params.Params, workers: int = 0, curves: type[Curves] = Curves) -> Trainer:
+    """Trains as the stage does, on the data below `root`, with all that is written below `place`."""
+    mark = identity(root, chosen)
+    store = Store(place / "autosave", place / "models", mark, chosen.train.keep_checkpoints)
+    with store.locked():
+        trainer = Trainer(chosen, data(root), mark, workers)
+        trainer.begin(store)
+        shown = curves(trainer.history, place / "log", place / "curves")
+        try:
+            trainer.run(store, shown)
+        finally:
+            shown.close()
+    return trainer
+
+
+def weights(model: paddle.nn.Layer) -> dict[str, np.ndarray]:
+    """Weights and running statistics."""
+    return {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+def saved(folder: Path) -> dict[str, np.ndarray]:
+    """All arrays that a checkpoint with its optimiser holds."""
+    found = {}
+    for file in (checkpoint.MODEL, checkpoint.OPTIMIZER):
+        for name, value in paddle.load(str(folder / file)).items():
+            found[f"{file}/{name}"] = np.asarray(value)
+    return found
+
+
+def same_bits(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> bool:
+    """Whether two sets of arrays are equal to the last bit, and there is something to compare."""
+    return bool(left) and left.keys() == right.keys() and all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def random_batch(lengths, mels: int, tokens: int, extra: int = 0, seed: int = 0) -> Batch:
+    """Random features and labels, `extra` frames more padding than needed."""
+    random = np.random.default_rng(seed)
+    features = np.zeros((len(lengths), max(lengths) + extra, mels), np.float32)
+    label_lengths = np.array([max(1, length // 12) for length in lengths], np.int64)
+    labels = np.zeros((len(lengths), label_lengths.max()), np.int32)
+    for i, length in enumerate(lengths):
+        features[i, :length] = random.normal(0, 1, (length, mels))
+        labels[i, : label_lengths[i]] = random.integers(1, tokens, label_lengths[i])
+    positions = np.arange(len(lengths), dtype=np.int64)
+    return Batch(features, np.array(lengths, np.int64), labels, label_lengths, positions, 1.0)
