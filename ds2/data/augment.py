@@ -3,6 +3,10 @@
 import numpy as np
 
 from ds2 import params
+from ds2.data import waveform
+from ds2.data.recordings import Recordings
+
+_SPEEDS = (0.9, 1.0, 1.1)
 
 
 def generator(seed: int, epoch: int, utterance: int) -> np.random.Generator:
@@ -11,14 +15,91 @@ def generator(seed: int, epoch: int, utterance: int) -> np.random.Generator:
 
 
 class Augmenter:
-    """The kinds of augmentation of params.yaml's section augment."""
+    """The eight kinds of augmentation of params.yaml's section augment; `prob` is always the probability.
 
-    def __init__(self, augment: params.Augment) -> None:
-        self._spec_aug = augment.spec_aug
+    Noise and impulse responses come from folders; a kind whose folder holds no audio is off.
+    """
+
+    def __init__(self, augment: params.Augment, sample_rate: int) -> None:
+        """Finds the files of noise and impulse responses.
+
+        Args:
+            augment: the section of params.yaml.
+            sample_rate: of the waveforms, in Hz.
+        """
+        self._augment = augment
+        self._rate = sample_rate
+        self._noises = Recordings(augment.noise.noise_dir, sample_rate)
+        self._responses = Recordings(augment.reverb.reverb_dir, sample_rate)
+
+    def describe(self) -> list[str]:
+        """What was found in the folders, for the log."""
+        lines = []
+        for kind, prob, folder, found in (
+            ("noise", self._augment.noise.prob, self._augment.noise.noise_dir, self._noises),
+            ("reverb", self._augment.reverb.prob, self._augment.reverb.reverb_dir, self._responses),
+        ):
+            off = "" if len(found) or not prob else f": augment.{kind} is off"
+            lines.append(f"augment.{kind}: {len(found)} files in {folder}{off}")
+        return lines
+
+    def identity(self) -> list[tuple[str, int]]:
+        """The files that decide what comes out, for the fingerprint."""
+        return [*self._noises.identity(), *self._responses.identity()]
+
+    def change_waveform(self, samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Changes a waveform, float32 [n], in the order of nature: mouth, room, noise, microphone, line."""
+        kinds = self._augment
+        if _happens(kinds.speed.prob, random):
+            samples = waveform.change_speed(samples, float(random.choice(_SPEEDS)), self._rate)
+        if _happens(kinds.shift.prob, random):
+            milliseconds = random.uniform(kinds.shift.min_shift_ms, kinds.shift.max_shift_ms)
+            samples = waveform.shift(samples, round(milliseconds * self._rate / 1000))
+        if _happens(kinds.reverb.prob, random) and len(self._responses):
+            response = self._responses.draw(random)
+            if response is not None:
+                samples = waveform.reverberate(samples, response)
+        if _happens(kinds.noise.prob, random) and len(self._noises):
+            noise = self._noises.draw(random)
+            snr_db = random.uniform(kinds.noise.min_snr_dB, kinds.noise.max_snr_dB)
+            if noise is not None:
+                start = int(random.integers(len(noise)))
+                samples = waveform.add_noise(samples, noise, start, snr_db, self._rate)
+        if _happens(kinds.volume.prob, random):
+            gain = random.uniform(kinds.volume.min_gain_dBFS, kinds.volume.max_gain_dBFS)
+            samples = waveform.amplify(samples, gain)
+        if _happens(kinds.resample.prob, random):
+            through = int(random.choice(kinds.resample.new_sample_rate))
+            samples = waveform.limit_band(samples, through, self._rate)
+        return samples
 
     def change_features(self, values: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Changes normalised features, float32 [frames, mel bins]; their shape stays."""
-        return spec_aug(values, self._spec_aug, random)
+        values = spec_sub_aug(values, self._augment.spec_sub_aug, random)
+        return spec_aug(values, self._augment.spec_aug, random)
+
+
+def _happens(prob: float, random: np.random.Generator) -> bool:
+    return random.random() < prob
+
+
+def spec_sub_aug(values: np.ndarray, settings: params.SpecSubAug, random: np.random.Generator) -> np.ndarray:
+    """Replaces stretches of frames by earlier ones (Wu et al. 2021, "U2++", section 2.3).
+
+    Args:
+        values: float32 [frames, mel bins]; not changed.
+        settings: the parameters; with probability 1 - prob nothing happens.
+        random: the generator to draw from.
+    """
+    if not _happens(settings.prob, random) or len(values) == 0:
+        return values
+    changed = values.copy()
+    for _ in range(settings.num_time_sub):
+        start = int(random.integers(len(values)))
+        stop = min(len(values), start + int(random.integers(1, settings.max_time + 1)))
+        source = int(random.integers(start + 1))
+        changed[start:stop] = values[source : source + stop - start]
+    return changed
 
 
 def spec_aug(values: np.ndarray, settings: params.SpecAug, random: np.random.Generator) -> np.ndarray:
@@ -31,7 +112,7 @@ def spec_aug(values: np.ndarray, settings: params.SpecAug, random: np.random.Gen
         settings: the parameters; with probability 1 - prob nothing happens.
         random: the generator to draw from.
     """
-    if random.random() >= settings.prob:
+    if not _happens(settings.prob, random):
         return values
     values = _warp_time(values, settings.max_time_warp, random)
     frames, bins = values.shape

@@ -61,14 +61,15 @@ class Assembler:
         """Reads, augments, normalises and pads; unreadable files and labels that do not fit are left out."""
         kept, values, labels, dropped = [], [], [], []
         for utterance, position in zip(utterances, positions, strict=True):
+            label = np.zeros(0, np.int32) if self.vocabulary is None else self.vocabulary.encode(utterance.text)
+            needed = frames.steps_needed_by_ids(label)
             try:
-                value = self._features(utterance, int(position), epoch)
+                value = self._features(utterance, int(position), epoch, needed)
             except audio.AudioError as error:
                 dropped.append(f"{utterance.audio_filepath}: {error}")
                 continue
-            label = np.zeros(0, np.int32) if self.vocabulary is None else self.vocabulary.encode(utterance.text)
             steps = frames.count_steps(len(value))
-            if self.vocabulary is not None and not 0 < frames.steps_needed_by_ids(label) <= steps:
+            if self.vocabulary is not None and not 0 < needed <= steps:
                 dropped.append(f"{utterance.audio_filepath}: {len(label)} labels do not fit in {steps} output steps")
                 continue
             kept.append((position, utterance.duration))
@@ -84,12 +85,18 @@ class Assembler:
             dropped=tuple(dropped),
         )
 
-    def _features(self, utterance: Utterance, position: int, epoch: int) -> np.ndarray:
+    def _features(self, utterance: Utterance, position: int, epoch: int, steps_needed: int) -> np.ndarray:
         samples = audio.load(layout.audio_file(utterance.audio_filepath), self.features.sample_rate)
-        value = self.statistics.normalize(features.extract(samples, self.features))
-        if self.augmenter is not None:
-            value = self.augmenter.change_features(value, augment.generator(self.seed, epoch, position))
-        return value
+        if self.augmenter is None:
+            return self._normalized(samples)
+        random = augment.generator(self.seed, epoch, position)
+        value = self._normalized(self.augmenter.change_waveform(samples, random))
+        if frames.count_steps(len(value)) < steps_needed:
+            value = self._normalized(samples)  # played faster it is too short for its labels
+        return self.augmenter.change_features(value, random)
+
+    def _normalized(self, samples: np.ndarray) -> np.ndarray:
+        return self.statistics.normalize(features.extract(samples, self.features))
 
 
 class Loader:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from ds2 import params
@@ -13,12 +14,13 @@ _VERSION = 1
 _LEFT_OUT = {"num_epoch", "save_interval", "keep_checkpoints", "resume_model"}
 
 
-def fingerprint(settings: params.Params, files: list[Path]) -> str:
+def fingerprint(settings: params.Params, files: list[Path], augmentation: Sequence[tuple[str, int]] = ()) -> str:
     """A hash of the sections features, model, augment (where it is on) and train, and of the contents of files.
 
     Args:
         settings: the parameters.
         files: manifests, statistics and vocabulary.
+        augmentation: names and sizes of the files of noise and impulse responses.
     """
     values = {
         "version": _VERSION,
@@ -27,6 +29,7 @@ def fingerprint(settings: params.Params, files: list[Path]) -> str:
         "augment": settings.augment.model_dump() if settings.train.augment else None,
         "train": settings.train.model_dump(exclude=_LEFT_OUT),
         "start": None if settings.train.resume_model == "auto" else settings.train.resume_model,
+        "augmentation": list(augmentation),
         "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
     }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

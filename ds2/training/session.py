@@ -8,6 +8,7 @@ from loguru import logger
 
 from ds2 import device, layout, params
 from ds2.data import parallel
+from ds2.data.augment import Augmenter
 from ds2.data.manifest import Manifest
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
@@ -33,11 +34,14 @@ def train(settings: params.Params) -> None:
     data, files = _read(settings)
     on = device.choose(settings.runtime.use_gpu)
     workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))
-    identity = fingerprint(settings, files)
-    logger.info(f"training {identity[:16]} on the {on}, {workers} processes prepare the data")
+    augmentation: list[tuple[str, int]] = []
     if settings.train.augment:
-        kinds = [kind for kind in type(settings.augment).model_fields if kind != "spec_aug"]
-        logger.warning(f"augment: only spec_aug is built; {', '.join(kinds)} change nothing yet")
+        augmenter = Augmenter(settings.augment, settings.features.sample_rate)
+        for line in augmenter.describe():
+            logger.info(line)
+        augmentation = augmenter.identity()
+    identity = fingerprint(settings, files, augmentation)
+    logger.info(f"training {identity[:16]} on the {on}, {workers} processes prepare the data")
     store = Store(layout.repository_root() / _AUTOSAVE, layout.MODELS, identity, settings.train.keep_checkpoints)
     with store.locked():
         trainer = Trainer(settings, data, identity, workers)

@@ -232,7 +232,7 @@ class Trainer:
     def _loaders(self) -> Iterator[tuple[Loader, Loader | None]]:
         settings, data = self._settings, self._data
         plain = Assembler(settings.features, data.statistics)
-        augmenter = Augmenter(settings.augment) if settings.train.augment else None
+        augmenter = Augmenter(settings.augment, settings.features.sample_rate) if settings.train.augment else None
         learning = Assembler(settings.features, data.statistics, data.vocabulary, augmenter, settings.train.seed)
         with Loader(data.train, learning, self._workers) as training:
             if data.scored is None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from ds2 import params
 from ds2.data import augment
 from ds2.data.augment import Augmenter
+from tests.conftest import tone
 
 ALWAYS = params.SpecAug(prob=1.0, freq_mask_ratio=0.15, n_freq_masks=2, time_mask_ratio=0.1, n_time_masks=3)
 MASKS_ONLY = ALWAYS.model_copy(update={"max_time_warp": 0})
@@ -23,7 +24,7 @@ def runs(flags: np.ndarray) -> list[int]:
 
 
 def test_the_same_utterance_in_the_same_epoch_is_changed_the_same_way():
-    augmenter = Augmenter(params.Augment(spec_aug=ALWAYS))
+    augmenter = Augmenter(params.Augment(spec_aug=ALWAYS), 16000)
     original = values(200)
     once, again = (augmenter.change_features(original, augment.generator(1, 2, 3)) for _ in range(2))
     np.testing.assert_array_equal(once, again)
@@ -31,7 +32,7 @@ def test_the_same_utterance_in_the_same_epoch_is_changed_the_same_way():
 
 @pytest.mark.parametrize("other", [(2, 2, 3), (1, 3, 3), (1, 2, 4)])
 def test_another_seed_epoch_or_utterance_is_changed_another_way(other):
-    augmenter = Augmenter(params.Augment(spec_aug=ALWAYS))
+    augmenter = Augmenter(params.Augment(spec_aug=ALWAYS), 16000)
     original = values(200)
     one = augmenter.change_features(original, augment.generator(1, 2, 3))
     assert (one != augmenter.change_features(original, augment.generator(*other))).any()
@@ -40,9 +41,9 @@ def test_another_seed_epoch_or_utterance_is_changed_another_way(other):
 @given(st.integers(0, 300), st.integers(0, 1000))
 @settings(deadline=None)
 def test_with_probability_0_nothing_changes(frames, utterance):
-    off = params.Augment(spec_aug=ALWAYS.model_copy(update={"prob": 0.0}))
+    off = params.Augment(spec_aug=ALWAYS.model_copy(update={"prob": 0.0}), spec_sub_aug=params.SpecSubAug(prob=0.0))
     original = values(frames)
-    found = Augmenter(off).change_features(original, augment.generator(1, 1, utterance))
+    found = Augmenter(off, 16000).change_features(original, augment.generator(1, 1, utterance))
     np.testing.assert_array_equal(found, values(frames))
 
 
@@ -68,7 +69,9 @@ SPEC_AUG = st.builds(
 @settings(deadline=None, max_examples=300)
 def test_clips_of_any_length_keep_their_shape_and_the_original_stays(spec_aug, frames, bins, utterance):
     original = values(frames, bins)
-    found = Augmenter(params.Augment(spec_aug=spec_aug)).change_features(original, augment.generator(1, 1, utterance))
+    found = Augmenter(params.Augment(spec_aug=spec_aug), 16000).change_features(
+        original, augment.generator(1, 1, utterance)
+    )
     assert found.shape == (frames, bins)
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
@@ -131,3 +134,70 @@ def test_warping_moves_frames_no_farther_than_asked_and_keeps_their_order():
         assert (np.diff(found[:, 0]) >= -1e-4).all()
         farthest = max(farthest, moved)
     assert farthest > 4.5
+
+
+KINDS = tuple(params.Augment.model_fields)
+
+
+def only(kind: str, prob: float = 1.0) -> params.Augment:
+    """One kind, its ranges wide enough to show, the others off."""
+    wide = {"shift": {"min_shift_ms": 20, "max_shift_ms": 50}, "resample": {"new_sample_rate": [8000]}}
+    sections = {name: {"prob": 0.0} for name in KINDS} | {kind: {"prob": prob} | wide.get(kind, {})}
+    return params.from_dict({"augment": sections}).augment
+
+
+def changed(augmenter: Augmenter, utterance: int) -> bool:
+    """Whether this utterance comes out other than it went in."""
+    random = augment.generator(1, 1, utterance)
+    samples, features = tone(0.5), values(80)
+    new = augmenter.change_waveform(samples, random)
+    return not (np.array_equal(new, samples) and np.array_equal(augmenter.change_features(features, random), features))
+
+
+@pytest.fixture
+def folders(write_audio):
+    """A noise and a room."""
+    write_audio("dataset/noise/hum.wav", seconds=0.7)
+    write_audio("dataset/reverb/room.wav", seconds=0.05)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_prob_is_the_probability_of_every_kind(kind, folders):
+    share = np.mean([changed(Augmenter(only(kind, 0.4), 16000), i) for i in range(200)])
+    # One speed of three is 1.0; a stretch of features may be replaced by itself.
+    expected = {"speed": 0.4 * 2 / 3}.get(kind, 0.4)
+    assert share == pytest.approx(expected, abs=0.12)
+    assert not any(changed(Augmenter(only(kind, 0.0), 16000), i) for i in range(20))
+
+
+@pytest.mark.parametrize("kind", ["noise", "reverb"])
+def test_a_missing_folder_switches_its_kind_off_and_says_so(kind, workspace):
+    augmenter = Augmenter(only(kind), 16000)
+    assert not any(changed(augmenter, i) for i in range(5))
+    assert f"augment.{kind}: 0 files in dataset/{kind}: augment.{kind} is off" in augmenter.describe()
+
+
+def test_the_files_of_the_folders_are_part_of_the_identity(folders, write_audio):
+    before = Augmenter(params.Augment(), 16000).identity()
+    write_audio("dataset/noise/hiss.wav")
+    assert len(before) == 2
+    assert Augmenter(params.Augment(), 16000).identity() != before
+
+
+@pytest.mark.parametrize("samples", [0, 1, 100, 399, 8000])
+def test_no_clip_is_too_short_for_any_kind(samples, folders):
+    for kind in KINDS:
+        augmenter, random = Augmenter(only(kind), 16000), augment.generator(1, 1, 1)
+        found = augmenter.change_waveform(tone(1.0)[:samples], random)
+        assert np.isfinite(found).all()
+        assert found.dtype == np.float32
+
+
+def test_stretches_are_replaced_by_earlier_frames_of_the_same_utterance():
+    frames = np.arange(200, dtype=np.float32)[:, None].repeat(4, axis=1)
+    settings = params.SpecSubAug(prob=1.0, max_time=30, num_time_sub=3)
+    for utterance in range(20):
+        found = augment.spec_sub_aug(frames, settings, augment.generator(1, 1, utterance))
+        assert (found[:, 0] <= frames[:, 0]).all()
+        assert np.isin(found[:, 0], frames[:, 0]).all()
+        assert sum(runs(found[:, 0] != frames[:, 0])) <= 90

@@ -72,7 +72,11 @@ def test_two_workers_make_the_same_batches_as_none(data, workspace):
     (workspace / "4.wav").unlink()
     spec_aug = params.SpecAug(prob=0.9)
     augmented = Assembler(
-        FEATURES, assembler.statistics, assembler.vocabulary, augment.Augmenter(params.Augment(spec_aug=spec_aug)), 7
+        FEATURES,
+        assembler.statistics,
+        assembler.vocabulary,
+        augment.Augmenter(params.Augment(spec_aug=spec_aug), 16000),
+        7,
     )
     batches = [[3, 1], [0, 2, 5], [4], [7, 6], [1, 0], [2, 3], [5, 6], [7]]
     alone = load(manifest, augmented, batches, 0, epoch=2)
@@ -92,7 +96,7 @@ def test_augmentation_follows_from_utterance_and_epoch_not_from_the_batch(data):
         FEATURES,
         assembler.statistics,
         assembler.vocabulary,
-        augment.Augmenter(params.Augment(spec_aug=params.SpecAug(prob=1.0))),
+        augment.Augmenter(params.Augment(spec_aug=params.SpecAug(prob=1.0)), 16000),
         7,
     )
     alone = load(manifest, augmented, [[2]], epoch=3)[0].features[0]

@@ -1,0 +1,43 @@
+import numpy as np
+
+from ds2.data import recordings
+from ds2.data.recordings import Recordings
+
+
+def test_files_are_found_in_folders_below_and_by_name(write_audio, workspace):
+    write_audio("noise/b/2.flac")
+    write_audio("noise/1.wav")
+    (workspace / "noise/README.txt").write_text("no audio")
+    found = Recordings("noise", 16000)
+    assert [name for name, _ in found.identity()] == ["1.wav", "b/2.flac"]
+
+
+def test_a_missing_folder_has_no_files(workspace):
+    assert len(Recordings("nowhere", 16000)) == 0
+
+
+def test_what_is_drawn_has_the_rate_asked_for(write_audio):
+    write_audio("noise/1.wav", seconds=1.0, rate=8000)
+    assert abs(len(Recordings("noise", 16000).draw(np.random.default_rng(0))) - 16000) <= 2
+
+
+def test_unreadable_and_silent_files_are_passed_over(workspace):
+    (workspace / "noise").mkdir()
+    (workspace / "noise/1.wav").write_bytes(b"no audio")
+    assert Recordings("noise", 16000).draw(np.random.default_rng(0)) is None
+
+
+def test_memory_is_bounded(write_audio, monkeypatch):
+    monkeypatch.setattr(recordings, "_KEPT_BYTES", 3 * 16000 * 4)
+    for i in range(8):
+        write_audio(f"noise/{i}.wav", seconds=1.0)
+    found, random = Recordings("noise", 16000), np.random.default_rng(0)
+    for _ in range(50):
+        assert len(found.draw(random)) == 16000
+        assert len(found._decoded) <= 3
+
+
+def test_a_file_is_the_same_however_often_it_is_drawn(write_audio):
+    write_audio("noise/1.wav")
+    found, random = Recordings("noise", 16000), np.random.default_rng(0)
+    assert np.array_equal(found.draw(random), found.draw(random))
