@@ -3,6 +3,8 @@
 import paddle
 from paddle import nn
 
+_LONGEST_MEAN = 100.0  # steps that the running statistics cover
+
 
 def time_mask(lengths: paddle.Tensor, longest: int) -> paddle.Tensor:
     """1 for real frames, 0 for padding.
@@ -20,26 +22,26 @@ def time_mask(lengths: paddle.Tensor, longest: int) -> paddle.Tensor:
 class MaskedBatchNorm(nn.Layer):
     """Batch normalisation (Ioffe and Szegedy 2015) with the statistics of real frames.
 
-    The running statistics move by a tenth of the way each step, whatever the padding of the batch.
+    The running statistics are the mean over all steps so far, from a hundred steps on a decaying one of that length,
+    whatever the padding: batches hold utterances of like lengths, and the last few of them do not stand for all.
     """
 
-    def __init__(self, channels: int, channel_axis: int, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
+    def __init__(self, channels: int, channel_axis: int, epsilon: float = 1e-5) -> None:
         """
         Args:
             channels: how many are normalised, each by itself.
             channel_axis: where they stand in the input; statistics are taken over all other axes.
-            momentum: what the running statistics keep of their value in a step.
             epsilon: added to the variance.
         """
         super().__init__()
         self._axis = channel_axis
         self._channels = channels
-        self._momentum = momentum
         self._epsilon = epsilon
         self.weight = self.create_parameter([channels], default_initializer=nn.initializer.Constant(1.0))
         self.bias = self.create_parameter([channels], is_bias=True)
         self.register_buffer("running_mean", paddle.zeros([channels]))
         self.register_buffer("running_var", paddle.ones([channels]))
+        self.register_buffer("steps", paddle.zeros([1]))
 
     def forward(self, x: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
         """
@@ -70,6 +72,7 @@ class MaskedBatchNorm(nn.Layer):
         mean = x.sum(axis=others) / count
         var = ((x - mean.reshape(shape)) * mask).square().sum(axis=others) / count
         with paddle.no_grad():
+            self.steps.set_value(paddle.clip(self.steps + 1.0, max=_LONGEST_MEAN))
             for running, now in ((self.running_mean, mean), (self.running_var, var)):
-                running.set_value(self._momentum * running + (1.0 - self._momentum) * now)
+                running.set_value(running + (now - running) / self.steps)
         return mean, var

@@ -68,14 +68,23 @@ def test_merging_parts_gives_the_moments_of_the_whole(lengths, seed, offset):
         np.testing.assert_allclose(total.deviations, len(whole) * whole.var(axis=0), rtol=1e-9, atol=1e-6)
 
 
-def test_normalised_training_features_have_mean_0_and_deviation_1(manifest):
+def test_normalised_training_features_have_mean_0_and_deviation_1_but_for_the_floor(manifest):
     data = manifest([0.5, 0.7, 0.9])
     statistics, _ = mean_istd.compute(data, SETTINGS, 1)
     files = [audio.load(utterance.audio_filepath, 16000) for utterance in data]
-    values = np.concatenate([statistics.normalize(features.extract(x, SETTINGS.features)) for x in files])
-    assert values.dtype == np.float32
-    np.testing.assert_allclose(values.mean(axis=0, dtype=np.float64), 0, atol=1e-5)
-    np.testing.assert_allclose(values.std(axis=0, dtype=np.float64), 1, atol=1e-5)
+    values = np.concatenate([features.extract(x, SETTINGS.features) for x in files])
+    found = statistics.normalize(values)
+    unfloored = (values - statistics.mean) * statistics.istd
+    np.testing.assert_allclose(unfloored.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(unfloored.std(axis=0), 1, atol=1e-5)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.maximum(unfloored, -2.5), atol=1e-6)
+
+
+def test_digital_silence_is_normalised_to_what_the_softest_speech_is(manifest):
+    statistics, _ = mean_istd.compute(manifest([0.5, 0.7]), SETTINGS, 1)
+    silence = features.extract(np.zeros(8000, np.float32), SETTINGS.features)
+    assert (statistics.normalize(silence) == -2.5).all()
 
 
 def test_a_bin_that_never_changes_does_not_become_infinite(workspace):

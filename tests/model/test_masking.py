@@ -44,16 +44,17 @@ def test_it_normalises_with_the_statistics_of_real_frames():
     np.testing.assert_allclose(found, expected(real, layer), atol=1e-4)
 
 
-def test_running_statistics_move_a_tenth_of_the_way_to_those_of_real_frames():
+def test_running_statistics_are_the_mean_of_the_steps_then_a_decaying_one():
     layer = layer_for(5, axis=2)
     mean, var = np.zeros(5), np.ones(5)
-    for seed in range(3):
-        x, mask, real = masked([7, 1, 12, 4], 15, 5, seed)
+    for step in range(1, 131):
+        x, mask, real = masked([7, 1, 12, 4], 15, 5, step)
         layer(paddle.to_tensor(x), paddle.to_tensor(mask))
-        mean = 0.9 * mean + 0.1 * real.astype(np.float64).mean(0)
-        var = 0.9 * var + 0.1 * real.astype(np.float64).var(0)
-    np.testing.assert_allclose(layer.running_mean.numpy(), mean, rtol=1e-4)
-    np.testing.assert_allclose(layer.running_var.numpy(), var, rtol=1e-4)
+        mean += (real.astype(np.float64).mean(0) - mean) / min(step, 100)
+        var += (real.astype(np.float64).var(0) - var) / min(step, 100)
+        if step in (1, 99, 130):
+            np.testing.assert_allclose(layer.running_mean.numpy(), mean, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(layer.running_var.numpy(), var, rtol=1e-4)
 
 
 def test_over_images_the_statistics_are_taken_over_all_but_the_channels():
@@ -69,7 +70,7 @@ def test_over_images_the_statistics_are_taken_over_all_but_the_channels():
         [image[:, :, :length].reshape(channels, -1).T for image, length in zip(y, lengths, strict=True)]
     )
     np.testing.assert_allclose(found, expected(real, layer), atol=1e-4)
-    np.testing.assert_allclose(layer.running_mean.numpy(), 0.1 * real.mean(0), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(layer.running_mean.numpy(), real.mean(0), rtol=1e-3, atol=1e-6)
 
 
 def test_without_padding_it_is_plain_batch_norm():
@@ -83,8 +84,9 @@ def test_without_padding_it_is_plain_batch_norm():
         x = x * 1.5 + 0.3
         y = ours(paddle.to_tensor(x), paddle.to_tensor(mask)).numpy()
         np.testing.assert_allclose(y, plain(paddle.to_tensor(x)).numpy(), atol=1e-4)
-    np.testing.assert_allclose(ours.running_mean.numpy(), plain._mean.numpy(), rtol=1e-5)
-    np.testing.assert_allclose(ours.running_var.numpy(), plain._variance.numpy(), rtol=1e-4)
+        # How fast the running statistics move differs on purpose; what is made of them must not.
+        plain._mean.set_value(ours.running_mean)
+        plain._variance.set_value(ours.running_var)
 
 
 def test_gradients_are_those_of_batch_norm_over_the_real_frames_alone():
@@ -125,7 +127,7 @@ def test_in_evaluation_mode_nothing_moves_and_the_running_statistics_count():
 
 
 def test_running_statistics_are_saved_with_the_weights():
-    assert set(MaskedBatchNorm(3, 1).state_dict()) == {"weight", "bias", "running_mean", "running_var"}
+    assert set(MaskedBatchNorm(3, 1).state_dict()) == {"weight", "bias", "running_mean", "running_var", "steps"}
 
 
 def test_a_single_frame_is_normalised_to_the_bias():
