@@ -243,6 +243,12 @@ class Evaluate(Section):
     metrics_type: Literal["cer", "wer"] = Field("cer", description="the rate that comes first: cer or wer")
     decoder: Literal["ctc_greedy"] = Field("ctc_greedy", description="how logits become text: ctc_greedy")
     checkpoint: str = Field("best_model", min_length=1, description="folder below models/: best_model, epoch_N")
+    average_checkpoints: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="more than 1: instead of `checkpoint` the mean of the last so many epochs' weights",
+    )
     batch_size: int = Field(16, ge=1, le=100_000, description="utterances of a forward pass")
 
 

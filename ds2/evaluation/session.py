@@ -21,11 +21,16 @@ def evaluate(settings: params.Params) -> None:
         UserError: there is no such checkpoint, or the test set is empty or unreadable.
     """
     on = device.choose(settings.runtime.use_gpu)
-    folder = _folder(settings.evaluate.checkpoint)
-    trained = checkpoint.load(folder)
+    count = settings.evaluate.average_checkpoints
+    if count > 1:
+        trained = checkpoint.load_mean(layout.MODELS, count)
+        model = f"the mean of {count} epochs up to {trained.state.epoch}"
+    else:
+        trained = checkpoint.load(_folder(settings.evaluate.checkpoint))
+        model = f"{settings.evaluate.checkpoint} (epoch {trained.state.epoch})"
     manifest = Manifest(layout.manifest_path("test"))
     workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))
-    logger.info(f"{folder} (epoch {trained.state.epoch}) on {len(manifest)} utterances of {manifest.path}")
+    logger.info(f"{model} on {len(manifest)} utterances of {manifest.path}")
     with Loader(manifest, Assembler(trained.params.features, trained.statistics), workers) as loader:
         evaluation = run(trained.model, manifest, loader, trained.vocabulary, settings.evaluate.batch_size)
     metric = settings.evaluate.metrics_type

@@ -187,6 +187,32 @@ def load(folder: Path) -> Trained:
     return Trained(model, vocabulary, statistics, settings, state)
 
 
+def load_mean(models: Path, count: int) -> Trained:
+    """Loads the mean of the weights and running statistics of the last epochs (Izmailov et al. 2018).
+
+    Args:
+        models: the folder of the checkpoints epoch_N.
+        count: of epochs.
+
+    Raises:
+        UserError: there are fewer, or one is damaged or of another training.
+    """
+    numbers = sorted(int(folder.name.removeprefix("epoch_")) for folder in models.glob("epoch_*"))
+    if len(numbers) < count:
+        raise UserError(
+            f"evaluate.average_checkpoints is {count}, but {models} has {len(numbers)} epochs: lower it, or train with "
+            "a greater train.keep_checkpoints"
+        )
+    several = [load(models / f"epoch_{number}") for number in numbers[-count:]]
+    last = several[-1]
+    if any(trained.state.fingerprint != last.state.fingerprint for trained in several):
+        raise UserError(f"evaluate.average_checkpoints: the last {count} epochs in {models} are not of one training")
+    weights = [trained.model.state_dict() for trained in several]
+    mean = {name: sum(w[name].numpy().astype("float64") for w in weights) / count for name in weights[0]}
+    last.model.set_state_dict({name: value.astype("float32") for name, value in mean.items()})
+    return last
+
+
 def restore_model(folder: Path, model: DeepSpeech2) -> None:
     """Puts the weights and running statistics of a checkpoint into a model of the same architecture."""
     missing, unexpected = model.set_state_dict(paddle.load(str(folder / MODEL)))
