@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 compile() {
-  uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate --no-emit-index-url "$@"
+  uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate "$@"
 }
 compile pyproject.toml --extra cpu --extra demo -o requirements/cpu.txt
 compile pyproject.toml --extra gpu --extra demo -o requirements/gpu.txt
