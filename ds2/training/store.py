@@ -99,6 +99,7 @@ class Store:
             superfluous = steps
         else:
             superfluous = [folder for folder in steps if _number(folder) <= _number(current)][:-_RESUMABLE]
+            epochs = []  # seen to when the last one was written
         for folder in superfluous + epochs[: -max(self._keep, _RESUMABLE)]:
             shutil.rmtree(folder)
         for folder in epochs[-max(self._keep, _RESUMABLE) : -_RESUMABLE]:
