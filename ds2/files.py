@@ -1,5 +1,6 @@
 """Writing files so that a failure leaves what was there before."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -28,3 +29,12 @@ def write_json(path: Path, value: Any) -> None:
     with replacing(path) as file:
         json.dump(value, file, ensure_ascii=False, indent=2)
         file.write("\n")
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's content, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()

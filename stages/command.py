@@ -6,10 +6,11 @@ import sys
 from loguru import logger
 
 from ds2 import layout, params
+from stages import orphan
 
 
 def start(description: str, *arguments: tuple[str, str]) -> tuple[params.Params, argparse.Namespace]:
-    """Reads the command line and, before any work, the whole of params.yaml; sets up the log.
+    """Reads the command line and, before any work, the whole of params.yaml; sets up the log; ends with its dvc.
 
     Args:
         description: the stage's docstring, shown by --help.
@@ -24,4 +25,5 @@ def start(description: str, *arguments: tuple[str, str]) -> tuple[params.Params,
     parsed = parser.parse_args()
     logger.remove()
     logger.add(sys.stderr, format="{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}", level="INFO")
+    orphan.end_with_dvc()
     return params.load(layout.PARAMS), parsed

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ds2 import params
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
-from ds2.files import write_json
+from ds2.files import sha256, write_json
 from ds2.model.deepspeech2 import DeepSpeech2
 
 MODEL, OPTIMIZER, STATE = "model.pdparams", "optimizer.pdopt", "state.json"
@@ -38,6 +38,7 @@ class State:
         fingerprint: of everything that decides what the training computes.
         params: the parameters that it was trained with.
         history: as History.as_json gives it; holds the best score.
+        ingredients: what the fingerprint was made of.
     """
 
     epoch: int
@@ -46,6 +47,7 @@ class State:
     fingerprint: str
     params: dict[str, Any]
     history: dict[str, Any]
+    ingredients: dict[str, Any] = field(default_factory=dict)
 
     @property
     def position(self) -> tuple[int, int]:
@@ -73,7 +75,7 @@ def write(
         vocabulary.write(target / VOCABULARY)
         statistics.write(target / MEAN_ISTD)
         values = {"format": _FORMAT} | vars(state)
-        values["files"] = {name: _sha256(target / name) for name in (MODEL, OPTIMIZER, VOCABULARY, MEAN_ISTD)}
+        values["files"] = {name: sha256(target / name) for name in (MODEL, OPTIMIZER, VOCABULARY, MEAN_ISTD)}
         write_json(target / STATE, values | {"checksum": _checksum(values)})
 
     replace_folder(folder, fill)
@@ -129,6 +131,28 @@ def read_state(folder: Path) -> State:
         DamagedError: a file is missing or not what was written.
         UserError: it is the checkpoint of a newer version.
     """
+    state, files = _read_json(folder)
+    for name, expected in files.items():
+        path = folder / name
+        if not path.exists():
+            if name == OPTIMIZER:
+                continue
+            raise DamagedError(f"{name} is missing")
+        if sha256(path) != expected:
+            raise DamagedError(f"{name} is not what was written")
+    return state
+
+
+def glance(folder: Path) -> State | None:
+    """The state alone, without a look at the other files; None where there is no intact one."""
+    try:
+        return _read_json(folder)[0]
+    except DamagedError:
+        return None
+
+
+def _read_json(folder: Path) -> tuple[State, dict[str, str]]:
+    """The state, and the hashes of the other files by name."""
     try:
         values = json.loads((folder / STATE).read_bytes())
         checksum = values.pop("checksum")
@@ -140,15 +164,8 @@ def read_state(folder: Path) -> State:
         raise DamagedError(f"{STATE} is not what was written") from None
     if values.pop("format") != _FORMAT:
         raise UserError(f"{folder}: written by another version of ds2")
-    for name, expected in values.pop("files").items():
-        path = folder / name
-        if not path.exists():
-            if name == OPTIMIZER:
-                continue
-            raise DamagedError(f"{name} is missing")
-        if _sha256(path) != expected:
-            raise DamagedError(f"{name} is not what was written")
-    return State(**values)
+    files = values.pop("files")
+    return State(**values), files
 
 
 def resumable(folder: Path) -> bool:
@@ -254,14 +271,6 @@ def _by_parameter(values: dict[str, Any], model: DeepSpeech2) -> dict[str, Any]:
 
 def _checksum(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _flush(path: Path) -> None:

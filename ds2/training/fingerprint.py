@@ -1,11 +1,13 @@
-"""One number for everything that decides what a training computes, except how long it goes on."""
+"""Everything that decides what a training computes, except how long it goes on, and one number for it."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ds2 import params
+from ds2.files import sha256
 
 # Raise it when code changes what a training computes: states from before are then not continued.
 _VERSION = 1
@@ -14,22 +16,54 @@ _VERSION = 1
 _LEFT_OUT = {"num_epoch", "save_interval", "keep_checkpoints", "resume_model"}
 
 
-def fingerprint(settings: params.Params, files: list[Path], augmentation: Sequence[tuple[str, int]] = ()) -> str:
-    """A hash of the sections features, model, augment (where it is on) and train, and of the contents of files.
+def ingredients(
+    settings: params.Params, files: Mapping[str, Path], augmentation: Sequence[tuple[str, int]] = ()
+) -> dict[str, Any]:
+    """The sections features, model, augment (where it is on) and train, and hashes of the data; JSON can hold it.
 
     Args:
         settings: the parameters.
-        files: manifests, statistics and vocabulary.
+        files: manifests, statistics and vocabulary, by the names that a user knows them under.
         augmentation: names and sizes of the files of noise and impulse responses.
     """
-    values = {
-        "version": _VERSION,
-        "features": settings.features.model_dump(),
-        "model": settings.model.model_dump(),
-        "augment": settings.augment.model_dump() if settings.train.augment else None,
-        "train": settings.train.model_dump(exclude=_LEFT_OUT),
-        "start": None if settings.train.resume_model == "auto" else settings.train.resume_model,
-        "augmentation": list(augmentation),
-        "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
+    sections = {
+        "features": settings.features.model_dump(mode="json"),
+        "model": settings.model.model_dump(mode="json"),
+        "augment": settings.augment.model_dump(mode="json") if settings.train.augment else {},
+        "train": settings.train.model_dump(mode="json", exclude=_LEFT_OUT),
     }
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    start = settings.train.resume_model
+    return {
+        "version": _VERSION,
+        "params": _flat(sections) | {"train.resume_model": "auto" if start is None else start},
+        "augmentation": hashlib.sha256(json.dumps(list(augmentation)).encode()).hexdigest(),
+        "files": {name: sha256(path) for name, path in files.items()},
+    }
+
+
+def fingerprint(of: Mapping[str, Any]) -> str:
+    """A hash of the ingredients, 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What makes two trainings different ones, each as half a sentence; parameters by their full names."""
+    before, now = old["params"], new["params"]
+    found = [
+        f"{name} is {json.dumps(now[name], ensure_ascii=False)} and was {json.dumps(before[name], ensure_ascii=False)}"
+        for name in now
+        if name in before and now[name] != before[name]
+    ]
+    found += [f"{name} has changed" for name, value in new["files"].items() if old["files"].get(name) != value]
+    if old["augmentation"] != new["augmentation"]:
+        found.append("the files of noise or impulse responses have changed")
+    if old["version"] != new["version"] or (before.keys() ^ now.keys() and not found):
+        found.append("it was trained by another version of ds2")
+    return found
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

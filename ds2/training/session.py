@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+from pathlib import Path
 
 from loguru import logger
 
@@ -15,7 +16,7 @@ from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
 from ds2.files import write_json
 from ds2.training import journal
-from ds2.training.fingerprint import fingerprint
+from ds2.training.fingerprint import fingerprint, ingredients
 from ds2.training.store import Store
 from ds2.training.trainer import Trainer, TrainingData
 
@@ -34,17 +35,12 @@ def train(settings: params.Params) -> None:
     data, files = _read(settings)
     on = device.choose(settings.runtime.use_gpu)
     workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))
-    augmentation: list[tuple[str, int]] = []
-    if settings.train.augment:
-        augmenter = Augmenter(settings.augment, settings.features.sample_rate)
-        for line in augmenter.describe():
-            logger.info(line)
-        augmentation = augmenter.identity()
-    identity = fingerprint(settings, files, augmentation)
+    of = ingredients(settings, files, data.augmenter.identity() if data.augmenter else ())
+    identity = fingerprint(of)
     logger.info(f"training {identity[:16]} on the {on}, {workers} processes prepare the data")
     store = Store(layout.repository_root() / _AUTOSAVE, layout.MODELS, identity, settings.train.keep_checkpoints)
     with store.locked():
-        trainer = Trainer(settings, data, identity, workers)
+        trainer = Trainer(settings, data, of, workers)
         trainer.begin(store)
         visual = layout.repository_root() / layout.LOG / (os.environ.get("DVC_EXP_NAME") or identity[:8])
         curves = journal.Curves(trainer.history, visual, layout.CURVES)
@@ -56,8 +52,8 @@ def train(settings: params.Params) -> None:
     write_json(layout.TRAIN_METRICS, _metrics(trainer))
 
 
-def _read(settings: params.Params):
-    """The data, and the files that stand in the fingerprint."""
+def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:
+    """The data, and the files that stand in the fingerprint, by name."""
     files = [layout.manifest_path("train"), layout.MEAN_ISTD, layout.VOCABULARY]
     manifest = Manifest(files[0])
     if len(manifest) == 0:
@@ -71,7 +67,13 @@ def _read(settings: params.Params):
         scored = Manifest(files[-1])
         if len(scored) == 0:
             raise UserError(f"train.evaluate_on: {scored.path} is empty; set it to null to train without scores")
-    return TrainingData(manifest, scored, Vocabulary.read(layout.VOCABULARY), statistics), files
+    augmenter = None
+    if settings.train.augment:
+        augmenter = Augmenter(settings.augment, settings.features.sample_rate)
+        for line in augmenter.describe():
+            logger.info(line)
+    data = TrainingData(manifest, scored, Vocabulary.read(layout.VOCABULARY), statistics, augmenter)
+    return data, {str(path): path for path in files}
 
 
 def _metrics(trainer: Trainer) -> dict[str, int | float]:

@@ -63,19 +63,41 @@ class Store:
     def furthest(self, num_epoch: int) -> tuple[Path, State] | None:
         """The intact, resumable state of this training that is furthest, not beyond `num_epoch` epochs."""
         self._adopt_published()
-        found = []
+        best = self._own / BEST
+        if best.exists() and self._intact(best) is None:
+            shutil.rmtree(best)  # publish takes it from its epoch, or says that it cannot
+        found, beyond = [], []
         for folder in self._own.iterdir():
             number = _EPOCH.fullmatch(folder.name) or _STEP.fullmatch(folder.name)
             state = self._intact(folder) if number is not None else None
-            if state is None or state.position > (num_epoch, 0):
+            if state is None:
+                continue
+            if state.position > (num_epoch, 0):
+                beyond.append(state.epoch)
                 continue
             # A training that is complete needs no optimiser.
             if checkpoint.resumable(folder) or state.position == (num_epoch, 0):
                 found.append((state.position, folder, state))
         if not found:
+            if beyond:
+                logger.warning(
+                    f"train.num_epoch is {num_epoch}, and of this training only states from epoch {min(beyond)} to "
+                    f"{max(beyond)} are kept: those stay, and the epochs up to {num_epoch} are trained anew"
+                )
             return None
         _, folder, state = max(found, key=lambda entry: entry[0])
         return folder, state
+
+    def another(self) -> tuple[Path, State] | None:
+        """The newest state of another training: that of models/, else the one autosaved last."""
+        siblings = [folder for folder in self._autosave.iterdir() if folder.is_dir() and folder != self._own]
+        for place in (self._models, *sorted(siblings, key=lambda folder: folder.stat().st_mtime, reverse=True)):
+            folders = place.iterdir() if place.is_dir() else ()
+            states = [(folder, checkpoint.glance(folder)) for folder in folders if _EPOCH.fullmatch(folder.name)]
+            known = [(folder, state) for folder, state in states if state is not None]
+            if known:
+                return max(known, key=lambda entry: entry[1].position)
+        return None
 
     def step_folder(self, step: int) -> Path:
         """Where the state in the middle of an epoch goes."""
@@ -162,7 +184,7 @@ class Store:
         return sorted((folder for folder in self._own.iterdir() if name.fullmatch(folder.name)), key=_number)
 
     def _epoch_of(self, folder: Path) -> int | None:
-        state = self._intact(folder) if folder.exists() else None
+        state = checkpoint.glance(folder)
         return None if state is None else state.epoch
 
     def _forget_old_trainings(self) -> None:

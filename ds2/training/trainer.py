@@ -2,9 +2,10 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import paddle
 import paddle.nn.functional as F
@@ -22,6 +23,7 @@ from ds2.evaluation.evaluator import Evaluation, evaluate
 from ds2.model.deepspeech2 import DeepSpeech2
 from ds2.training import checkpoint, journal, transfer
 from ds2.training.checkpoint import State
+from ds2.training.fingerprint import differences, fingerprint
 from ds2.training.history import History
 from ds2.training.schedule import learning_rate
 from ds2.training.store import Store
@@ -36,12 +38,14 @@ class TrainingData:
         scored: the utterances that choose the best epoch, if any.
         vocabulary: tokens.
         statistics: for the features.
+        augmenter: changes the utterances anew every epoch, if any.
     """
 
     train: Manifest
     scored: Manifest | None
     vocabulary: Vocabulary
     statistics: MeanIstd
+    augmenter: Augmenter | None = None
 
 
 class Trainer:
@@ -51,18 +55,20 @@ class Trainer:
     a checkpoint holds is all that the rest of the training depends on.
     """
 
-    def __init__(self, settings: params.Params, data: TrainingData, fingerprint: str, workers: int) -> None:
+    def __init__(
+        self, settings: params.Params, data: TrainingData, ingredients: Mapping[str, Any], workers: int
+    ) -> None:
         """A training that has not begun.
 
         Args:
             settings: all parameters.
             data: what to train on.
-            fingerprint: stands in every checkpoint.
+            ingredients: of the fingerprint; both stand in every checkpoint.
             workers: processes that prepare batches.
         """
         self._settings = settings
         self._data = data
-        self._fingerprint = fingerprint
+        self._ingredients = ingredients
         self._workers = workers
         paddle.seed(settings.train.seed)
         self.model = DeepSpeech2(settings.model, settings.features.num_mel_bins, len(data.vocabulary))
@@ -84,7 +90,7 @@ class Trainer:
         if self._settings.train.resume_model is None:
             store.clear()
         if not self._restore(store):
-            self._start()
+            self._start(store)
 
     def run(self, store: Store, curves: journal.Curves) -> None:
         """Trains until num_epoch epochs are done, saving and scoring on the way.
@@ -125,7 +131,7 @@ class Trainer:
         logger.info(f"going on from {folder}: epoch {state.epoch} done, {state.batch} batches of the next")
         return True
 
-    def _start(self) -> None:
+    def _start(self, store: Store) -> None:
         """Begins with another training's checkpoint, with its weights only, or with none, as the parameters say."""
         train, vocabulary = self._settings.train, self._data.vocabulary
         if train.resume_model not in ("auto", None):
@@ -140,7 +146,16 @@ class Trainer:
             source = transfer.Source.read(train.pretrained_model, "train.pretrained_model")
             transfer.take_weights(source, self.model, vocabulary)
         else:
-            logger.info("the training starts from the beginning")
+            logger.info(f"the training starts from the beginning{self._why(store)}")
+
+    def _why(self, store: Store) -> str:
+        """What keeps it from going on with the model that is there, if one is."""
+        other = store.another()
+        if other is None:
+            return ""
+        folder, state = other
+        different = differences(state.ingredients, self._ingredients) if state.ingredients else []
+        return f", since {folder} is of another training: {'; '.join(different)}" if different else ""
 
     def _train_epoch(
         self, loader: Loader, plan: batches.Batches, store: Store, curves: journal.Curves, clock: journal.Clock
@@ -221,9 +236,10 @@ class Trainer:
             epoch=self.epoch,
             batch=self.batch,
             step=self.step,
-            fingerprint=self._fingerprint,
+            fingerprint=fingerprint(self._ingredients),
             params=self._settings.model_dump(mode="json", include={"text", "features", "model", "augment", "train"}),
             history=self.history.as_json(),
+            ingredients=dict(self._ingredients),
         )
         checkpoint.write(folder, self.model, self._optimizer, self._data.vocabulary, self._data.statistics, state)
         store.tidy(folder)
@@ -232,8 +248,7 @@ class Trainer:
     def _loaders(self) -> Iterator[tuple[Loader, Loader | None]]:
         settings, data = self._settings, self._data
         plain = Assembler(settings.features, data.statistics)
-        augmenter = Augmenter(settings.augment, settings.features.sample_rate) if settings.train.augment else None
-        learning = Assembler(settings.features, data.statistics, data.vocabulary, augmenter, settings.train.seed)
+        learning = Assembler(settings.features, data.statistics, data.vocabulary, data.augmenter, settings.train.seed)
         with Loader(data.train, learning, self._workers) as training:
             if data.scored is None:
                 yield training, None

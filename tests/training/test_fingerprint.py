@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ds2 import params
-from ds2.training.fingerprint import fingerprint
+from ds2.training.fingerprint import differences, fingerprint, ingredients
 
 REPOSITORY = Path(__file__).parents[2]
 HOW_LONG = {"train.num_epoch", "train.save_interval", "train.keep_checkpoints", "train.resume_model"}
@@ -21,6 +21,7 @@ SPECIAL = {
     "evaluate.metrics_type": "wer",
     "augment.resample.prob": 0.5,
 }
+FILES = ("manifest.train", "mean_istd.json", "vocabulary.txt", "manifest.dev")
 NAMES = [name for name in params.names() if name.split(".")[0] in ("features", "model", "augment", "train")]
 OTHERS = [
     name for name in params.names() if name.split(".")[0] in ("runtime", "evaluate") if name != "evaluate.decoder"
@@ -49,68 +50,105 @@ def changed(name, **train):
     return params.from_dict(values)
 
 
+def of(settings, files):
+    return fingerprint(ingredients(settings, files))
+
+
 @pytest.fixture
 def files(tmp_path):
-    made = [tmp_path / name for name in ("manifest.train", "mean_istd.json", "vocabulary.txt", "manifest.dev")]
-    for path in made:
-        path.write_text(f"content of {path.name}\n")
+    made = {name: tmp_path / name for name in FILES}
+    for name, path in made.items():
+        path.write_text(f"content of {name}\n")
     return made
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in HOW_LONG])
 def test_what_decides_the_computation_changes_it(name, files):
-    assert fingerprint(changed(name), files) != fingerprint(params.Params(), files)
+    assert of(changed(name), files) != of(params.Params(), files)
 
 
 @pytest.mark.parametrize("name", sorted(HOW_LONG) + OTHERS)
 def test_what_decides_only_how_long_how_fast_or_how_it_is_scored_does_not_change_it(name, files):
-    assert fingerprint(changed(name), files) == fingerprint(params.Params(), files)
+    assert of(changed(name), files) == of(params.Params(), files)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("augment.")])
 def test_augmentation_that_is_off_does_not_change_it(name, files):
     off = params.from_dict({"train": {"augment": False}})
-    assert fingerprint(changed(name, augment=False), files) == fingerprint(off, files)
+    assert of(changed(name, augment=False), files) == of(off, files)
 
 
-@pytest.mark.parametrize("index", range(4))
-def test_the_content_of_every_file_changes_it(index, files):
-    before = fingerprint(params.Params(), files)
-    files[index].write_text(files[index].read_text().replace("o", "0", 1))
-    assert fingerprint(params.Params(), files) != before
+@pytest.mark.parametrize("name", FILES)
+def test_the_content_of_every_file_changes_it(name, files):
+    before = of(params.Params(), files)
+    files[name].write_text(files[name].read_text().replace("o", "0", 1))
+    assert of(params.Params(), files) != before
 
 
 def test_names_and_times_of_files_do_not_change_it(files, tmp_path):
-    before = fingerprint(params.Params(), files)
+    before = of(params.Params(), files)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    moved = []
-    for path in files:
-        moved.append(elsewhere / f"other.{path.name}")
-        moved[-1].write_bytes(path.read_bytes())
-    assert fingerprint(params.Params(), moved) == before
+    moved = {}
+    for name, path in files.items():
+        moved[name] = elsewhere / f"other.{name}"
+        moved[name].write_bytes(path.read_bytes())
+    assert of(params.Params(), moved) == before
 
 
 def test_contents_that_change_places_change_it(files):
-    before = fingerprint(params.Params(), files)
-    assert fingerprint(params.Params(), [files[0], files[2], files[1], files[3]]) != before
+    before = of(params.Params(), files)
+    first, second = FILES[:2]
+    assert of(params.Params(), files | {first: files[second], second: files[first]}) != before
 
 
 def test_the_same_number_written_otherwise_does_not_change_it(files):
-    def of(**train):
-        return fingerprint(params.from_dict({"train": train}), files)
+    def trained_with(**train):
+        return of(params.from_dict({"train": train}), files)
 
-    assert of(grad_clip=5) == of(grad_clip=5.0)
-    assert of(learning_rate="5e-4") == of(learning_rate=0.0005)
+    assert trained_with(grad_clip=5) == trained_with(grad_clip=5.0)
+    assert trained_with(learning_rate="5e-4") == trained_with(learning_rate=0.0005)
 
 
 def test_it_is_the_same_in_every_process(files):
     code = (
         "import sys; from pathlib import Path; from ds2 import params\n"
-        "from ds2.training.fingerprint import fingerprint\n"
-        "print(fingerprint(params.Params(), [Path(path) for path in sys.argv[1:]]))"
+        "from ds2.training.fingerprint import fingerprint, ingredients\n"
+        "files = {path.rpartition('/')[2]: Path(path) for path in sys.argv[1:]}\n"
+        "print(fingerprint(ingredients(params.Params(), files)))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-c", code, *map(str, files)]
+    command = [sys.executable, "-c", code, *map(str, files.values())]
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == fingerprint(params.Params(), files)
+    assert printed.strip() == of(params.Params(), files)
+
+
+def differ(files, name):
+    return differences(ingredients(params.Params(), files), ingredients(changed(name), files))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in HOW_LONG])
+def test_the_parameter_that_makes_another_training_is_named_with_both_values(name, files):
+    if name == "train.augment":
+        assert differ(files, name) == ["train.augment is false and was true"]
+    else:
+        assert [line.split(" is ")[0] for line in differ(files, name)] == [name]
+
+
+def test_the_file_that_makes_another_training_is_named(files):
+    before = ingredients(params.Params(), files)
+    files["vocabulary.txt"].write_text("new")
+    assert differences(before, ingredients(params.Params(), files)) == ["vocabulary.txt has changed"]
+
+
+def test_noise_that_makes_another_training_is_named(files):
+    before = ingredients(params.Params(), files, [("rain.wav", 1000)])
+    after = ingredients(params.Params(), files, [("rain.wav", 1001)])
+    assert fingerprint(before) != fingerprint(after)
+    assert differences(before, after) == ["the files of noise or impulse responses have changed"]
+
+
+def test_a_state_of_another_version_with_other_parameters_says_so(files):
+    before = ingredients(params.Params(), files)
+    del before["params"]["train.grad_clip"]
+    assert differences(before, ingredients(params.Params(), files)) == ["it was trained by another version of ds2"]

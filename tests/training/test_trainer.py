@@ -18,7 +18,6 @@ from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
 from ds2.training import checkpoint, session
 from ds2.training.journal import Curves
-from ds2.training.store import Store
 from ds2.training.trainer import Trainer, clip_gradients, ctc_loss
 from tests.training import tiny
 
@@ -83,17 +82,7 @@ def undisturbed(root, tmp_path_factory):
 
 def train_without_scores(root, place, workers=0):
     """An epoch on the data below `root`."""
-    chosen = tiny.settings(num_epoch=1, evaluate_on=None)
-    store = Store(place / "autosave", place / "models", "a" * 64, 3)
-    with store.locked():
-        trainer = Trainer(chosen, tiny.data(root, scored=False), "a" * 64, workers)
-        trainer.begin(store)
-        curves = Curves(trainer.history, place / "log", place / "curves")
-        try:
-            trainer.run(store, curves)
-        finally:
-            curves.close()
-    return trainer
+    return tiny.train(root, place, tiny.settings(num_epoch=1, evaluate_on=None), workers)
 
 
 def test_a_small_training_set_is_learned(root, tmp_path):
@@ -290,7 +279,7 @@ def test_the_rate_of_every_step_is_that_of_the_schedule(root, tmp_path):
 def test_a_step_goes_as_far_as_its_rate_says(root, tmp_path):
     # Adam's first step moves every weight that has a gradient by just the rate: a tenth of the top here.
     chosen = tiny.settings(num_epoch=1, batch_size=100)
-    start = Trainer(chosen, tiny.data(root), "a" * 64, 0)
+    start = Trainer(chosen, tiny.data(root, chosen), {}, 0)
     trainer = tiny.train(root, tmp_path, chosen)
     assert trainer.step == 1
     before = {name: value.numpy() for name, value in start.model.named_parameters()}
@@ -350,7 +339,7 @@ def gradients(model):
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.999])
 def test_gradients_longer_than_the_norm_are_scaled_to_it(share, root):
-    model = Trainer(tiny.settings(), tiny.data(root), "a" * 64, 0).model
+    model = Trainer(tiny.settings(), tiny.data(root), {}, 0).model
     loss_of(model, root).backward()
     before = gradients(model)
     norm = float(np.linalg.norm(before.astype(np.float64)))
@@ -361,7 +350,7 @@ def test_gradients_longer_than_the_norm_are_scaled_to_it(share, root):
 
 
 def test_gradients_within_the_norm_are_left_alone(root):
-    model = Trainer(tiny.settings(), tiny.data(root), "a" * 64, 0).model
+    model = Trainer(tiny.settings(), tiny.data(root), {}, 0).model
     loss_of(model, root).backward()
     before = gradients(model)
     norm = float(np.linalg.norm(before.astype(np.float64)))
@@ -371,7 +360,7 @@ def test_gradients_within_the_norm_are_left_alone(root):
 
 def test_a_training_steps_with_clipped_gradients_and_shows_their_norm_before(root, tmp_path):
     # Adam forgets the gradients' scale, except where it falls below its epsilon of 1e-8: then nothing moves.
-    start = Trainer(tiny.settings(), tiny.data(root), "a" * 64, 0)
+    start = Trainer(tiny.settings(), tiny.data(root), {}, 0)
     trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=1, grad_clip=1e-12))
     before = {name: value.numpy() for name, value in start.model.named_parameters()}
     moved = [np.abs(value.numpy() - before[name]).max() for name, value in trainer.model.named_parameters()]
@@ -485,3 +474,32 @@ def test_the_log_begins_with_all_parameters(own_root):
     told = [message.split(": ")[0] for message in messages[:start]]
     assert [name for name in params.names() if name not in told] == []
     assert "train.learning_rate: 0.01" in messages[:start]
+
+
+@pytest.fixture
+def log():
+    """What the log says, as it grows."""
+    lines = []
+    sink = logger.add(lambda message: lines.append(str(message)), format="{message}")
+    yield lines
+    logger.remove(sink)
+
+
+def test_a_training_that_starts_over_says_which_parameter_made_it(root, tmp_path, log):
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=1))
+    assert "the training starts from the beginning\n" in log
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=1, learning_rate=0.02, grad_clip=4))
+    models = tmp_path / "models" / "epoch_1"
+    assert (
+        f"the training starts from the beginning, since {models} is of another training: "
+        "train.learning_rate is 0.02 and was 0.01; train.grad_clip is 4.0 and was 5.0\n"
+    ) in log
+
+
+def test_fewer_epochs_than_are_kept_start_over_and_say_so(root, tmp_path, log):
+    whole = tiny.train(root, tmp_path, tiny.settings(num_epoch=5, keep_checkpoints=2))
+    fewer = tiny.train(root, tmp_path, tiny.settings(num_epoch=2, keep_checkpoints=2))
+    assert any("of this training only states from epoch 4 to 5 are kept" in line for line in log)
+    assert fewer.epoch == 2
+    again = tiny.train(root, tmp_path, tiny.settings(num_epoch=5, keep_checkpoints=2))
+    assert tiny.same_bits(tiny.weights(again.model), tiny.weights(whole.model))

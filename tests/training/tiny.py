@@ -1,6 +1,7 @@
 """A data set and a model so small that they are learned in seconds: every character is a tone of its own."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -8,11 +9,12 @@ import soundfile
 
 from ds2 import layout, params
 from ds2.data import manifest, mean_istd
+from ds2.data.augment import Augmenter
 from ds2.data.loader import Batch
 from ds2.data.manifest import Manifest, Utterance
 from ds2.data.vocabulary import Vocabulary
 from ds2.training import checkpoint
-from ds2.training.fingerprint import fingerprint
+from ds2.training.fingerprint import fingerprint, ingredients
 from ds2.training.journal import Curves
 from ds2.training.store import Store
 from ds2.training.trainer import Trainer, TrainingData
@@ -87,28 +89,30 @@ def write_data(root: Path, texts=TEXTS) -> None:
     Vocabulary.of(texts).write(root / layout.VOCABULARY)
 
 
-def data(root: Path, scored: bool = True) -> TrainingData:
+def data(root: Path, chosen: params.Params | None = None) -> TrainingData:
     """What `write_data` has written."""
+    chosen = chosen or settings()
     return TrainingData(
         Manifest(root / layout.manifest_path("train")),
-        Manifest(root / layout.manifest_path("dev")) if scored else None,
+        Manifest(root / layout.manifest_path("dev")) if chosen.train.evaluate_on else None,
         Vocabulary.read(root / layout.VOCABULARY),
         mean_istd.MeanIstd.read(root / layout.MEAN_ISTD),
+        Augmenter(chosen.augment, RATE) if chosen.train.augment else None,
     )
 
 
-def identity(root: Path, chosen: params.Params) -> str:
-    """The fingerprint of a training on what `write_data` has written."""
+def identity(root: Path, chosen: params.Params) -> dict[str, Any]:
+    """What decides a training on what `write_data` has written."""
     paths = (layout.manifest_path("train"), layout.MEAN_ISTD, layout.VOCABULARY, layout.manifest_path("dev"))
-    return fingerprint(chosen, [root / path for path in paths])
+    return ingredients(chosen, {str(path): root / path for path in paths})
 
 
 def train(root: Path, place: Path, chosen: params.Params, workers: int = 0, curves: type[Curves] = Curves) -> Trainer:
     """Trains as the stage does, on the data below `root`, with all that is written below `place`."""
-    mark = identity(root, chosen)
-    store = Store(place / "autosave", place / "models", mark, chosen.train.keep_checkpoints)
+    made_of = identity(root, chosen)
+    store = Store(place / "autosave", place / "models", fingerprint(made_of), chosen.train.keep_checkpoints)
     with store.locked():
-        trainer = Trainer(chosen, data(root), mark, workers)
+        trainer = Trainer(chosen, data(root, chosen), made_of, workers)
         trainer.begin(store)
         shown = curves(trainer.history, place / "log", place / "curves")
         try:

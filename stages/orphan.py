@@ -1,0 +1,45 @@
+"""A stage does not outlive the dvc that runs it: SIGTERM or SIGKILL to dvc alone would leave it running."""
+
+import os
+import signal
+import threading
+import time
+
+import psutil
+
+_LOOK_EVERY_S = 1.0
+
+
+def end_with_dvc() -> None:
+    """Sends this process SIGTERM, on which a training saves its state, once the dvc that runs it is gone.
+
+    Started by hand, a stage depends on nobody: nohup and a closed terminal leave it alone.
+    """
+    dvc = _dvc() if "DVC_ROOT" in os.environ else None
+    if dvc is not None:
+        threading.Thread(target=_watch, args=(dvc,), daemon=True).start()
+
+
+def _dvc() -> psutil.Process | None:
+    """The nearest process above this one that is a dvc; shells may stand between."""
+    for process in psutil.Process().parents():
+        try:
+            # "python /usr/bin/dvc repro", "python -m dvc ..." in a queue
+            if any(os.path.basename(part) == "dvc" for part in process.cmdline()[:4]):
+                return process
+        except psutil.Error:
+            return None  # another user's: nothing to be known of it
+    return None
+
+
+def _watch(dvc: psutil.Process) -> None:
+    while _runs(dvc):
+        time.sleep(_LOOK_EVERY_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
