@@ -18,6 +18,7 @@ def choose(use_gpu: str | bool) -> str:
     Raises:
         UserError: a GPU is asked for and there is none that this paddle can use.
     """
+    paddle.disable_signal_handler()  # it would print a report of its own where a stage is only told to stop
     usable = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
     if use_gpu is True and not usable:
         wheel = "no GPU is visible" if paddle.is_compiled_with_cuda() else "this paddle is built for the CPU only"
