@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 from loguru import logger
 
-from ds2 import params
+from ds2 import layout, params
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
@@ -41,6 +41,8 @@ class Source:
             UserError: it does not exist or is damaged.
         """
         folder = Path(name)
+        if not folder.is_dir():
+            folder = layout.repository_root() / name  # dvc exp run --temp works in a copy without the untracked files
         if not folder.is_dir():
             raise UserError(f"{parameter}: there is no folder {name}; it should be a checkpoint's, as models/epoch_100")
         try:
