@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def write(
     """
 
     def fill(target: Path) -> None:
-        paddle.save(model.state_dict(), str(target / MODEL))
+        paddle.save(weights(model), str(target / MODEL))
         paddle.save(_by_layer(optimizer.state_dict(), model), str(target / OPTIMIZER))
         vocabulary.write(target / VOCABULARY)
         statistics.write(target / MEAN_ISTD)
@@ -224,17 +224,35 @@ def load_mean(models: Path, count: int) -> Trained:
     last = several[-1]
     if any(trained.state.fingerprint != last.state.fingerprint for trained in several):
         raise UserError(f"evaluate.average_checkpoints: the last {count} epochs in {models} are not of one training")
-    weights = [trained.model.state_dict() for trained in several]
-    mean = {name: sum(w[name].numpy().astype("float64") for w in weights) / count for name in weights[0]}
-    last.model.set_state_dict({name: value.astype("float32") for name, value in mean.items()})
+    found = [weights(trained.model) for trained in several]
+    mean = {name: sum(one[name].numpy().astype("float64") for one in found) / count for name in found[0]}
+    set_weights(last.model, {name: value.astype("float32") for name, value in mean.items()})
     return last
+
+
+def weights(model: DeepSpeech2) -> dict[str, paddle.Tensor]:
+    """Weights and running statistics, each once: paddle's state_dict names those of a GRU twice."""
+    once: dict[int, str] = {}
+    values = model.state_dict()
+    for name, value in values.items():
+        once.setdefault(id(value), name)
+    return {name: values[name] for name in once.values()}
+
+
+def set_weights(model: DeepSpeech2, values: Mapping[str, Any]) -> None:
+    """Puts arrays, named as `weights` does, into a model of the same architecture."""
+    for name, tensor in weights(model).items():
+        tensor.set_value(values[name])
 
 
 def restore_model(folder: Path, model: DeepSpeech2) -> None:
     """Puts the weights and running statistics of a checkpoint into a model of the same architecture."""
-    missing, unexpected = model.set_state_dict(paddle.load(str(folder / MODEL)))
-    if missing or unexpected:
-        raise UserError(f"{folder}: its weights are of another architecture ({[*missing, *unexpected][0]})")
+    saved, names = paddle.load(str(folder / MODEL)), model.state_dict().keys()
+    foreign = sorted(saved.keys() - names)
+    foreign += [name for name, value in weights(model).items() if name not in saved or saved[name].shape != value.shape]
+    if foreign:
+        raise UserError(f"{folder}: its weights are of another architecture ({foreign[0]})")
+    set_weights(model, saved)
 
 
 def restore_optimizer(folder: Path, optimizer: paddle.optimizer.Optimizer, model: DeepSpeech2) -> None:

@@ -83,11 +83,11 @@ def restore_mapped(
             "name the newest, or use it as train.pretrained_model"
         )
     places = _places(source.vocabulary, vocabulary)
-    fresh = {name: value.numpy() for name, value in model.state_dict().items()}
+    fresh = {name: value.numpy() for name, value in checkpoint.weights(model).items()}
     weights = _load(source.folder / checkpoint.MODEL)
     for name in _OUTPUT:
         weights[name] = _rearranged(weights[name], fresh[name], places)
-    model.set_state_dict(weights)
+    checkpoint.set_weights(model, weights)
     moments = _load(source.folder / checkpoint.OPTIMIZER)
     for key in [key for key in moments if key.split("/")[0] in _OUTPUT and "pow" not in key]:
         moments[key] = _rearranged(moments[key], np.zeros_like(fresh[key.split("/")[0]]), places)
@@ -98,7 +98,7 @@ def restore_mapped(
 def take_weights(source: Source, model: DeepSpeech2, vocabulary: Vocabulary) -> None:
     """Puts those weights of a checkpoint into a model that fit by name and shape, or by token."""
     places = _places(source.vocabulary, vocabulary)
-    fresh = {name: value.numpy() for name, value in model.state_dict().items()}
+    fresh = {name: value.numpy() for name, value in checkpoint.weights(model).items()}
     weights = _load(source.folder / checkpoint.MODEL)
     taken, left = {}, []
     for name, value in fresh.items():
@@ -109,7 +109,7 @@ def take_weights(source: Source, model: DeepSpeech2, vocabulary: Vocabulary) -> 
             taken[name] = found
         else:
             left.append(f"{name} {list(value.shape)}")
-    model.set_state_dict(fresh | taken)
+    checkpoint.set_weights(model, fresh | taken)
     logger.info(f"{len(taken)} of {len(fresh)} arrays of weights come from {source.folder}")
     if left:
         logger.warning(f"these do not fit and start afresh: {', '.join(left)}")

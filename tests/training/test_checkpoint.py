@@ -19,6 +19,7 @@ from tests.training import tiny
 pytestmark = pytest.mark.wheel
 
 FILES = ("model.pdparams", "optimizer.pdopt", "state.json", "vocabulary.txt", "mean_istd.json")
+BUFFERS = ("running_mean", "running_var", "steps")
 SETTINGS = tiny.settings()
 MELS = SETTINGS.features.num_mel_bins
 VOCABULARY = Vocabulary.of(["你好 a"])
@@ -299,3 +300,12 @@ def test_states_are_ordered_by_epoch_then_batch():
     ordered = [(1, 0), (1, 7), (2, 0), (10, 1)]
     assert [state(*place).position for place in ordered] == sorted(state(*place).position for place in ordered)
     assert state(9, 1).position < state(10, 0).position
+
+
+def test_every_array_is_written_once(tmp_path):
+    model, optimizer = fresh()
+    checkpoint.write(tmp_path / "epoch_1", model, optimizer, VOCABULARY, statistics(), state())
+    saved = paddle.load(str(tmp_path / "epoch_1" / "model.pdparams"))
+    buffers = sum(int(np.prod(value.shape)) for name, value in saved.items() if name.split(".")[-1] in BUFFERS)
+    total = sum(int(np.prod(value.shape)) for value in saved.values())
+    assert total - buffers == sum(int(parameter.size) for parameter in model.parameters())
