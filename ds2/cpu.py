@@ -23,3 +23,9 @@ def prefer_fast_kernels(environment: MutableMapping[str, str] = os.environ, cpui
         cpuinfo = path.read_text() if path.exists() else ""
     if "AuthenticAMD" in cpuinfo and "avx2" in cpuinfo:
         environment.setdefault("MKL_DEBUG_CPU_TYPE", "5")
+
+
+def threads() -> int:
+    """The threads that the network may use: OMP_NUM_THREADS, else one a core."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    return int(chosen) if chosen.isdigit() and int(chosen) > 0 else len(os.sched_getaffinity(0))

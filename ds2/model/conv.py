@@ -5,6 +5,7 @@ from paddle import nn
 
 from ds2 import params
 from ds2.data import frames
+from ds2.model import unfolded_conv
 from ds2.model.masking import MaskedBatchNorm, time_mask
 
 _CLIP = 20.0  # of the clipped ReLU min(max(x, 0), 20): Hannun et al. 2014, "Deep Speech"
@@ -25,11 +26,14 @@ class ConvLayer(nn.Layer):
             bias_attr=False,  # the normalisation has one
             weight_attr=paddle.ParamAttr(initializer=nn.initializer.KaimingNormal()),
         )
+        self._unfolds = stride == (2, 1)
         self.norm = MaskedBatchNorm(channels, channel_axis=1)
 
     def forward(self, x: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
         """[B, in, mel, T] and the output's mask [B, 1, 1, T'] to [B, channels, mel', T'], zero in the padding."""
-        x = self.conv(x) * mask
+        on_cpu = self.conv.weight.place.is_cpu_place()
+        x = unfolded_conv.conv2d(x, self.conv.weight) if on_cpu and self._unfolds else self.conv(x)
+        x = x * mask
         return paddle.clip(self.norm(x, mask), 0.0, _CLIP) * mask
 
 
