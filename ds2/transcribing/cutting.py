@@ -7,9 +7,9 @@ import numpy as np
 
 from ds2.transcribing.speech import FRAMES_A_SECOND
 
-# Kept before and after speech. Pauses under twice that cut nothing.
+# Kept before and after speech, where the pause leaves room.
 _MARGIN = round(0.4 * FRAMES_A_SECOND)
-# Speech is where half of this is speech: clicks are not.
+# Speech is where half of this is speech: clicks are not, and pauses shorter than half of it do not count.
 _WINDOW = round(0.2 * FRAMES_A_SECOND)
 # Pieces with longer pauses between them are not joined.
 _LONGEST_PAUSE = round(1.5 * FRAMES_A_SECOND)
@@ -19,38 +19,34 @@ _SHORTEST = FRAMES_A_SECOND
 LEAST_SECONDS = 2.0
 
 
-def plan(speech: np.ndarray, power: np.ndarray, limit: float) -> list[tuple[float, float]]:
+def plan(speech: np.ndarray, power: np.ndarray, limit: float, usual: float) -> list[tuple[float, float]]:
     """The pieces of a recording, in order, that hold all its speech; none longer than the limit, none overlapping.
 
-    Neighbours are joined while they stay within the limit, so that the network, which reads in both directions, sees
-    what stands around; speech without a pause is cut at the quietest place in the second half of the limit.
+    It is cut at every pause; then neighbours are joined, those with the shortest pause between them first, while they
+    stay within the usual length. Speech that exceeds the limit without a pause is cut at the quietest place in the
+    second half of the limit.
 
     Args:
         speech: bool [frames], a frame of 10 ms each.
         power: float [frames].
         limit: in seconds, at least LEAST_SECONDS.
+        usual: in seconds: as long as the utterances that the network was trained on. On longer ones it is much worse.
 
     Returns:
         starts and ends in seconds.
     """
     most = int(limit * FRAMES_A_SECOND)
-    quiet = np.convolve(power, np.ones(_WINDOW) / _WINDOW, "same") if len(power) else power
-    pieces = [piece for span in _spans(speech) for piece in _divide(*span, quiet, most)]
-    return [(start / FRAMES_A_SECOND, end / FRAMES_A_SECOND) for start, end in _join(pieces, most)]
+    quiet = np.convolve(power, np.ones(_WINDOW) / _WINDOW, "same")
+    runs = [run for start, end in _runs(speech) for run in _divide(start, end, quiet, most)]
+    pieces = _join(runs, min(most, round(usual * FRAMES_A_SECOND)))
+    return [(start / FRAMES_A_SECOND, end / FRAMES_A_SECOND) for start, end in _widen(pieces, len(speech), most)]
 
 
-def _spans(speech: np.ndarray) -> list[tuple[int, int]]:
-    """Stretches of speech with their margins, not touching each other."""
+def _runs(speech: np.ndarray) -> list[tuple[int, int]]:
     sums = np.concatenate([[0], np.cumsum(np.pad(speech.astype(np.int64), _WINDOW // 2))])
     dense = (sums[_WINDOW:] - sums[:-_WINDOW])[: len(speech)] * 2 >= _WINDOW
     changes = np.flatnonzero(np.diff(np.concatenate([[False], dense, [False]]).astype(np.int8)))
-    spans: list[tuple[int, int]] = []
-    for start, end in changes.reshape(-1, 2).tolist():
-        start, end = max(0, start - _MARGIN), min(len(speech), end + _MARGIN)
-        if spans and start <= spans[-1][1]:
-            start = spans.pop()[0]
-        spans.append((start, end))
-    return spans
+    return [(start, end) for start, end in changes.reshape(-1, 2).tolist()]
 
 
 def _divide(start: int, end: int, quiet: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
@@ -63,9 +59,28 @@ def _divide(start: int, end: int, quiet: np.ndarray, most: int) -> Iterator[tupl
 
 
 def _join(pieces: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    joined = pieces[:1]
-    for start, end in itertools.islice(pieces, 1, None):
-        if end - joined[-1][0] <= most and start - joined[-1][1] <= _LONGEST_PAUSE:
-            start = joined.pop()[0]
-        joined.append((start, end))
-    return joined
+    pauses = sorted((after[0] - before[1], i) for i, (before, after) in enumerate(itertools.pairwise(pieces)))
+    first, last = list(range(len(pieces))), list(range(len(pieces)))  # of a group; right at the group's two ends
+    joined = set()
+    for pause, i in pauses:
+        left, right = first[i], last[i + 1]
+        if pause <= _LONGEST_PAUSE and pieces[right][1] - pieces[left][0] <= most:
+            last[left], first[right] = right, left
+            joined.add(i)
+    groups: list[tuple[int, int]] = []
+    for i, (start, end) in enumerate(pieces):
+        if i - 1 in joined:
+            start = groups.pop()[0]
+        groups.append((start, end))
+    return groups
+
+
+def _widen(pieces: list[tuple[int, int]], count: int, most: int) -> Iterator[tuple[int, int]]:
+    """Adds the margins: at most half of the pause, and no more than the limit leaves room for."""
+    ends = [0, *(end for _, end in pieces)]
+    starts = [*(start for start, _ in pieces), count]
+    for i, (start, end) in enumerate(pieces):
+        room = (most - (end - start)) // 2
+        before, after = start - ends[i], starts[i + 1] - end
+        half_before, half_after = (before if i == 0 else before // 2), (after if i == len(pieces) - 1 else after // 2)
+        yield start - min(_MARGIN, half_before, room), end + min(_MARGIN, half_after, room)

@@ -9,6 +9,7 @@ import numpy as np
 from loguru import logger
 
 from ds2.data import audio, batches, features, text
+from ds2.data.frames import FRAME_SHIFT_S
 from ds2.data.loader import unlabelled
 from ds2.data.vocabulary import BLANK_ID
 from ds2.decoding import greedy
@@ -104,6 +105,8 @@ class Transcriber:
         self._batch_size = batch_size
         self._ahead = batch_size * _AHEAD if batch_size > 1 else 1
         self._limit = max_duration
+        statistics = trained.statistics
+        self._usual = statistics.frames * FRAME_SHIFT_S / statistics.utterances
         self._pool: list[_Piece] = []
 
     def transcribe(self, inputs: Iterable[Input]) -> Iterator[Transcript]:
@@ -154,7 +157,7 @@ class Transcriber:
         recording.cut = True
         heard = speech.listen(audio.stream(path, speech.SAMPLE_RATE))
         recording.duration = heard.duration
-        plan = cutting.plan(heard.speech, heard.power, self._limit)
+        plan = cutting.plan(heard.speech, heard.power, self._limit, self._usual)
         logger.info(f"{recording.name}: {heard.duration:.0f} s, cut into {len(plan)} segments")
         # Decoded again rather than kept: an hour is 230 MB.
         for (start, end), samples in zip(plan, _parts(audio.stream(path, rate), plan, rate), strict=True):
