@@ -8,7 +8,7 @@ import numpy as np
 from ds2.transcribing.speech import FRAMES_A_SECOND
 
 # Kept before and after speech, where the pause leaves room.
-_MARGIN = round(0.4 * FRAMES_A_SECOND)
+_MARGIN = round(0.2 * FRAMES_A_SECOND)
 # Speech is where half of this is speech: clicks are not, and pauses shorter than half of it do not count.
 _WINDOW = round(0.2 * FRAMES_A_SECOND)
 # Pieces with longer pauses between them are not joined.
@@ -30,7 +30,8 @@ def plan(speech: np.ndarray, power: np.ndarray, limit: float, usual: float) -> l
         speech: bool [frames], a frame of 10 ms each.
         power: float [frames].
         limit: in seconds, at least LEAST_SECONDS.
-        usual: in seconds: as long as the utterances that the network was trained on. On longer ones it is much worse.
+        usual: in seconds: as long as the utterances that the network was trained on. Measured on zh-dsp20 (1.3 s), 60
+            utterances in a row: 0.07 of the characters wrong, as alone; joined up to the limit of 20 s 0.87.
 
     Returns:
         starts and ends in seconds.
