@@ -42,7 +42,7 @@ def expand(arguments: Iterable[str]) -> Iterator[Input]:
         path = Path(argument)
         if argument == STDIN:
             yield from (Input(name, Path(name)) for name in _names(sys.stdin.buffer))
-        elif path.is_dir():
+        elif os.path.isdir(argument):
             yield from _below(path)
         elif path.suffix.lower() == _LIST:
             yield from _listed(path)
@@ -66,7 +66,7 @@ def _listed(path: Path) -> Iterator[Input]:
         with open(path, "rb") as file:
             for name in _names(file):
                 beside = path.parent / name
-                yield Input(name, beside if not os.path.exists(name) and beside.exists() else Path(name))
+                yield Input(name, beside if not os.path.exists(name) and os.path.exists(beside) else Path(name))
     except OSError as error:
         yield Input(str(path), path, f"the list cannot be read ({error.strerror})")
 

@@ -58,7 +58,7 @@ def test_a_recording_that_cannot_be_read_harms_no_other(trained, evaluated, work
     (workspace / "bad.wav").write_bytes(b"no audio" * 100)
     found = run(trained, good[0], "none.wav", good[1], "bad.wav", good[2])
     assert [t.text for t in found if t.error is None] == [evaluated[name] for name in good[:3]]
-    assert [(t.name, t.error) for t in found if t.error][0] == ("none.wav", "there is no such file")
+    assert (found[1].name, found[1].error) == ("none.wav", "there is no such file")
     assert "cannot be decoded" in found[3].error
 
 
