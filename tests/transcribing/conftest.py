@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import soxr
 
 from ds2.corpora import espeak
 from ds2.transcribing import speech
@@ -25,8 +26,7 @@ def model_folder(root):
 @pytest.fixture(scope="session")
 def spoken():
     """Sentences spoken by a synthesizer, without silence at the ends, float32 at 16 kHz."""
-    import soxr
-
+    pytest.importorskip("espeakng_loader")
     voice = espeak.synthesizer()
     sentences = []
     for text in SENTENCES:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from ds2 import transcribe
 from ds2.training import checkpoint
@@ -66,8 +67,6 @@ def test_a_moved_checkpoint_is_all_it_takes(alone, expected):
 
 
 def test_json_has_a_line_for_every_recording_also_for_those_that_cannot_be_read(alone, expected, with_pauses):
-    import soundfile
-
     samples, _ = with_pauses(1.0)
     soundfile.write(alone / "long.ogg", samples, 16000)
     (alone / "bad.mp3").write_bytes(b"")
