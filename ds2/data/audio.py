@@ -1,8 +1,12 @@
 """Reading audio files of any kind as mono float32 samples."""
 
+import itertools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -78,6 +82,54 @@ def load(path: Path, sample_rate: int) -> np.ndarray:
     return samples
 
 
+# Frames that `stream` decodes at a time. libsndfile rounds an MP3 differently from the second block on (2e-8):
+# utterances fit in one.
+_BLOCK = 1 << 20
+
+
+def stream(path: Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """Decodes a file in blocks, for recordings too long to be held as a whole; joined, they are what `load` gives.
+
+    Yields:
+        samples, float32 [n], n as it comes, at `sample_rate`.
+
+    Raises:
+        AudioError: as `read`, and when the file is cut off; perhaps not before some blocks.
+    """
+    resampler, count = None, 0
+    for block, rate in _blocks(path):
+        if not np.isfinite(block).all():
+            raise AudioError("it holds samples that are not finite (NaN or infinity)")
+        count += len(block)
+        if rate != sample_rate:
+            resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+            block = resampler.resample_chunk(block)
+        yield block
+    if count == 0:
+        raise AudioError("it holds no audio")
+    if resampler is not None:
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """Mono float32 [n] and the sample rate."""
+    count = 0
+    try:
+        with soundfile.SoundFile(path) as file:
+            if _cut_off_riff(path):
+                raise AudioError("it is cut off: its header promises more samples")
+            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+                count += len(block)
+                yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1), file.samplerate
+            if file.subtype.startswith(_INTEGER_FORMATS) and count < file.frames < _UNKNOWN:
+                raise AudioError(f"it is cut off: its header promises {file.frames} samples")
+    except (soundfile.LibsndfileError, OSError) as error:
+        if count:
+            raise AudioError(f"it cannot be decoded beyond sample {count} ({_short(error)})") from None
+        _refuse_what_is_no_file(path, error)
+        yield from _container_blocks(path)
+
+
 # What a broken file can hide from a look at its header and its end only: floating-point samples may be NaN.
 _INTEGER_FORMATS = ("PCM_", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
 # The frames at the end that are decoded to see that they are there: more than a FLAC block.
@@ -129,6 +181,53 @@ def _cut_off_riff(path: Path) -> bool:
 
 
 def _decode_container(path: Path, first: Exception) -> tuple[np.ndarray, int]:
+    _refuse_what_is_no_file(path, first)
+    from yeaudio.utils.av_utils import decode_audio
+
+    with _container(path):
+        return decode_audio(str(path))
+
+
+def _container_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """What yeaudio's decoder gives, as it is decoded: 16 bits, all channels mixed to one, up to a damaged place."""
+    import av
+
+    with _container(path) as container:
+        rate = container.streams.audio[0].sample_rate
+        to_mono = av.AudioResampler(format="s16", layout="mono")
+        for frame in itertools.chain(_sound_frames(container), [None]):
+            for mono in to_mono.resample(frame):
+                yield mono.to_ndarray()[0].astype(np.float32) / 32768.0, rate
+
+
+def _sound_frames(container: Any) -> Iterator[Any]:
+    import av
+
+    try:
+        for frame in container.decode(audio=0):
+            frame.pts = None  # gaps in the time stamps are not filled
+            yield frame
+    except av.error.InvalidDataError:
+        return
+
+
+@contextmanager
+def _container(path: Path) -> Iterator[Any]:
+    """Opens a file with PyAV; its errors, and those of the block, become an AudioError."""
+    import av  # PyAV takes 0.1 s to load and few files need it
+
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise AudioError("it has no audio track")
+            yield container
+    except AudioError:
+        raise
+    except Exception as error:  # PyAV's errors share no base class with those of what it calls
+        raise AudioError(f"it cannot be decoded ({_short(error)})") from None
+
+
+def _refuse_what_is_no_file(path: Path, first: Exception) -> None:
     if not os.path.exists(path):
         raise AudioError("there is no such file") from None
     if path.is_dir():
@@ -137,18 +236,6 @@ def _decode_container(path: Path, first: Exception) -> tuple[np.ndarray, int]:
         raise AudioError("the file is empty (0 bytes)") from None
     if isinstance(first, PermissionError):
         raise AudioError("no permission to read it") from None
-    import av  # PyAV takes 0.1 s to load and few files need it
-    from yeaudio.utils.av_utils import decode_audio
-
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise AudioError("it has no audio track")
-        return decode_audio(str(path))
-    except AudioError:
-        raise
-    except Exception as error:  # PyAV's errors share no base class with those of what it calls
-        raise AudioError(f"it cannot be decoded ({_short(error)})") from None
 
 
 def _short(error: Exception) -> str:

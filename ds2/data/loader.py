@@ -139,6 +139,19 @@ class Loader:
         return parallel.prefetch(self._executor, _assemble, tasks, ahead=2 * self._workers + 1)
 
 
+def unlabelled(values: Sequence[np.ndarray]) -> Batch:
+    """A batch of normalised features, float32 [frames, mel bins] each, to be recognised; positions count from 0."""
+    lengths = np.array([len(value) for value in values], np.int64)
+    return Batch(
+        features=_pad(values, values[0].shape[1:], np.float32),
+        frames=lengths,
+        labels=np.zeros((len(values), 0), np.int32),
+        label_lengths=np.zeros(len(values), np.int64),
+        positions=np.arange(len(values), dtype=np.int64),
+        seconds=float(lengths.sum() * frames.FRAME_SHIFT_S),
+    )
+
+
 def _pad(arrays: Sequence[np.ndarray], inner: tuple[int, ...], dtype: type) -> np.ndarray:
     longest = max((len(array) for array in arrays), default=0)
     padded = np.zeros((len(arrays), longest, *inner), dtype)

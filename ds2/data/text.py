@@ -3,6 +3,7 @@
 import functools
 import re
 import unicodedata
+from collections.abc import Iterable
 
 import opencc
 
@@ -34,8 +35,7 @@ def _once(text: str, rules: params.Text) -> str:
         text = unicodedata.normalize("NFKC", text.lower())
     if rules.simplified and not text.isascii():
         text = _simplifier().convert(text)
-    text = "".join(map(_kept, text))
-    return _SPACE_BETWEEN_HAN.sub("", " ".join(text.split()))
+    return join(["".join(map(_kept, text))])
 
 
 def normalize(text: str, rules: params.Text | None = None) -> str:
@@ -58,3 +58,8 @@ def normalize(text: str, rules: params.Text | None = None) -> str:
         if text == before:
             break
     return text
+
+
+def join(texts: Iterable[str]) -> str:
+    """Normalised texts, said one after the other, as one: no spaces between Han characters, one space elsewhere."""
+    return _SPACE_BETWEEN_HAN.sub("", " ".join(" ".join(texts).split()))

@@ -199,3 +199,59 @@ def test_a_streamed_flac_whose_header_does_not_know_the_length_is_read(write):
     content[22:26] = bytes(4)
     path.write_bytes(content)
     assert audio.inspect(path).samples == len(audio.read(path)[0]) == 16000
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=needs_mp3) if kind == "mp3" else kind for kind in KINDS])
+@pytest.mark.parametrize(("rate", "channels", "wanted"), [(16000, 1, 16000), (48000, 2, 16000), (8000, 1, 16000)])
+def test_the_blocks_of_a_stream_are_what_loading_gives(write, monkeypatch, kind, rate, channels, wanted):
+    monkeypatch.setattr(audio, "_BLOCK", 4096)
+    path = write(kind, 1.2345, rate=rate, channels=channels)
+    blocks = list(audio.stream(path, wanted))
+    assert len(blocks) > 2
+    streamed, loaded = np.concatenate(blocks), audio.load(path, wanted)
+    assert len(streamed) == len(loaded)
+    assert np.abs(streamed - loaded).max() <= (1e-6 if kind == "mp3" else 0.0)
+
+
+@pytest.mark.parametrize("wanted", [16000, 8000])
+def test_the_blocks_of_a_streamed_m4a_are_what_loading_gives(workspace, wanted):
+    write_m4a(workspace / "a.m4a", tone(3.0))
+    blocks = list(audio.stream(workspace / "a.m4a", wanted))
+    assert len(blocks) > 5
+    assert np.array_equal(np.concatenate(blocks), audio.load(workspace / "a.m4a", wanted))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+@pytest.mark.parametrize("kind", ["wav", "wav float", "flac"])
+def test_a_file_that_is_cut_off_is_refused_by_streaming(write, monkeypatch, kind, share):
+    monkeypatch.setattr(audio, "_BLOCK", 1000)
+    path = write(kind, 3.0)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(AudioError):
+        list(audio.stream(path, 16000))
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000])
+def test_a_wav_of_unknown_length_is_streamed(write, size):
+    path = write("wav")
+    content = bytearray(path.read_bytes())
+    content[4:8] = content[40:44] = size.to_bytes(4, "little")
+    path.write_bytes(content)
+    assert sum(map(len, audio.stream(path, 16000))) == 16000
+
+
+def test_streaming_refuses_what_reading_refuses(write, workspace):
+    (workspace / "text.wav").write_text("你好\n" * 100, encoding="utf-8")
+    (workspace / "empty.m4a").touch()
+    samples = tone(1.0)
+    samples[5000] = np.nan
+    soundfile.write(workspace / "nan.wav", samples, 16000, subtype="FLOAT")
+    nothing = write("wav", 0.0)
+    paths = [workspace / name for name in ("none.wav", "text.wav", "empty.m4a", "nan.wav", "a\0b.wav", "x" * 300)]
+    for path in (*paths, workspace, nothing):
+        with pytest.raises(AudioError) as refused:
+            list(audio.stream(path, 16000))
+        with pytest.raises(AudioError) as expected:
+            audio.read(path)
+        assert str(refused.value) == str(expected.value)

@@ -1,0 +1,1 @@
+"""Recordings to text with a trained checkpoint and nothing else."""

@@ -1,0 +1,78 @@
+"""What the arguments of the command stand for: files, folders, lists."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+STDIN = "-"
+_LIST = ".txt"
+# Of a folder, files called like this are audio; files named one by one may be called anything.
+_AUDIO = {
+    ".aac", ".ac3", ".aif", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf", ".flac", ".flv", ".m4a", ".m4v", ".mka",
+    ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".ts", ".w64", ".wav", ".webm",
+    ".wma", ".wmv",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A recording to transcribe.
+
+    Attributes:
+        name: as the user knows it; what is printed.
+        file: where it is.
+        error: why it cannot be read, where that is known already.
+    """
+
+    name: str
+    file: Path
+    error: str | None = None
+
+
+def expand(arguments: Iterable[str]) -> Iterator[Input]:
+    """The recordings that the arguments name, in their order, found as they are asked for.
+
+    A folder stands for all audio files below it, sorted; a file called *.txt for the paths in it, "-" for the paths on
+    the standard input: one a line, what follows a tab does not count, so that an annotation is such a list too. Paths
+    are relative to the working directory; those of a list that are not there, to the list's folder.
+    """
+    for argument in arguments:
+        path = Path(argument)
+        if argument == STDIN:
+            yield from (Input(name, Path(name)) for name in _names(sys.stdin.buffer))
+        elif os.path.isdir(argument):
+            yield from _below(path)
+        elif path.suffix.lower() == _LIST:
+            yield from _listed(path)
+        else:
+            yield Input(argument, path)
+
+
+def _below(folder: Path) -> Iterator[Input]:
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, n) for n in names if Path(n).suffix.lower() in _AUDIO and not n.startswith(".")]
+    if not found:
+        yield Input(str(folder), folder, "the folder has no audio files")
+    for path in sorted(found):
+        yield Input(str(path), path)
+
+
+def _listed(path: Path) -> Iterator[Input]:
+    try:
+        with open(path, "rb") as file:
+            for name in _names(file):
+                beside = path.parent / name
+                yield Input(name, beside if not os.path.exists(name) and os.path.exists(beside) else Path(name))
+    except OSError as error:
+        yield Input(str(path), path, f"the list cannot be read ({error.strerror})")
+
+
+def _names(lines: Iterable[bytes]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        name = os.fsdecode(line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line).split("\t")[0].strip()
+        if name:
+            yield name

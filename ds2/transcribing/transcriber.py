@@ -1,0 +1,205 @@
+"""From recordings to transcripts, in order, in batches of pieces of like length."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from loguru import logger
+
+from ds2.data import audio, batches, features, text
+from ds2.data.frames import FRAME_SHIFT_S
+from ds2.data.loader import unlabelled
+from ds2.data.vocabulary import BLANK_ID
+from ds2.decoding import greedy
+from ds2.evaluation.evaluator import forward
+from ds2.training.checkpoint import Trained
+from ds2.transcribing import cutting, speech
+from ds2.transcribing.inputs import Input
+
+# Batches that are read before they are sorted by length: with fewer there is more padding, with more the first line
+# comes later.
+_AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of a recording and what is said in it; times in seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What became of a recording.
+
+    Attributes:
+        name: of the recording, as in Input.
+        error: why there is no text; all else is empty then.
+        duration: in seconds.
+        text: of the whole recording.
+        confidence: the mean probability of the output steps that are not blank, 0 to 1; None where nothing is said.
+        segments: the pieces; None where the recording was not cut.
+    """
+
+    name: str
+    error: str | None = None
+    duration: float = 0.0
+    text: str = ""
+    confidence: float | None = None
+    segments: tuple[Segment, ...] | None = None
+
+
+@dataclass(slots=True)
+class _Piece:
+    """A part of a recording that goes through the network as one utterance."""
+
+    start: float
+    end: float
+    features: np.ndarray | None  # normalised; None when it has been through
+    text: str = ""
+    probability: float = 0.0  # summed over the steps that are not blank
+    steps: int = 0
+
+
+@dataclass(slots=True)
+class _Recording:
+    name: str
+    error: str | None = None
+    duration: float = 0.0
+    cut: bool = False
+    read: bool = False
+    pieces: list[_Piece] = field(default_factory=list)
+
+    def done(self) -> bool:
+        return self.read and (self.error is not None or all(piece.features is None for piece in self.pieces))
+
+    def transcript(self) -> Transcript:
+        if self.error is not None:
+            return Transcript(self.name, self.error)
+        steps = sum(piece.steps for piece in self.pieces)
+        return Transcript(
+            self.name,
+            None,
+            self.duration,
+            text.join(piece.text for piece in self.pieces) if self.cut else self.pieces[0].text,
+            sum(piece.probability for piece in self.pieces) / steps if steps else None,
+            tuple(Segment(piece.start, piece.end, piece.text) for piece in self.pieces) if self.cut else None,
+        )
+
+
+class Transcriber:
+    """A checkpoint at work on recordings."""
+
+    def __init__(self, trained: Trained, batch_size: int, max_duration: float) -> None:
+        """
+        Args:
+            trained: in evaluation mode, as checkpoint.load gives it.
+            batch_size: pieces of a forward pass; it does not change the texts.
+            max_duration: longer recordings are cut at silence, in seconds, at least cutting.LEAST_SECONDS.
+        """
+        self._trained = trained
+        self._batch_size = batch_size
+        self._ahead = batch_size * _AHEAD if batch_size > 1 else 1
+        self._limit = max_duration
+        statistics = trained.statistics
+        self._usual = statistics.frames * FRAME_SHIFT_S / statistics.utterances
+        self._pool: list[_Piece] = []
+
+    def transcribe(self, inputs: Iterable[Input]) -> Iterator[Transcript]:
+        """Yields a transcript for every input, in order, as soon as it is known.
+
+        A recording that cannot be read gives a transcript with an error. Pieces are levelled each by itself, as the
+        utterances of the training were.
+        """
+        waiting: deque[_Recording] = deque()
+        for given in inputs:
+            recording = _Recording(given.name, given.error)
+            waiting.append(recording)
+            if given.error is None:
+                self._read(given.file, recording)
+            recording.read = True
+            if len(self._pool) >= self._ahead:
+                self._recognise()
+            while waiting and waiting[0].done():
+                yield waiting.popleft().transcript()
+        self._recognise()
+        for recording in waiting:
+            yield recording.transcript()
+
+    def _read(self, path: Path, recording: _Recording) -> None:
+        try:
+            for piece in self._pieces(path, recording):
+                recording.pieces.append(piece)
+                if piece.features is not None:
+                    self._pool.append(piece)
+                    if len(self._pool) >= self._ahead:
+                        self._recognise()
+        except audio.AudioError as error:
+            recording.error = str(error)
+
+    def _pieces(self, path: Path, recording: _Recording) -> Iterator[_Piece]:
+        rate = self._trained.params.features.sample_rate
+        blocks, count = [], 0
+        for block in audio.stream(path, rate):
+            blocks.append(block)
+            count += len(block)
+            if count > self._limit * rate:
+                break
+        else:
+            recording.duration = count / rate
+            yield self._piece(0.0, count / rate, np.concatenate(blocks))
+            return
+        del blocks
+        recording.cut = True
+        heard = speech.listen(audio.stream(path, speech.SAMPLE_RATE))
+        recording.duration = heard.duration
+        plan = cutting.plan(heard.speech, heard.power, self._limit, self._usual)
+        logger.info(f"{recording.name}: {heard.duration:.0f} s, cut into {len(plan)} segments")
+        # Decoded again rather than kept: an hour is 230 MB.
+        for (start, end), samples in zip(plan, _parts(audio.stream(path, rate), plan, rate), strict=True):
+            yield self._piece(start, end, samples)
+
+    def _piece(self, start: float, end: float, samples: np.ndarray) -> _Piece:
+        values = features.extract(samples, self._trained.params.features)
+        return _Piece(start, end, self._trained.statistics.normalize(values) if len(values) else None)
+
+    def _recognise(self) -> None:
+        pool, self._pool = self._pool, []
+        plan = batches.by_length(np.array([len(piece.features) for piece in pool]), self._batch_size)
+        for batch in (plan[i] for i in range(len(plan))):
+            pieces = [pool[i] for i in batch]
+            logits, steps = forward(self._trained.model, unlabelled([piece.features for piece in pieces]))
+            texts = greedy.decode(logits, steps, self._trained.vocabulary)
+            for piece, said, rows, count in zip(pieces, texts, logits, steps, strict=True):
+                piece.text, piece.features = said, None
+                piece.probability, piece.steps = _certainty(rows[:count])
+
+
+def _certainty(logits: np.ndarray) -> tuple[float, int]:
+    """Of the steps of [T, tokens] that are not blank: the sum of the best token's probabilities, and their count."""
+    spoken = logits[logits.argmax(axis=1) != BLANK_ID].astype(np.float64)
+    if len(spoken) == 0:
+        return 0.0, 0
+    best = 1.0 / np.exp(spoken - spoken.max(axis=1, keepdims=True)).sum(axis=1)
+    return float(best.sum()), len(spoken)
+
+
+def _parts(blocks: Iterator[np.ndarray], plan: list[tuple[float, float]], rate: int) -> Iterator[np.ndarray]:
+    """The samples of each piece of a plan, of which no more is held than a piece and a block."""
+    block, at = np.zeros(0, np.float32), 0  # the block starts at sample `at`
+    for start, end in plan:
+        first, last = round(start * rate), round(end * rate)
+        parts = []
+        while at + len(block) < last:
+            parts.append(block[max(0, first - at) :])
+            at += len(block)
+            block = next(blocks, None)
+            if block is None:
+                block = np.zeros(0, np.float32)
+                break
+        parts.append(block[max(0, first - at) : max(0, last - at)])
+        yield np.concatenate(parts)

@@ -1,0 +1,143 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from ds2.data.loader import Assembler, Loader
+from ds2.data.manifest import Manifest
+from ds2.evaluation.evaluator import evaluate
+from ds2.training import checkpoint
+from ds2.transcribing import cutting, inputs, transcriber
+from ds2.transcribing.transcriber import Transcriber
+from tests.training import tiny
+
+pytestmark = pytest.mark.wheel
+
+
+@pytest.fixture(scope="module")
+def trained(model_folder):
+    return checkpoint.load(model_folder)
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, root):
+    """What the evaluation says of each file, in the manifest's order."""
+    manifest = Manifest(root / "dataset/manifest.test")
+    with Loader(manifest, Assembler(trained.params.features, trained.statistics), 0) as loader:
+        found = evaluate(trained.model, manifest, loader, trained.vocabulary, 4)
+    return {prediction.audio_filepath: prediction.hypothesis for prediction in found.predictions}
+
+
+def run(trained, *paths, batch_size=4, limit=20.0):
+    return list(Transcriber(trained, batch_size, limit).transcribe(inputs.expand(map(str, paths))))
+
+
+def save(path, samples, rate, **options):
+    soundfile.write(path, samples, rate, **options)
+    return path
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_the_texts_are_those_of_the_evaluation_in_the_order_asked_for(batch_size, trained, evaluated):
+    found = run(trained, *evaluated, batch_size=batch_size)
+    assert [(transcript.name, transcript.text) for transcript in found] == list(evaluated.items())
+    assert len({transcript.text for transcript in found}) > 5
+    assert all(transcript.segments is None and transcript.error is None for transcript in found)
+
+
+def test_durations_and_confidences(trained, evaluated):
+    for transcript in run(trained, *evaluated):
+        assert transcript.duration == soundfile.info(transcript.name).duration
+        assert 1 / len(trained.vocabulary) < transcript.confidence <= 1
+
+
+def test_a_recording_that_cannot_be_read_harms_no_other(trained, evaluated, workspace):
+    good = list(evaluated)
+    (workspace / "bad.wav").write_bytes(b"no audio" * 100)
+    found = run(trained, good[0], "none.wav", good[1], "bad.wav", good[2])
+    assert [t.text for t in found if t.error is None] == [evaluated[name] for name in good[:3]]
+    assert (found[1].name, found[1].error) == ("none.wav", "there is no such file")
+    assert "cannot be decoded" in found[3].error
+
+
+def test_a_recording_too_short_for_a_frame_has_no_text(trained, workspace):
+    (found,) = run(trained, save("a.wav", np.full(100, 0.1), tiny.RATE))
+    assert (found.text, found.confidence, found.error) == ("", None, None)
+
+
+def test_lines_come_before_all_recordings_are_read(trained, evaluated):
+    asked = []
+
+    def slowly():
+        for name in list(evaluated) * 3:
+            asked.append(name)
+            yield inputs.Input(name, Path(name))
+
+    counts = [len(asked) for _ in Transcriber(trained, 1, 20.0).transcribe(slowly())]
+    assert counts == list(range(1, len(counts) + 1))
+    asked.clear()
+    first = next(Transcriber(trained, 2, 20.0).transcribe(slowly()))
+    assert first.text == evaluated[first.name]
+    assert len(asked) < 3 * len(evaluated)
+
+
+@pytest.fixture(scope="module")
+def long(with_pauses, tmp_path_factory):
+    """A recording of sentences with pauses, longer than a minute, stereo at 44.1 kHz, and where they stand."""
+    samples, places = with_pauses(1.0, repeat=6)
+    stereo = soxr.resample(np.stack([samples, samples], axis=1), 16000, 44100)
+    path = save(tmp_path_factory.mktemp("long") / "long.flac", stereo, 44100)
+    return path, len(samples) / 16000, places
+
+
+@pytest.mark.parametrize("limit", [3.0, 20.0])
+def test_a_long_recording_is_cut_into_segments_that_hold_every_sentence(limit, trained, long):
+    path, duration, places = long
+    assert duration > 60
+    (found,) = run(trained, path, limit=limit)
+    assert found.duration == pytest.approx(duration, abs=0.01)
+    starts, ends = ([getattr(segment, name) for segment in found.segments] for name in ("start", "end"))
+    assert all(0 < end - start <= limit for start, end in zip(starts, ends, strict=True))
+    for start, end in places:
+        inside = sum(max(0.0, min(end, e) - max(start, s)) for s, e in zip(starts, ends, strict=True))
+        assert inside > 0.95 * (end - start)
+    silence = sum(e - s for s, e in zip(starts, ends, strict=True)) - sum(end - start for start, end in places)
+    assert silence < 2.5 * cutting._MARGIN / 100 * len(places)
+
+
+def test_a_segment_has_the_text_of_its_piece_alone(trained, long, workspace):
+    path, _, _ = long
+    (found,) = run(trained, path, limit=5.0)
+    samples = soxr.resample(soundfile.read(path, dtype="float32")[0].mean(axis=1), 44100, tiny.RATE, quality="HQ")
+    for i, segment in enumerate(found.segments):
+        part = samples[round(segment.start * tiny.RATE) : round(segment.end * tiny.RATE)]
+        save(f"{i}.wav", part, tiny.RATE, subtype="FLOAT")
+    alone = run(trained, *(f"{i}.wav" for i in range(len(found.segments))))
+    assert [transcript.text for transcript in alone] == [segment.text for segment in found.segments]
+    assert len(alone) > 20
+
+
+def test_a_long_recording_without_speech_has_no_text(trained, workspace):
+    (found,) = run(trained, save("a.wav", np.zeros(30 * tiny.RATE), tiny.RATE))
+    assert (found.text, found.segments, found.confidence, found.duration) == ("", (), None, 30.0)
+
+
+def test_a_long_recording_that_breaks_off_is_an_error_and_harms_no_other(trained, evaluated, long, workspace):
+    whole = long[0].read_bytes()
+    (workspace / "a.flac").write_bytes(whole[: len(whole) // 2])
+    name = next(iter(evaluated))
+    broken, good = run(trained, "a.flac", name, batch_size=2)
+    assert broken.error
+    assert good.text == evaluated[name]
+
+
+def test_the_parts_of_a_stream_are_its_slices():
+    samples = np.arange(1000, dtype=np.float32)
+    plan = [(0.0, 0.5), (0.5, 0.9), (3.0, 3.1), (9.0, 12.0)]
+    for size in (1, 7, 95, 1000):
+        blocks = (samples[start : start + size] for start in range(0, 1000, size))
+        parts = list(transcriber._parts(blocks, plan, 100))
+        for part, (start, end) in zip(parts, plan, strict=True):
+            assert np.array_equal(part, samples[int(start * 100) : round(end * 100)])
