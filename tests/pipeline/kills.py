@@ -27,7 +27,19 @@ from tests.process import Stage
 EPOCHS = 3
 FUSE = Path(__file__).with_name("fuse.py")
 # How a kill is aimed. What it hits in the end is read from what it leaves.
-AIMS = ("saving", "evaluating", "any file", "renaming", "first batch", "publishing", "anywhere", "starting")
+AIMS = (
+    "saving",
+    "evaluating",
+    "between renames",
+    "any file",
+    "first batch",
+    "renaming",
+    "publishing",
+    "anywhere",
+    "starting",
+)
+# Those that are aimed at an operation on a file: its kind and the last number that is tried.
+FUSES = {"any file": ("any", 120), "renaming": ("rename", 14), "between renames": ("between", 2)}
 _BEGUN = re.compile(r"going on from .*: epoch (\d+) done, (\d+) batches|the training starts from the beginning")
 _BATCH = re.compile(r"Train epoch: \[(\d+)/\d+\], batch: \[(\d+)/(\d+)\]")
 _ENDED = re.compile(r"Epoch: \[(\d+)/\d+\]")
@@ -89,9 +101,9 @@ def times(training: Stage) -> Times:
 
 def kill(repository: Path, aim: str, known: Times, chance: random.Random) -> Stage:
     """Starts the training and kills it where `aim` says; it may end before. Returns it when it has ended."""
-    if aim in ("renaming", "any file"):
-        fuse = ("rename", chance.randint(1, 14)) if aim == "renaming" else ("any", chance.randint(1, 120))
-        training = Stage(repository, str(FUSE), fuse[0], str(fuse[1]))
+    if aim in FUSES:
+        number = chance.randint(1, FUSES[aim][1])
+        training = Stage(repository, str(FUSE), FUSES[aim][0], str(number), "SIGKILL")
         training.end()
         return training
     training = Stage(repository)

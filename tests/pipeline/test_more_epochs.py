@@ -1,5 +1,3 @@
-import shutil
-
 import pytest
 
 from tests.pipeline import kills
@@ -18,9 +16,8 @@ def prepared(tmp_path_factory):
     return repository
 
 
-def copy(repository, folder, num_epoch, workers):
-    copied = Repository.__new__(Repository)
-    copied.folder = shutil.copytree(repository.folder, folder)
+def train(prepared, folder, num_epoch, workers):
+    copied = prepared.copy(folder)
     copied.change_params(train={"num_epoch": num_epoch}, runtime={"num_workers": workers})
     copied.run("dvc", "repro", "train")
     copied.commit("first results")
@@ -29,7 +26,7 @@ def copy(repository, folder, num_epoch, workers):
 
 @pytest.fixture(scope="module")
 def four_at_once(prepared, tmp_path_factory):
-    return results(copy(prepared, tmp_path_factory.mktemp("at_once") / "repository", 4, workers=0))
+    return results(train(prepared, tmp_path_factory.mktemp("at_once") / "repository", 4, workers=0))
 
 
 def results(repository):
@@ -40,7 +37,7 @@ def results(repository):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_two_epochs_and_two_more_equal_four_at_once_to_the_last_bit(workers, prepared, four_at_once, tmp_path):
-    continued = copy(prepared, tmp_path / "continued", 2, workers)
+    continued = train(prepared, tmp_path / "continued", 2, workers)
     printed = continued.run("dvc", "exp", "run", "-S", "train.num_epoch=4", "train")
     assert "augment.noise: 3 files" in printed
     assert "going on from" in printed
