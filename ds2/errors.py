@@ -1,8 +1,13 @@
 """Mistakes that a user can mend, and how a command ends on one."""
 
+import errno
 import functools
 import sys
 from collections.abc import Callable
+from typing import NoReturn
+
+# Full: the disk, the quota, or what a file may grow to.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
@@ -10,18 +15,29 @@ class UserError(Exception):
 
 
 def ends_with_a_sentence(main: Callable[[], None]) -> Callable[[], None]:
-    """Makes a command print a UserError as one line and exit with code 1 (Ctrl-C: 130), without a traceback."""
+    """Makes a command end on a UserError or a full disk with one line and exit code 1, without a traceback.
+
+    Ctrl-C: exit code 130.
+    """
 
     @functools.wraps(main)
     def command() -> None:
         try:
             main()
         except UserError as error:
-            sys.stdout.flush()
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(1)
+            _end_on(str(error))
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            _end_on(f"{error.filename or 'a file'} cannot be written ({error.strerror}): make room and run it again")
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
 
     return command
+
+
+def _end_on(sentence: str) -> NoReturn:
+    sys.stdout.flush()
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(1)

@@ -1,4 +1,7 @@
 import json
+import os
+import resource
+import subprocess
 
 import pytest
 
@@ -39,6 +42,31 @@ def test_the_old_file_stands_until_the_block_ends_and_then_the_new_one_alone(tmp
         file.flush()
         assert path.read_text() == "old"
     assert path.read_text() == "new"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_what_a_killed_process_has_left_goes_and_what_a_living_one_writes_stays(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for name in (f".a.txt.{ended.pid}.tmp", f".b.txt.{ended.pid}.tmp", f".a.txt.{os.getppid()}.tmp"):
+        (tmp_path / name).write_text("half")
+    with replacing(tmp_path / "a.txt") as file:
+        file.write("whole")
+    assert names(tmp_path) == sorted(["a.txt", f".b.txt.{ended.pid}.tmp", f".a.txt.{os.getppid()}.tmp"])
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as error, replacing(path) as file:
+            file.write("x" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.filename == str(path)
+    assert path.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
 
 

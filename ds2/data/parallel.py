@@ -30,6 +30,9 @@ def _start_worker(prepare: Callable[..., None] | None, arguments: tuple) -> None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: also after a kill -9 of the parent
+        parent = multiprocessing.parent_process()
+        if parent is not None and os.getppid() != parent.pid:
+            os._exit(1)  # it died before that: nobody would tell this process
     if prepare is not None:
         prepare(*arguments)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from ds2.model.deepspeech2 import DeepSpeech2
 MODEL, OPTIMIZER, STATE = "model.pdparams", "optimizer.pdopt", "state.json"
 VOCABULARY, MEAN_ISTD = "vocabulary.txt", "mean_istd.json"
 _FORMAT = 1
+_UNFINISHED = re.compile(r"\.(epoch_\d+|step_\d+|best_model)\.(tmp|old)")
 
 
 class DamagedError(Exception):
@@ -102,26 +104,48 @@ def link(source: Path, folder: Path, with_optimizer: bool) -> None:
 
 def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     """Fills a temporary folder and puts it in the place of `folder`; a failure leaves `folder` as it was."""
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary, old = _beside(folder, "tmp"), _beside(folder, "old")
     try:
+        for left in (temporary, old):
+            shutil.rmtree(left, ignore_errors=True)
         temporary.mkdir(parents=True)
         fill(temporary)
         for file in temporary.iterdir():
             _flush(file)
         _flush(temporary)
-        if folder.exists():
-            old = folder.with_name(f".{folder.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            os.rename(folder, old)
+        try:
+            if folder.exists():
+                os.rename(folder, old)
             os.rename(temporary, folder)
-            shutil.rmtree(old)
-        else:
-            os.rename(temporary, folder)
+        except BaseException:  # a second Ctrl-C too
+            if old.exists() and not folder.exists():
+                os.rename(old, folder)
+            raise
         _flush(folder.parent)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise UserError(f"{folder} cannot be written ({error.strerror or error}): the state before is kept") from None
+        reason = error.strerror or error
+        raise UserError(
+            f"{folder} cannot be written ({reason}): the state before is kept, and the same command goes on from it "
+            "when there is room"
+        ) from None
+    finally:
+        for left in (temporary, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a checkpoint; a kill in the middle leaves no half of it under its name."""
+    hidden = _beside(folder, "old")
+    shutil.rmtree(hidden, ignore_errors=True)
+    os.rename(folder, hidden)
+    shutil.rmtree(hidden)
+
+
+def remove_unfinished(parent: Path) -> None:
+    """Removes what a kill within `replace_folder` or `remove_folder` has left in a folder of checkpoints."""
+    for folder in parent.iterdir():
+        if _UNFINISHED.fullmatch(folder.name):
+            shutil.rmtree(folder)
 
 
 def read_state(folder: Path) -> State:
@@ -285,6 +309,10 @@ def _by_parameter(values: dict[str, Any], model: DeepSpeech2) -> dict[str, Any]:
         place, kind = key.split("/")
         moved[f"{automatic[place]}_{kind}"] = value
     return moved
+
+
+def _beside(folder: Path, ending: str) -> Path:
+    return folder.with_name(f".{folder.name}.{ending}")
 
 
 def _checksum(values: dict[str, Any]) -> str:

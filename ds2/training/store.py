@@ -57,6 +57,7 @@ class Store:
                 logger.info("another run trains the same model: waiting for it, to go on from where it ends")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             os.utime(self._own)
+            checkpoint.remove_unfinished(self._own)
             self._forget_old_trainings()
             yield
 
@@ -110,26 +111,21 @@ class Store:
     def clear(self) -> None:
         """Forgets all states of this training, to start over."""
         for folder in [*self._numbered(_EPOCH), *self._numbered(_STEP), self._own / BEST]:
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                checkpoint.remove_folder(folder)
 
     def tidy(self, current: Path) -> None:
-        """Removes what the state just written makes superfluous; states beyond it, of a longer training, stay."""
-        at_epoch = _EPOCH.fullmatch(current.name) is not None
-        epochs, steps = self._numbered(_EPOCH), self._numbered(_STEP)
-        if at_epoch:
-            epochs = [folder for folder in epochs if _number(folder) <= _number(current)]
-            superfluous = steps
-        else:
-            superfluous = [folder for folder in steps if _number(folder) <= _number(current)][:-_RESUMABLE]
-            epochs = []  # seen to when the last one was written
-        for folder in superfluous + epochs[: -max(self._keep, _RESUMABLE)]:
-            shutil.rmtree(folder)
-        for folder in epochs[-max(self._keep, _RESUMABLE) : -_RESUMABLE]:
-            (folder / checkpoint.OPTIMIZER).unlink(missing_ok=True)
+        """Removes the states within epochs that the state just written makes superfluous."""
+        steps = self._numbered(_STEP)
+        if _EPOCH.fullmatch(current.name) is None:
+            steps = [folder for folder in steps if _number(folder) <= _number(current)][:-_RESUMABLE]
+        for folder in steps:
+            checkpoint.remove_folder(folder)
 
     def publish(self, epoch: int, best_epoch: int) -> None:
         """Makes models/ the image of the training after `epoch`: the last epochs and the best.
 
+        Epochs that are not kept any more go; those beyond `epoch`, of a longer training, stay in the autosave folder.
         Doing it again changes nothing, so that an interrupted call is made good by the next one.
         """
         best = self._own / BEST
@@ -141,7 +137,8 @@ class Store:
                 )
                 source = self.epoch_folder(epoch)
             checkpoint.link(source, best, with_optimizer=False)
-        epochs = [folder for folder in self._numbered(_EPOCH) if _number(folder) <= epoch][-self._keep :]
+        done = [folder for folder in self._numbered(_EPOCH) if _number(folder) <= epoch]
+        epochs = done[-self._keep :]
         for folder in epochs:
             newest = folder is epochs[-1]
             image = self._models / folder.name
@@ -151,12 +148,13 @@ class Store:
             checkpoint.link(best, self._models / BEST, with_optimizer=False)
         wanted = {BEST, *(folder.name for folder in epochs)}
         for folder in self._models.iterdir():
-            if (
-                folder.is_dir()
-                and folder.name not in wanted
-                and (_EPOCH.fullmatch(folder.name) or folder.name[0] == ".")
-            ):
-                shutil.rmtree(folder)
+            if folder.is_dir() and folder.name not in wanted and _EPOCH.fullmatch(folder.name):
+                checkpoint.remove_folder(folder)
+        checkpoint.remove_unfinished(self._models)
+        for folder in done[: -max(self._keep, _RESUMABLE)]:
+            checkpoint.remove_folder(folder)
+        for folder in done[-max(self._keep, _RESUMABLE) : -_RESUMABLE]:
+            (folder / checkpoint.OPTIMIZER).unlink(missing_ok=True)
 
     def _adopt_published(self) -> None:
         """Takes over what models/ has and the autosave folder lacks: after dvc pull, or on another machine."""

@@ -1,3 +1,4 @@
+import copy
 import os
 import shutil
 import subprocess
@@ -35,6 +36,12 @@ class Repository:
         self.run("git", "config", "user.email", "test@example.invalid")
         self.run("git", "config", "user.name", "test")
         self.commit("a project")
+
+    def copy(self, folder: Path) -> "Repository":
+        """As it is now, somewhere else."""
+        copied = copy.copy(self)
+        copied.folder = shutil.copytree(self.folder, folder)
+        return copied
 
     def run(self, *command: str, expect: int = 0) -> str:
         """Runs a command as a user would; returns what it printed, on both streams."""

@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import shutil
 
 import numpy as np
@@ -242,6 +243,24 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_else(file, rea
     with pytest.raises(UserError, match="No space left on device") as error:
         checkpoint.write(copied, *fresh(), VOCABULARY, statistics(), state(epoch=2))
     assert str(copied) in str(error.value)
+    assert contents(copied) == before
+    assert [path.name for path in copied.parent.iterdir()] == ["epoch_1"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(OSError(errno.EIO, "Input/output error"), UserError), (KeyboardInterrupt(), KeyboardInterrupt)]
+)
+def test_a_failure_between_the_two_renames_puts_the_old_checkpoint_back(error, told, copied, monkeypatch):
+    before, rename = contents(copied), os.rename
+
+    def fail(source, target):
+        if str(source).endswith(".tmp"):
+            raise error
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(told):
+        checkpoint.write(copied, *fresh(), VOCABULARY, statistics(), state(epoch=2))
     assert contents(copied) == before
     assert [path.name for path in copied.parent.iterdir()] == ["epoch_1"]
 

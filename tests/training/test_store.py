@@ -179,14 +179,70 @@ def test_a_published_file_that_is_replaced_by_rubbish_comes_back(training):
     assert contents(training.models) == whole
 
 
+def test_a_best_model_damaged_in_every_place_is_said_and_the_last_epoch_takes_its_place(training):
+    training.epochs(1, 5, best=1)
+    assert os.path.samefile(*(place / "best_model" / "model.pdparams" for place in (training.own, training.models)))
+    spoil(training.own / "best_model" / "model.pdparams")
+    messages = []
+    sink = logger.add(lambda message: messages.append(message.record["message"]), level="WARNING")
+    try:
+        training.store.publish(5, 1)
+    finally:
+        logger.remove(sink)
+    assert any(str(training.own / "best_model") in message and "model.pdparams" in message for message in messages)
+    assert any("the best model, of epoch 1, is not kept any more" in message for message in messages)
+    assert epoch_in(training.models / "best_model") == 5
+
+
+@pytest.mark.parametrize("left", [".epoch_4.tmp", ".epoch_4.old", ".step_33.tmp", ".best_model.old"])
+def test_what_a_kill_has_left_is_gone_after_the_next_start(left, training):
+    training.epochs(1, 3)
+    for place in (training.own, training.models):
+        shutil.copytree(training.own / "epoch_3", place / left)
+    with training.store.locked():
+        training.epochs(4, 4)
+    assert not (training.own / left).exists()
+    assert not (training.models / left).exists()
+
+
+def test_a_state_is_removed_at_once_or_not_at_all(training, monkeypatch):
+    training.epochs(1, 3)
+    unlink, removed = os.unlink, []
+
+    def die(path, *rest, **options):
+        removed.append(path)
+        if len(removed) > 3:
+            raise KeyboardInterrupt
+        unlink(path, *rest, **options)
+
+    monkeypatch.setattr(os, "unlink", die)
+    with pytest.raises(KeyboardInterrupt):
+        training.store.clear()
+    monkeypatch.undo()
+    for folder in [*training.own.iterdir(), *training.models.iterdir()]:
+        if folder.is_dir() and not folder.name.startswith("."):
+            checkpoint.read_state(folder)
+
+
+def test_epochs_adopted_from_models_after_a_kill_do_not_stay_for_ever(training):
+    training.epochs(1, 3)
+    training.save(training.store.epoch_folder(4), 4)  # and killed before it was published
+    shutil.rmtree(training.own / "epoch_1")
+    assert position(training.store) == (4, 0)
+    training.store.publish(4, 4)
+    assert names(training.own) == ["best_model", "epoch_2", "epoch_3", "epoch_4"]
+
+
 def test_other_files_in_models_are_left_alone(training):
     training.epochs(1, 1)
     (training.models / ".gitignore").write_text("/epoch_1")
     (training.models / "mine").mkdir()
+    (training.models / ".mine").mkdir()
     (training.models / "mine" / "notes.txt").write_text("mine")
     training.epochs(2, 5)
     assert (training.models / ".gitignore").read_text() == "/epoch_1"
     assert (training.models / "mine" / "notes.txt").read_text() == "mine"
+    assert (training.models / ".mine").is_dir()
 
 
 def test_without_any_state_there_is_nothing_to_go_on_from(training):

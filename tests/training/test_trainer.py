@@ -1,10 +1,7 @@
 import functools
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +20,6 @@ from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
 
-REPOSITORY = Path(__file__).parents[2]
 BATCHES = 4  # in an epoch of the tiny data
 
 
@@ -381,62 +377,6 @@ def test_the_loss_is_that_of_the_definition_of_ctc():
     batch = type(batch)(batch.features, batch.frames, np.array([[1, 2]], np.int32), np.array([2]), batch.positions, 1.0)
     loss = ctc_loss(paddle.to_tensor(logits), paddle.to_tensor([4], dtype="int64"), batch)
     assert float(loss) == pytest.approx(-np.log(total), rel=1e-5)
-
-
-def write_params(folder, **train):
-    chosen = tiny.settings(**train)
-    (folder / "params.yaml").write_text(json.dumps(chosen.model_dump(mode="json"), ensure_ascii=False))
-    return chosen
-
-
-def stage(folder):
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "stages.train"], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
-    )
-
-
-def until(process, text):
-    """Reads the stage's log up to a line with `text`."""
-    seen = ""
-    for line in process.stderr:
-        seen += line
-        if text in line:
-            return seen
-    raise AssertionError(f"{text!r} never came:\n{seen}")
-
-
-def test_the_stage_survives_a_terminate_and_a_kill_to_the_same_bits(own_root):
-    chosen = write_params(own_root, num_epoch=12, augment=True, save_interval=1)
-    process = stage(own_root)
-    until(process, "batch: [2/4]")
-    process.send_signal(signal.SIGTERM)
-    rest = process.communicate(timeout=60)[1]
-    assert process.returncode == 1
-    assert "Traceback" not in rest
-    assert "stopped by SIGTERM" in rest.splitlines()[-1]
-    assert not (own_root / "results" / "train.json").exists()
-
-    process = stage(own_root)
-    seen = until(process, "batch: [3/4]")
-    assert "going on from" in seen
-    process.kill()
-    process.communicate(timeout=60)
-
-    process = stage(own_root)
-    log = process.communicate(timeout=120)[1]
-    assert process.returncode == 0, log
-    assert "going on from" in log
-
-    place = own_root / "undisturbed"
-    tiny.train(own_root, place, chosen)
-    assert tiny.same_bits(tiny.saved(own_root / "models" / "epoch_12"), tiny.saved(place / "models" / "epoch_12"))
-    for name in ("steps.tsv", "epochs.tsv"):
-        assert (own_root / layout.CURVES / name).read_bytes() == (place / "curves" / name).read_bytes()
-    metrics = json.loads((own_root / layout.TRAIN_METRICS).read_text())
-    assert metrics["epochs"] == 12
-    assert metrics["steps"] == 12 * BATCHES
-    assert all(isinstance(value, (int, float)) for value in metrics.values())
 
 
 def test_the_session_refuses_statistics_of_other_features(own_root):

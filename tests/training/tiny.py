@@ -1,5 +1,6 @@
 """A data set and a model so small that they are learned in seconds: every character is a tone of its own."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,13 @@ def write_data(root: Path, texts=TEXTS) -> None:
     read = Manifest(root / layout.manifest_path("train"))
     mean_istd.compute(read, settings(), 1)[0].write(root / layout.MEAN_ISTD)
     Vocabulary.of(texts).write(root / layout.VOCABULARY)
+
+
+def write_params(root: Path, **train) -> params.Params:
+    """Writes params.yaml as `settings` gives it."""
+    chosen = settings(**train)
+    (root / layout.PARAMS).write_text(json.dumps(chosen.model_dump(mode="json"), ensure_ascii=False))
+    return chosen
 
 
 def data(root: Path, chosen: params.Params | None = None) -> TrainingData:

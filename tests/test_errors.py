@@ -1,0 +1,41 @@
+import errno
+import os
+
+import pytest
+
+from ds2.errors import UserError, ends_with_a_sentence
+
+
+def end(error, capsys):
+    @ends_with_a_sentence
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code, capsys.readouterr().err
+
+
+def test_a_users_mistake_is_one_line_and_exit_code_1(capsys):
+    assert end(UserError("a.txt: is empty"), capsys) == (1, "error: a.txt: is empty\n")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_one_line_that_names_the_file(number, capsys):
+    code, printed = end(OSError(number, os.strerror(number), "results/train.json"), capsys)
+    assert code == 1
+    assert printed.startswith(f"error: results/train.json cannot be written ({os.strerror(number)})")
+    assert printed.count("\n") == 1
+
+
+def test_other_errors_of_the_system_are_not_hidden():
+    @ends_with_a_sentence
+    def main():
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        main()
+
+
+def test_ctrl_c_is_exit_code_130(capsys):
+    assert end(KeyboardInterrupt(), capsys) == (130, "interrupted\n")
