@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from ruamel.yaml import YAML
 
-from tests.pipeline.running import Running, kill, processes
+from tests.pipeline.running import PATIENCE, Running, kill, processes
 
 ROOT = Path(__file__).parents[2]
 TONES = {"东": 500, "南": 1000, "西": 2000, "北": 3500}
@@ -68,6 +68,11 @@ class Repository:
         """The process of the stage train, which runs in the repository or in DVC's copy of it."""
         [number] = processes(self.folder, "-m", "stages.train")
         return number
+
+    def start_queue(self, *options: str) -> None:
+        """Starts the queue's workers, which keep the streams of the command that starts them."""
+        starting = self.start("dvc", "queue", "start", *options)
+        assert starting.process.wait(PATIENCE) == 0, starting.printed()
 
     def queue(self) -> list[str]:
         """The states of the queued experiments."""

@@ -44,7 +44,7 @@ def test_more_epochs_in_a_temporary_copy(short, long):
 def test_two_queued_experiments_of_one_training_at_a_time(short, long):
     short.run("dvc", "exp", "run", "--queue", "-n", "three", "-S", "train.num_epoch=3")
     short.run("dvc", "exp", "run", "--queue", "-n", "four", "-S", "train.num_epoch=4")
-    short.run("dvc", "queue", "start", "-j2")
+    short.start_queue("-j2")
     try:
         until(lambda: short.queue() == ["Success", "Success"], lambda: short.run("dvc", "queue", "status"))
     finally:

@@ -86,21 +86,22 @@ def test_more_epochs_as_an_experiment(recorded, undisturbed, places, how):
 
 @pytest.mark.parametrize("how", ["dvc queue kill", "kill -9"])
 def test_a_queued_experiment(recorded, undisturbed, how):
-    def run_queue() -> None:
+    def queue(name: str) -> None:
         recorded.run("dvc", "exp", "run", "--queue", "-n", name, *MORE)
-        recorded.run("dvc", "queue", "start")
+        recorded.start_queue()
 
     try:
-        name = "broken"
-        run_queue()
+        queue("broken")
         until(lambda: list((recorded.folder / ".ds2/autosave").glob("*/epoch_3")))
+        stage = recorded.training()
         if how == "kill -9":
-            kill(recorded.training())
+            kill(stage)
         else:
+            os.kill(stage, signal.SIGSTOP)  # dvc takes seconds to start
             recorded.run("dvc", "queue", "kill", "broken")
+            os.kill(stage, signal.SIGCONT)
         until(lambda: recorded.queue() == ["Failed"])
-        name = "whole"
-        run_queue()
+        queue("whole")
         until(lambda: sorted(recorded.queue()) == ["Failed", "Success"])
     finally:
         recorded.run("dvc", "queue", "stop", "--kill")
