@@ -129,7 +129,11 @@ class Store:
         Doing it again changes nothing, so that an interrupted call is made good by the next one.
         """
         best = self._own / BEST
-        if self._epoch_of(best) != best_epoch:
+        kept = self._epoch_of(best)
+        if kept != best_epoch:
+            if kept is not None and kept > epoch and not self.epoch_folder(kept).exists():
+                # num_epoch was lowered: raised again, the training will want it back
+                checkpoint.link(best, self.epoch_folder(kept), with_optimizer=False)
             source = self.epoch_folder(best_epoch)
             if self._epoch_of(source) != best_epoch:
                 logger.warning(

@@ -87,8 +87,6 @@ class Trainer:
         Raises:
             UserError: the checkpoint to start from does not exist, is damaged or does not fit.
         """
-        if self._settings.train.resume_model is None:
-            store.clear()
         if not self._restore(store):
             self._start(store)
 
@@ -116,7 +114,10 @@ class Trainer:
                 self._stop_if_asked()
 
     def _restore(self, store: Store) -> bool:
-        """Goes to the furthest state that the store has of this training. False: it has none."""
+        """Goes to the furthest state that the store has of this training. False: none, or to start over."""
+        if self._settings.train.resume_model is None:
+            store.clear()  # models/ stays, and is not looked at, until the first epoch is published
+            return False
         found = store.furthest(self._settings.train.num_epoch)
         if found is None:
             return False
@@ -274,9 +275,11 @@ class Trainer:
 
     def _stop_if_asked(self) -> None:
         if self._stop_signal is not None and self.epoch < self._settings.train.num_epoch:
+            # null would start over once more
+            again = ", with train.resume_model=auto," if self._settings.train.resume_model is None else ""
             raise UserError(
                 f"stopped by {signal.Signals(self._stop_signal).name} after {self.epoch} epochs and {self.batch} "
-                "batches; the state is saved, and the same command goes on from it"
+                f"batches; the state is saved, and the same command{again} goes on from it"
             )
 
 

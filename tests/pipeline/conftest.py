@@ -1,4 +1,5 @@
 import copy
+import hashlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 from ruamel.yaml import YAML
+
+from tests.pipeline.running import PATIENCE, Running, kill, processes
 
 ROOT = Path(__file__).parents[2]
 TONES = {"东": 500, "南": 1000, "西": 2000, "北": 3500}
@@ -38,23 +41,72 @@ class Repository:
         self.commit("a project")
 
     def copy(self, folder: Path) -> "Repository":
-        """As it is now, somewhere else."""
-        copied = copy.copy(self)
-        copied.folder = shutil.copytree(self.folder, folder)
-        return copied
+        """The same repository elsewhere; files that are one file under two names stay so."""
+        subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)
+        return self.at(folder)
+
+    def at(self, folder: Path) -> "Repository":
+        """What lies in a folder that git or cp has made of this one."""
+        twin = copy.copy(self)
+        twin.folder = folder
+        return twin
 
     def run(self, *command: str, expect: int = 0) -> str:
         """Runs a command as a user would; returns what it printed, on both streams."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
-        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-        environment["DVC_NO_ANALYTICS"] = "1"
-        environment.pop("PYTHONPATH", None)
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=540, check=False
+            command, cwd=self.folder, env=_environment(), capture_output=True, text=True, timeout=540, check=False
         )
         printed = done.stdout + done.stderr
         assert done.returncode == expect, printed
         return printed
+
+    def start(self, *command: str) -> Running:
+        """Starts a command in the background."""
+        return Running(command, self.folder, _environment(), self.folder.parent / f"{self.folder.name}.log")
+
+    def training(self) -> int:
+        """The process of the stage train, which runs in the repository or in DVC's copy of it."""
+        [number] = processes(self.folder, "-m", "stages.train")
+        return number
+
+    def start_queue(self, *options: str) -> None:
+        """Starts the queue's workers, which keep the streams of the command that starts them."""
+        starting = self.start("dvc", "queue", "start", *options)
+        assert starting.process.wait(PATIENCE) == 0, starting.printed()
+
+    def queue(self) -> list[str]:
+        """The states of the queued experiments."""
+        lines = self.run("dvc", "queue", "status").splitlines()
+        return [line.split()[-1] for line in lines if "Worker status" not in line and line.strip()][1:]
+
+    def epochs(self) -> list[str]:
+        """The epochs that are published."""
+        return sorted(folder.name for folder in (self.folder / "models").glob("epoch_*"))
+
+    def curves(self, epochs: int | None = None) -> dict[str, list[str]]:
+        """The lines of the curve files; of so many epochs (this data makes five batches of each)."""
+        folder = self.folder / "results/curves"
+        rows = {"epochs.tsv": 1, "steps.tsv": 5}
+        lines = {name: (folder / name).read_text().splitlines() for name in rows}
+        return {name: lines[name][: None if epochs is None else 1 + epochs * rows[name]] for name in rows}
+
+    def products(self) -> dict[str, str]:
+        """A hash of every file that the training has made."""
+        files = [path for name in ("models", "results/curves") for path in (self.folder / name).rglob("*")]
+        files = [*(path for path in files if path.is_file()), self.folder / "results/train.json"]
+        return {
+            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)
+        }
+
+    def damage(self, name: str) -> None:
+        """Changes a file in place."""
+        with open(self.folder / name, "r+b") as file:
+            file.write(b"damage")
+
+    def end_processes(self) -> None:
+        """Ends what a test that failed has left running."""
+        for number in processes(self.folder):
+            kill(number)
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")
@@ -90,6 +142,14 @@ class Repository:
             yaml.dump(values, file)
 
 
+def _environment() -> dict[str, str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    environment["DVC_NO_ANALYTICS"] = "1"
+    environment.pop("PYTHONPATH", None)
+    return environment
+
+
 def _project_files() -> list[str]:
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     wanted = ("ds2/", "stages/", "recipes/", ".dvc/", "dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", "dataset/")
@@ -103,6 +163,29 @@ def trained(tmp_path_factory):
     repository.first_output = repository.run("dvc", "repro")
     repository.commit("first results")
     return repository
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """A repository with everything before its first training, committed. Tests work on copies of it."""
+    repository = Repository(tmp_path_factory.mktemp("prepared") / "repository")
+    repository.run("dvc", "repro", "mean_istd", "vocabulary")
+    repository.commit("data")
+    return repository
+
+
+@pytest.fixture
+def a_copy(tmp_path):
+    """a_copy(repository) is one to change. Nothing runs in it when the test is over."""
+    copies = []
+
+    def make(repository: Repository) -> Repository:
+        copies.append(repository.copy(tmp_path / f"copy{len(copies)}"))
+        return copies[-1]
+
+    yield make
+    for repository in copies:
+        repository.end_processes()
 
 
 @pytest.fixture

@@ -393,6 +393,14 @@ def test_after_the_number_is_raised_again_the_later_ones_are_back(training):
     assert contents(training.models) == whole
 
 
+def test_the_best_of_a_longer_training_is_back_when_the_number_is_raised_again(training):
+    training.epochs(1, 8, best=4)
+    whole = contents(training.models)
+    training.epochs(1, 2)
+    training.store.publish(8, 4)
+    assert contents(training.models) == whole
+
+
 @pytest.mark.parametrize("keep", [1, 3])
 def test_a_training_that_starts_over_does_not_lose_its_first_epochs_to_old_later_ones(keep, tmp_path, network):
     training = Training(tmp_path, network, keep).epochs(1, 6)

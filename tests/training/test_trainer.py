@@ -244,10 +244,11 @@ def test_a_number_of_epochs_lower_than_all_that_is_kept_trains_them_anew(keep, r
 
 
 def test_a_training_told_not_to_resume_starts_over(root, tmp_path):
-    tiny.train(root, tmp_path, tiny.settings(num_epoch=4))
-    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=1, resume_model=None))
-    assert trainer.step == BATCHES
-    assert checkpoint.load(tmp_path / "models" / "epoch_1").state.epoch == 1
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=2))
+    stopping = stopping_at(BATCHES + 1)
+    with pytest.raises(UserError, match=r"after 1 epochs and 1 batches.*with train.resume_model=auto, goes on"):
+        tiny.train(root, tmp_path, tiny.settings(num_epoch=2, resume_model=None), curves=stopping)
+    assert [folder.name for folder in (tmp_path / "models").glob("epoch_*")] == ["epoch_1"]
 
 
 def test_a_damaged_state_costs_its_epoch_and_nothing_else(root, tmp_path, undisturbed):
