@@ -6,7 +6,7 @@ import pytest
 
 from tests.pipeline.running import epochs_trained, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.wheel]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

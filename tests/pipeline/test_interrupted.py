@@ -7,7 +7,7 @@ import pytest
 
 from tests.pipeline.running import epochs_trained, kill, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.wheel]
+pytestmark = pytest.mark.slow
 
 # Far more than can pass between a line of the log and the signal that follows it.
 EPOCHS = 20

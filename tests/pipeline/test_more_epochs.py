@@ -3,7 +3,7 @@ import pytest
 from tests.pipeline import kills
 from tests.pipeline.conftest import Repository
 
-pytestmark = [pytest.mark.slow, pytest.mark.wheel]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

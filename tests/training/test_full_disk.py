@@ -14,7 +14,7 @@ from tests.pipeline import kills
 from tests.process import Stage
 from tests.training import tiny
 
-pytestmark = [pytest.mark.slow, pytest.mark.wheel]
+pytestmark = pytest.mark.slow
 
 CHOSEN = {"num_epoch": 3, "augment": True, "save_interval": 1}
 
