@@ -37,7 +37,10 @@ def main() -> None:
     arpa.write(layout.LANGUAGE_MODEL, model)
     metrics = model.metrics(_transcripts("dev"))
     write_json(layout.LANGUAGE_MODEL_METRICS, metrics)
-    logger.info(f"{metrics['ngrams']} n-grams of {metrics['words']} words; dev perplexity {metrics['dev_perplexity']}")
+    logger.info(
+        f"{metrics['lm_ngrams']} n-grams of {metrics['lm_words']} words; perplexity of the dev data "
+        f"{metrics['lm_dev_perplexity']}"
+    )
 
 
 def _transcripts(split: str) -> Iterator[str]:

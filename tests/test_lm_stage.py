@@ -30,9 +30,9 @@ def test_extra_text_makes_its_sentences_likelier(transcripts):
         scores.append(kenlm.scores(transcripts / "dataset/lm.arpa", ["请打电话给妈妈"], "char")[0])
         sizes.append(json.loads((transcripts / "results/lm.json").read_text()))
     assert scores[1] > scores[0]
-    assert sizes[1]["words"] - sizes[0]["words"] == len(set("请打电话给妈爸") - set("".join(TRAIN)))
-    assert sizes[1]["ngrams"] > sizes[0]["ngrams"]
-    assert all(metrics["dev_perplexity"] > 1 for metrics in sizes)
+    assert sizes[1]["lm_words"] - sizes[0]["lm_words"] == len(set("请打电话给妈爸") - set("".join(TRAIN)))
+    assert sizes[1]["lm_ngrams"] > sizes[0]["lm_ngrams"]
+    assert all(metrics["lm_dev_perplexity"] > 1 for metrics in sizes)
 
 
 def test_a_ready_model_is_taken_as_it_is_and_can_be_anywhere(transcripts, tmp_path_factory):

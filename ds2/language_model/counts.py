@@ -52,7 +52,8 @@ def keys(suffixes: np.ndarray, firsts: np.ndarray, size: int) -> np.ndarray:
 def count(ids: np.ndarray, size: int, order: int) -> list[Grams]:
     """Counts the n-grams of orders 1 to `order`.
 
-    Memory: 12 bytes a word of text, and some 60 bytes a distinct n-gram of the longest order.
+    Memory grows with the distinct n-grams: to order 4, ten million characters of a language take 0.7 GB, and 1.4 GB
+    where nearly all n-grams differ.
 
     Args:
         ids: int32 [n], sentences, each ended by </s>.

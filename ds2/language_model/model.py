@@ -56,9 +56,9 @@ class Model:
             sentences: normalised texts, dev data.
         """
         return {
-            "words": len(self.words),
-            "ngrams": sum(int(level.kept.sum()) for level in self.levels),
-            "dev_perplexity": round(float(10 ** -self.log_probabilities(sentences).mean()), 3),
+            "lm_words": len(self.words),
+            "lm_ngrams": sum(int(level.kept.sum()) for level in self.levels),
+            "lm_dev_perplexity": round(float(10 ** -self.log_probabilities(sentences).mean()), 3),
         }
 
 

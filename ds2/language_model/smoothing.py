@@ -16,6 +16,8 @@ from ds2.language_model.text import BEGIN_ID
 # For n-grams of adjusted count 1, 2, and 3 or more, where the text is too small or too regular to say
 # (lmplz --discount_fallback).
 FALLBACK = (0.5, 1.0, 1.5)
+# A discount of 0 would leave nothing for words that never follow: log10 of their weight is not a number.
+LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def discounts(adjusted: np.ndarray) -> tuple[float, float, float]:
         return FALLBACK
     y = n1 / (n1 + 2 * n2)
     found = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
-    return found if all(0 <= discount <= i for i, discount in enumerate(found, start=1)) else FALLBACK
+    return found if all(LEAST <= discount <= i for i, discount in enumerate(found, start=1)) else FALLBACK
 
 
 def smooth(counted: Sequence[Grams], prune: Sequence[int]) -> list[Level]:

@@ -42,7 +42,7 @@ class Reference:
             return [0, 0.5, 1, 1.5]
         y = of[1] / (of[1] + 2 * of[2])
         found = [0, *(j - (j + 1) * y * of[j + 1] / of[j] for j in (1, 2, 3))]
-        return found if all(0 <= found[j] <= j for j in (1, 2, 3)) else [0, 0.5, 1, 1.5]
+        return found if all(1e-6 <= found[j] <= j for j in (1, 2, 3)) else [0, 0.5, 1, 1.5]
 
     def probability(self, context: tuple[str, ...], word: str) -> float:
         """The interpolated probability, by the definition's recursion."""

@@ -53,6 +53,6 @@ def test_discounts_are_those_of_the_paper():
     assert smoothing.discounts(adjusted) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("counts", [[1, 1, 1], [2, 3, 4], [1] * 100 + [2] * 10 + [3] * 50, []])
+@pytest.mark.parametrize("counts", [[1, 1, 1], [2, 3, 4], [1] * 100 + [2] * 10 + [3] * 50, [1] * 4 + [2, 3], []])
 def test_too_few_n_grams_or_impossible_discounts_give_the_fallback(counts):
     assert smoothing.discounts(np.array(counts, np.int64)) == smoothing.FALLBACK
