@@ -37,7 +37,7 @@ def read_sentences(path: Path, rules: params.Text) -> Iterator[str]:
         with open(path, "rb") as file:
             for number, raw in enumerate(file, start=1):
                 try:
-                    sentence = normalize(raw.decode("utf-8").removeprefix("\ufeff"), rules)
+                    sentence = normalize(raw.decode("utf-8"), rules)
                 except UnicodeDecodeError as error:
                     raise UserError(
                         f"{path} line {number}: byte {error.start + 1} is not UTF-8: save the file as UTF-8"
