@@ -9,10 +9,13 @@ AUDIO = Path("dataset/audio")
 REJECTED = Path("dataset/rejected.jsonl")
 MEAN_ISTD = Path("dataset/mean_istd.json")
 VOCABULARY = Path("dataset/vocabulary.txt")
+TEXT = Path("dataset/text")
+LANGUAGE_MODEL = Path("dataset/lm.arpa")
 MODELS = Path("models")
 LOG = Path("log")
 CURVES = Path("results/curves")
 DATA_METRICS = Path("results/data.json")
+LANGUAGE_MODEL_METRICS = Path("results/lm.json")
 TRAIN_METRICS = Path("results/train.json")
 EVALUATE_METRICS = Path("results/evaluate.json")
 PREDICTIONS = Path("results/predictions.jsonl")
@@ -33,6 +36,11 @@ def repository_root() -> Path:
     git-ignored files. Without DVC it is the working directory.
     """
     return Path(os.environ.get("DVC_ROOT") or os.getcwd())
+
+
+def text_file(path: str) -> Path:
+    """A file of lm.extra_text or lm.path, relative to the working directory, else to the repository."""
+    return Path(path) if Path(path).exists() else repository_root() / path
 
 
 def audio_file(path: str) -> Path:

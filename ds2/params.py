@@ -237,6 +237,32 @@ class Train(Section):
         return self
 
 
+class LanguageModel(Section):
+    """The n-gram model of the training transcripts."""
+
+    order: int = Field(4, ge=2, le=6, description="words or characters of the longest n-grams; KenLM reads up to 6")
+    unit: Literal["char", "word"] = Field("char", description="what is counted: char or word (between spaces)")
+    extra_text: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="text files to learn from besides the transcripts, one sentence a line, best in dataset/text"
+    )
+    prune: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="[0, 0, 1] leaves out n-grams of order 3 and more that occur once; empty: keep all"
+    )
+    path: str | None = Field(
+        None, min_length=1, description="a ready KenLM or ARPA file to use instead, best in dataset/text"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> "LanguageModel":
+        if len(self.prune) > self.order:
+            raise ValueError(f"prune has {len(self.prune)} numbers, but order is {self.order}: one for each order")
+        if self.prune and self.prune[0] != 0:
+            raise ValueError(f"prune must begin with 0, not {self.prune[0]}: single words or characters stay")
+        if list(self.prune) != sorted(self.prune):
+            raise ValueError(f"prune ({', '.join(map(str, self.prune))}) must not fall from one order to the next")
+        return self
+
+
 class Evaluate(Section):
     """The scoring of the test set."""
 
@@ -276,6 +302,7 @@ class Params(Section):
     model: Model = Model()
     augment: Augment = Augment()
     train: Train = Train()
+    lm: LanguageModel = LanguageModel()
     evaluate: Evaluate = Evaluate()
     runtime: Runtime = Runtime()
 

@@ -20,6 +20,7 @@ LISTED = {
     "mean_istd": ["features", "mean_istd"],
     "vocabulary": ["vocabulary"],
     "train": ["features", "model", "augment", "train"],
+    "lm": ["lm", "text"],
     "evaluate": ["evaluate"],
 }
 

@@ -11,9 +11,11 @@ PRODUCTS = (
     "dataset/rejected.jsonl",
     "dataset/mean_istd.json",
     "dataset/vocabulary.txt",
+    "dataset/lm.arpa",
     "models/best_model/model.pdparams",
     "models/epoch_2/optimizer.pdopt",
     "results/data.json",
+    "results/lm.json",
     "results/train.json",
     "results/curves/steps.tsv",
     "results/curves/epochs.tsv",
@@ -52,7 +54,9 @@ def test_the_section_runtime_reruns_nothing(trained):
 def test_what_belongs_to_git_is_not_ignored_and_what_does_not_is(trained):
     tracked = set(trained.run("git", "ls-files").splitlines())
     assert {"dvc.lock", "results/evaluate.json", "results/predictions.jsonl", "results/curves/epochs.tsv"} <= tracked
-    assert not [name for name in tracked if name.startswith(("models/", "log/", ".ds2/", "dataset/manifest"))]
+    assert not [
+        name for name in tracked if name.startswith(("models/", "log/", ".ds2/", "dataset/manifest", "dataset/lm.arpa"))
+    ]
 
 
 def test_a_finished_training_run_again_trains_nothing(trained):

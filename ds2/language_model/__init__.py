@@ -1,0 +1,1 @@
+"""N-gram language models: counted, smoothed, written as ARPA."""

@@ -1,0 +1,32 @@
+"""Models that KenLM or others have made."""
+
+import shutil
+from pathlib import Path
+
+from ds2.errors import UserError
+from ds2.files import replacing
+
+# KenLM tells its formats apart by their beginnings too, not by their names.
+_BINARY = b"mmap lm http://kheafield.com/code format version"
+_ARPA = b"\\data\\"
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copies a KenLM binary or an ARPA file.
+
+    Raises:
+        UserError: the file cannot be read, or is neither.
+    """
+    try:
+        with open(source, "rb") as file:
+            beginning = file.read(4096)
+    except FileNotFoundError:
+        raise UserError(f"lm.path: {source} does not exist") from None
+    except OSError as error:
+        raise UserError(f"lm.path: {source} cannot be read: {error.strerror}") from None
+    if beginning.startswith(b"\x1f\x8b"):
+        raise UserError(f"lm.path: {source} is compressed: unpack it with gunzip")
+    if not beginning.startswith(_BINARY) and _ARPA not in beginning.splitlines():
+        raise UserError(f"lm.path: {source} is neither a KenLM binary nor an ARPA file")
+    with open(source, "rb") as file, replacing(target, "wb") as copied:
+        shutil.copyfileobj(file, copied, 1 << 24)

@@ -1,0 +1,97 @@
+"""The text of a language model: sentences, their words, the words' ids."""
+
+import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ds2 import params
+from ds2.data.text import normalize
+from ds2.data.vocabulary import SPACE
+from ds2.errors import UserError
+
+RESERVED = ("<unk>", "<s>", "</s>")
+UNKNOWN_ID, BEGIN_ID, END_ID = 0, 1, 2
+
+
+def words_of(sentence: str, unit: str) -> list[str]:
+    """The words of a normalised sentence.
+
+    Args:
+        sentence: normalised text.
+        unit: "char": characters as in vocabulary.txt, where a space is "<space>"; "word": what spaces separate.
+    """
+    if unit == "word":
+        return sentence.split()
+    return [SPACE if character == " " else character for character in sentence]
+
+
+def read_sentences(path: Path, rules: params.Text) -> Iterator[str]:
+    """The lines of a text file, normalised as transcripts are; those without a letter or digit are left out.
+
+    Raises:
+        UserError: the file cannot be read, or a line is not UTF-8.
+    """
+    try:
+        with open(path, "rb") as file:
+            for number, raw in enumerate(file, start=1):
+                try:
+                    sentence = normalize(raw.decode("utf-8"), rules)
+                except UnicodeDecodeError as error:
+                    raise UserError(
+                        f"{path} line {number}: byte {error.start + 1} is not UTF-8: save the file as UTF-8"
+                    ) from None
+                if sentence:
+                    yield sentence
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: lm.extra_text names text files, one sentence a line") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+
+class _Numbers(dict):
+    """Gives every new word the next id."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = number = len(self) + len(RESERVED)
+        return number
+
+
+def number(sentences: Iterable[str], unit: str) -> tuple[list[str], np.ndarray]:
+    """Numbers the words of sentences in the order in which they come.
+
+    Args:
+        sentences: normalised texts; those without words do not count.
+        unit: as for `words_of`.
+
+    Returns:
+        The words by id, beginning with <unk>, <s> and </s>, and the ids, int32 [n], each sentence ended by </s>.
+
+    Raises:
+        UserError: there are no sentences, or a reserved word is among the words.
+    """
+    numbers = _Numbers()
+    ids = array.array("i")
+    for sentence in sentences:
+        if words := words_of(sentence, unit):
+            ids.extend(map(numbers.__getitem__, words))
+            ids.append(END_ID)
+    if not ids:
+        raise UserError("the training transcripts and lm.extra_text hold no text to estimate a language model from")
+    for word in RESERVED:
+        if word in numbers:
+            raise UserError(
+                f"the word {word} of the training text means something else in a language model: leave it out"
+            )
+    return [*RESERVED, *numbers], np.frombuffer(ids, np.int32)
+
+
+def look_up(sentences: Iterable[str], unit: str, words: Sequence[str]) -> np.ndarray:
+    """The ids, int32 [n], of other sentences' words; <unk> for what `words` lacks; each sentence ended by </s>."""
+    numbers: Mapping[str, int] = {word: i for i, word in enumerate(words) if i >= len(RESERVED)}
+    ids = array.array("i")
+    for sentence in sentences:
+        ids.extend(numbers.get(word, UNKNOWN_ID) for word in words_of(sentence, unit))
+        ids.append(END_ID)
+    return np.array(ids, np.int32)

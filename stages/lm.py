@@ -1,0 +1,57 @@
+"""Estimates an n-gram language model of the training transcripts and of other text, for decoders that use one.
+
+reads   dataset/manifest.train, the files of lm.extra_text (or lm.path, which is taken as it is);
+        dataset/manifest.dev for the perplexity
+params  lm, text
+writes  dataset/lm.arpa, results/lm.json
+"""
+
+from collections.abc import Iterator
+
+from loguru import logger
+
+from ds2 import layout, params
+from ds2.data.manifest import Manifest
+from ds2.errors import ends_with_a_sentence
+from ds2.files import write_json
+from ds2.language_model import arpa, ready
+from ds2.language_model.model import estimate
+from ds2.language_model.text import read_sentences
+from stages import command
+
+
+@ends_with_a_sentence
+def main() -> None:
+    """The command line."""
+    settings, _ = command.start(__doc__)
+    lm = settings.lm
+    for name in [lm.path] if lm.path else lm.extra_text:
+        if layout.TEXT.resolve() not in layout.text_file(name).resolve().parents:
+            logger.warning(f"{name} is not in {layout.TEXT}: DVC does not see when it changes")
+    if lm.path:
+        ready.copy(layout.text_file(lm.path), layout.LANGUAGE_MODEL)
+        write_json(layout.LANGUAGE_MODEL_METRICS, {})
+        logger.info(f"{lm.path} is taken as it is; order, unit, extra_text and prune play no part")
+        return
+    model = estimate(_sentences(settings), lm.unit, lm.order, lm.prune)
+    arpa.write(layout.LANGUAGE_MODEL, model)
+    metrics = model.metrics(_transcripts("dev"))
+    write_json(layout.LANGUAGE_MODEL_METRICS, metrics)
+    logger.info(
+        f"{metrics['lm_ngrams']} n-grams of {metrics['lm_words']} words; perplexity of the dev data "
+        f"{metrics['lm_dev_perplexity']}"
+    )
+
+
+def _transcripts(split: str) -> Iterator[str]:
+    return (utterance.text for utterance in Manifest(layout.manifest_path(split)))
+
+
+def _sentences(settings: params.Params) -> Iterator[str]:
+    yield from _transcripts("train")
+    for name in settings.lm.extra_text:
+        yield from read_sentences(layout.text_file(name), settings.text)
+
+
+if __name__ == "__main__":
+    main()
