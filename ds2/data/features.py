@@ -26,7 +26,8 @@ def level(samples: np.ndarray, target_db: float) -> np.ndarray:
     if energy == 0.0:
         return samples
     gain = 10.0 ** (target_db / 20.0) / np.sqrt(energy / len(samples))
-    return (samples * np.float64(gain)).astype(np.float32)
+    levelled = np.empty_like(samples)
+    return np.multiply(samples, gain, out=levelled, dtype=np.float64, casting="same_kind")
 
 
 def filter_banks(samples: np.ndarray, sample_rate: int, num_mel_bins: int) -> np.ndarray:
@@ -46,15 +47,24 @@ def filter_banks(samples: np.ndarray, sample_rate: int, num_mel_bins: int) -> np
     length, shift = frames.frame_length(sample_rate), frames.frame_shift(sample_rate)
     if len(samples) < length:
         return np.zeros((0, num_mel_bins), np.float32)
-    framed = sliding_window_view(samples * _INT16_SCALE, length)[::shift]
-    centred = framed - framed.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-    emphasised = np.empty_like(centred)
-    emphasised[:, 1:] = centred[:, 1:] - _PREEMPHASIS * centred[:, :-1]
-    emphasised[:, 0] = centred[:, 0] - _PREEMPHASIS * centred[:, 0]
-    emphasised *= _povey_window(length)
-    spectrum = scipy.fft.rfft(emphasised, mel.fft_size(sample_rate), axis=1)[:, :-1]
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    return np.log(np.maximum(power @ mel.filters(sample_rate, num_mel_bins), _ENERGY_FLOOR))
+    scaled = samples * _INT16_SCALE
+    # Removing the mean m of a frame and then pre-emphasis come to pre-emphasis of the whole signal and then removing
+    # (1 - 0.97) m. A frame's first sample has no predecessor, and the window gives it no weight.
+    emphasised = np.empty_like(scaled)
+    emphasised[0] = 0.0
+    np.multiply(scaled[:-1], -_PREEMPHASIS, out=emphasised[1:])
+    emphasised[1:] += scaled[1:]
+    means = sliding_window_view(scaled, length)[::shift].mean(axis=1, keepdims=True, dtype=np.float64)
+    padded = np.zeros((len(means), mel.fft_size(sample_rate)), np.float32)
+    windowed = padded[:, :length]
+    offsets = (means * (1.0 - _PREEMPHASIS)).astype(np.float32)
+    np.subtract(sliding_window_view(emphasised, length)[::shift], offsets, out=windowed)
+    windowed *= _povey_window(length)
+    squares = scipy.fft.rfft(padded, axis=1).view(np.float32)
+    squares *= squares
+    power = squares[:, :-2:2] + squares[:, 1:-2:2]  # without the highest frequency, as Kaldi has it
+    energies = power @ mel.filters(sample_rate, num_mel_bins)
+    return np.log(np.maximum(energies, _ENERGY_FLOOR, out=energies), out=energies)
 
 
 def extract(samples: np.ndarray, features: params.Features) -> np.ndarray:
