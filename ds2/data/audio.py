@@ -8,6 +8,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from ds2.data import flac
+
 
 class AudioError(Exception):
     """An audio file that cannot be used. The message says why and does not name the file."""
@@ -94,6 +96,8 @@ def inspect(path: Path) -> AudioInfo:
         AudioError: as `read`.
     """
     try:
+        if (known := flac.length(path)) is not None:
+            return AudioInfo(*known)
         with soundfile.SoundFile(path) as file:
             if _cut_off_riff(path):
                 raise AudioError("it is cut off: its header promises more samples")
