@@ -14,6 +14,31 @@ def generator(seed: int, epoch: int, utterance: int) -> np.random.Generator:
     return np.random.default_rng((seed, epoch, utterance))
 
 
+def speeds(speed: params.Speed, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
+    """How many times as fast every utterance is played in an epoch.
+
+    Known before any audio is read, and for all at once, so that those are put into a batch that are of like length
+    when they are heard. A hash (the finaliser of SplitMix64, Steele et al. 2014) stands in for a generator each.
+
+    Args:
+        speed: the section of params.yaml.
+        seed: train.seed.
+        epoch: from 1.
+        utterances: int [n], their numbers.
+
+    Returns:
+        float64 [n].
+    """
+    key = np.random.SeedSequence((seed, epoch), spawn_key=(1,)).generate_state(1, np.uint64)
+    mixed = np.asarray(utterances).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ mixed >> np.uint64(shift)) * np.uint64(factor)
+    uniform = ((mixed ^ mixed >> np.uint64(31)) >> np.uint64(11)) * 2.0**-53
+    # The stretch below prob has a third for each speed.
+    chosen = np.minimum(uniform * (len(_SPEEDS) / max(speed.prob, 1e-9)), len(_SPEEDS)).astype(np.int64)
+    return np.array([*_SPEEDS, 1.0])[chosen]
+
+
 class Augmenter:
     """The eight kinds of augmentation of params.yaml's section augment; `prob` is always the probability.
 
@@ -47,11 +72,20 @@ class Augmenter:
         """The files that decide what comes out, for the fingerprint."""
         return [*self._noises.identity(), *self._responses.identity()]
 
-    def change_waveform(self, samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Changes a waveform, float32 [n], in the order of nature: mouth, room, noise, microphone, line."""
+    def speeds(self, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
+        """As the function, with the parameters of this object."""
+        return speeds(self._augment.speed, seed, epoch, utterances)
+
+    def change_waveform(self, samples: np.ndarray, speed: float, random: np.random.Generator) -> np.ndarray:
+        """Changes a waveform, float32 [n], in the order of nature: mouth, room, noise, microphone, line.
+
+        Args:
+            samples: not changed.
+            speed: of this utterance, one of `speeds`.
+            random: draws everything else.
+        """
         kinds = self._augment
-        if _happens(kinds.speed.prob, random):
-            samples = waveform.change_speed(samples, float(random.choice(_SPEEDS)), self._rate)
+        samples = waveform.change_speed(samples, speed, self._rate)
         if _happens(kinds.shift.prob, random):
             milliseconds = random.uniform(kinds.shift.min_shift_ms, kinds.shift.max_shift_ms)
             samples = waveform.shift(samples, round(milliseconds * self._rate / 1000))

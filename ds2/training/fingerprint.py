@@ -8,7 +8,7 @@ from pathlib import Path
 from ds2 import params
 
 # Raise it when code changes what a training computes: states from before are then not continued.
-_VERSION = 1
+_VERSION = 2
 
 # What decides how long a training goes on, what is kept of it and where it starts, not what it computes.
 _LEFT_OUT = {"num_epoch", "save_interval", "keep_checkpoints", "resume_model"}
