@@ -59,14 +59,25 @@ class Augmenter:
 
     def describe(self) -> list[str]:
         """What was found in the folders, for the log."""
-        lines = []
-        for kind, prob, folder, found in (
-            ("noise", self._augment.noise.prob, self._augment.noise.noise_dir, self._noises),
-            ("reverb", self._augment.reverb.prob, self._augment.reverb.reverb_dir, self._responses),
-        ):
-            off = "" if len(found) or not prob else f": augment.{kind} is off"
+        lines, lacking = [], self.lacking()
+        for kind, folder, found in self._folders():
+            off = f": augment.{kind} is off" if kind in lacking else ""
             lines.append(f"augment.{kind}: {len(found)} files in {folder}{off}")
         return lines
+
+    def lacking(self) -> dict[str, str]:
+        """The kinds that are asked for and off, because their folder has no audio, each with the reason."""
+        return {
+            kind: f"no audio in {folder}"
+            for kind, folder, found in self._folders()
+            if not len(found) and getattr(self._augment, kind).prob
+        }
+
+    def _folders(self) -> tuple[tuple[str, str, Recordings], ...]:
+        return (
+            ("noise", self._augment.noise.noise_dir, self._noises),
+            ("reverb", self._augment.reverb.reverb_dir, self._responses),
+        )
 
     def identity(self) -> list[tuple[str, int]]:
         """The files that decide what comes out, for the fingerprint."""
@@ -180,3 +191,9 @@ def _warp_time(values: np.ndarray, farthest: int, random: np.random.Generator) -
     left = np.minimum(places.astype(np.int64), frames - 2)
     share = (places - left).astype(np.float32)[:, None]
     return values[left] * (1.0 - share) + values[left + 1] * share
+
+
+if __name__ == "__main__":
+    from ds2.data import show
+
+    show.main()
