@@ -22,12 +22,10 @@ def level(samples: np.ndarray, target_db: float) -> np.ndarray:
         samples: float32 [n].
         target_db: 0 is a signal of RMS 1.
     """
-    energy = float(np.dot(samples.astype(np.float64), samples)) if len(samples) else 0.0
+    energy = float(np.dot(samples, samples))
     if energy == 0.0:
         return samples
-    gain = 10.0 ** (target_db / 20.0) / np.sqrt(energy / len(samples))
-    levelled = np.empty_like(samples)
-    return np.multiply(samples, gain, out=levelled, dtype=np.float64, casting="same_kind")
+    return samples * np.float32(10.0 ** (target_db / 20.0) / np.sqrt(energy / len(samples)))
 
 
 def filter_banks(samples: np.ndarray, sample_rate: int, num_mel_bins: int) -> np.ndarray:
@@ -63,7 +61,9 @@ def filter_banks(samples: np.ndarray, sample_rate: int, num_mel_bins: int) -> np
     squares = scipy.fft.rfft(padded, axis=1).view(np.float32)
     squares *= squares
     power = squares[:, :-2:2] + squares[:, 1:-2:2]  # without the highest frequency, as Kaldi has it
-    energies = power @ mel.filters(sample_rate, num_mel_bins)
+    energies = np.empty((len(power), num_mel_bins), np.float32)
+    for some, points, weights in mel.groups(sample_rate, num_mel_bins):
+        energies[:, some] = power[:, points] @ weights
     return np.log(np.maximum(energies, _ENERGY_FLOOR, out=energies), out=energies)
 
 

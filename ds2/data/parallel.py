@@ -38,14 +38,26 @@ def _start_worker(prepare: Callable[..., None] | None, arguments: tuple) -> None
 def pool(workers: int, prepare: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
     """Worker processes that start clean: no forked threads, no copy of the parent's memory.
 
+    What they make comes back through pipes, so that a container's small /dev/shm is no limit; only the locks of the
+    queues lie there, a page each.
+
     Args:
         workers: how many.
         prepare: called with the arguments once in every worker.
         arguments: sent to every worker once.
+
+    Raises:
+        UserError: there is no room for the locks either.
     """
-    return ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(prepare, arguments)
-    )
+    try:
+        return ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(prepare, arguments)
+        )
+    except OSError as error:
+        raise UserError(
+            f"worker processes cannot be started ({error.strerror}): make /dev/shm writable, if only 1 MB of it, or "
+            "set runtime.num_workers to 0"
+        ) from None
 
 
 def chunks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
