@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from loguru import logger
 
 from benchmarks import peers
 from benchmarks.corpus import Corpus
@@ -32,7 +31,6 @@ _BATCH = 16
 
 def rows(corpus: Corpus) -> list[Row]:
     """All of them."""
-    logger.disable("yeaudio")
     few = corpus.first(_UTTERANCES)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -16,7 +16,8 @@ NAMES = tuple(_ENVIRONMENTS)
 def measure(name: str, corpus: Corpus) -> list[Row]:
     """Runs the part of this name in a new process."""
     before = dict(os.environ)
-    os.environ.update(_ENVIRONMENTS[name])  # math libraries read it when they are loaded
+    # Math libraries, and the log, read it when they are loaded.
+    os.environ.update(_ENVIRONMENTS[name], LOGURU_LEVEL="WARNING")
     try:
         with parallel.pool(1) as executor:
             return executor.submit(_rows, name, corpus).result()

@@ -33,15 +33,17 @@ def filters(sample_rate: int, num_mel_bins: int) -> np.ndarray:
 def groups(sample_rate: int, num_mel_bins: int) -> list[tuple[slice, slice, np.ndarray]]:
     """The same in groups of neighbours: a filter reaches over few points of the spectrum, and most weights are zero.
 
+    Made for spectra as arrays of real and imaginary parts in turns, of which the squares are summed up.
+
     Returns:
-        which filters; the points that they reach over; their weights of these points, float32 [points, filters].
+        which filters; the parts that they reach over; the weights of their squares, float32 [parts, filters].
     """
     weights, found = filters(sample_rate, num_mel_bins), []
     for start in range(0, num_mel_bins, _GROUP):
         some = slice(start, min(start + _GROUP, num_mel_bins))
         reached = np.flatnonzero(weights[:, some].any(axis=1))
-        points = slice(int(reached[0]), int(reached[-1]) + 1)
-        found.append((some, points, np.ascontiguousarray(weights[points, some])))
+        first, last = int(reached[0]), int(reached[-1]) + 1
+        found.append((some, slice(2 * first, 2 * last), np.repeat(weights[first:last, some], 2, axis=0)))
     return found
 
 

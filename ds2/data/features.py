@@ -10,7 +10,9 @@ from ds2 import mel, params
 from ds2.data import frames
 
 _PREEMPHASIS = np.float32(0.97)
-_INT16_SCALE = np.float32(32768.0)
+_INT16_SCALE = 32768.0
+# Frames at a time: what is done to them stays in a core's cache.
+_BLOCK = 128
 # Kaldi's floor under the logarithm, and so the value of digital silence.
 _ENERGY_FLOOR = np.float32(np.finfo(np.float32).eps)
 
@@ -45,25 +47,26 @@ def filter_banks(samples: np.ndarray, sample_rate: int, num_mel_bins: int) -> np
     length, shift = frames.frame_length(sample_rate), frames.frame_shift(sample_rate)
     if len(samples) < length:
         return np.zeros((0, num_mel_bins), np.float32)
-    scaled = samples * _INT16_SCALE
     # Removing the mean m of a frame and then pre-emphasis come to pre-emphasis of the whole signal and then removing
     # (1 - 0.97) m. A frame's first sample has no predecessor, and the window gives it no weight.
-    emphasised = np.empty_like(scaled)
+    emphasised = np.empty_like(samples)
     emphasised[0] = 0.0
-    np.multiply(scaled[:-1], -_PREEMPHASIS, out=emphasised[1:])
-    emphasised[1:] += scaled[1:]
-    means = sliding_window_view(scaled, length)[::shift].mean(axis=1, keepdims=True, dtype=np.float64)
-    padded = np.zeros((len(means), mel.fft_size(sample_rate)), np.float32)
-    windowed = padded[:, :length]
+    np.multiply(samples[:-1], -_PREEMPHASIS, out=emphasised[1:])
+    emphasised[1:] += samples[1:]
+    framed = sliding_window_view(emphasised, length)[::shift]
+    means = sliding_window_view(samples, length)[::shift].mean(axis=1, keepdims=True, dtype=np.float64)
     offsets = (means * (1.0 - _PREEMPHASIS)).astype(np.float32)
-    np.subtract(sliding_window_view(emphasised, length)[::shift], offsets, out=windowed)
-    windowed *= _povey_window(length)
-    squares = scipy.fft.rfft(padded, axis=1).view(np.float32)
-    squares *= squares
-    power = squares[:, :-2:2] + squares[:, 1:-2:2]  # without the highest frequency, as Kaldi has it
-    energies = np.empty((len(power), num_mel_bins), np.float32)
-    for some, points, weights in mel.groups(sample_rate, num_mel_bins):
-        energies[:, some] = power[:, points] @ weights
+    energies = np.empty((len(framed), num_mel_bins), np.float32)
+    padded = np.zeros((min(len(framed), _BLOCK), mel.fft_size(sample_rate)), np.float32)
+    for start in range(0, len(framed), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        some = padded[: len(framed[block])]
+        np.subtract(framed[block], offsets[block], out=some[:, :length])
+        some[:, :length] *= _window(length)
+        squares = scipy.fft.rfft(some, axis=1).view(np.float32)
+        squares *= squares
+        for filters, points, weights in mel.groups(sample_rate, num_mel_bins):
+            energies[block, filters] = squares[:, points] @ weights
     return np.log(np.maximum(energies, _ENERGY_FLOOR, out=energies), out=energies)
 
 
@@ -83,7 +86,7 @@ def extract(samples: np.ndarray, features: params.Features) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
-def _povey_window(length: int) -> np.ndarray:
-    """float32 [length]."""
+def _window(length: int) -> np.ndarray:
+    """Povey's window, float32 [length], at 16-bit scale."""
     phase = 2.0 * np.pi * np.arange(length) / (length - 1)
-    return ((0.5 - 0.5 * np.cos(phase)) ** 0.85).astype(np.float32)
+    return ((0.5 - 0.5 * np.cos(phase)) ** 0.85 * _INT16_SCALE).astype(np.float32)

@@ -132,7 +132,7 @@ class Loader:
 
     def __exit__(self, *error: object) -> None:
         if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor.shutdown(cancel_futures=True)
         self._stack.close()
 
     def load(self, batches: Iterable[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
