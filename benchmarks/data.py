@@ -7,7 +7,7 @@
   which the defaults leave out.
 
 Both sides do the same work and their results are compared before anything is measured: manifests to the letter,
-statistics and plain features to a thousandth (where ours are not clipped).
+statistics to a thousandth, plain features to a hundredth of a deviation (where ours are not clipped).
 """
 
 import tempfile
@@ -101,7 +101,7 @@ def _compare(assembler: Assembler, peer: peers.Samples, utterances: Manifest, li
     batch = assembler(list(utterances.pick(range(_BATCH))), range(_BATCH))
     features, frames, labels, _ = peer(lines[:_BATCH])
     clipped = batch.features == batch.features.min()
-    same = np.abs(batch.features - features) < 1e-3
+    same = np.abs(batch.features - features) < 1e-2
     _agree("labels", np.array_equal(batch.labels, labels) and np.array_equal(batch.frames, frames))
     # A frame that is all but silent is made of rounding errors, on both sides.
     _agree("features", (same | clipped).mean() > 0.999)
