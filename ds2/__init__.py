@@ -6,6 +6,7 @@ from ds2 import cpu
 
 # Before anything can load paddle: the math library reads its environment once, when it is loaded.
 cpu.prefer_fast_kernels()
+cpu.keep_freed_memory()
 
 # Paddle's advice for those who compile extensions, at every import.
 warnings.filterwarnings("ignore", message="No ccache found")

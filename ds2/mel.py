@@ -6,6 +6,7 @@ import numpy as np
 
 _LOW_FREQUENCY_HZ = 20.0
 FRAME_LENGTH_S = 0.025
+_GROUP = 20
 
 
 def fft_size(sample_rate: int) -> int:
@@ -26,6 +27,24 @@ def filters(sample_rate: int, num_mel_bins: int) -> np.ndarray:
     mel = _mel(np.arange(size // 2) * sample_rate / size)[:, None]
     rising, falling = (mel - left) / (centre - left), (right - mel) / (right - centre)
     return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=8)
+def groups(sample_rate: int, num_mel_bins: int) -> list[tuple[slice, slice, np.ndarray]]:
+    """The same in groups of neighbours: a filter reaches over few points of the spectrum, and most weights are zero.
+
+    Made for spectra as arrays of real and imaginary parts in turns, of which the squares are summed up.
+
+    Returns:
+        which filters; the parts that they reach over; the weights of their squares, float32 [parts, filters].
+    """
+    weights, found = filters(sample_rate, num_mel_bins), []
+    for start in range(0, num_mel_bins, _GROUP):
+        some = slice(start, min(start + _GROUP, num_mel_bins))
+        reached = np.flatnonzero(weights[:, some].any(axis=1))
+        first, last = int(reached[0]), int(reached[-1]) + 1
+        found.append((some, slice(2 * first, 2 * last), np.repeat(weights[first:last, some], 2, axis=0)))
+    return found
 
 
 def most_filters(sample_rate: int) -> int:

@@ -212,6 +212,10 @@ class Train(Section):
 
     num_epoch: int = Field(100, ge=1, description="epochs in all; raised after a run, it goes on")
     batch_size: int = Field(8, ge=1, le=100_000, description="utterances of a step")
+    max_batch_seconds: Annotated[Real, Field(gt=0)] | None = Field(
+        None,
+        description="instead of batch_size: as many utterances as fit into so many seconds, padding counted; null: not",
+    )
     learning_rate: Real = Field(5e-4, gt=0, le=10, description="the highest rate, at the end of the warm-up")
     min_learning_rate: Real = Field(1e-5, ge=0, description="after the warm-up the rate never falls below")
     warmup_steps: int = Field(25000, ge=1, description="steps in which the rate rises linearly from 0")

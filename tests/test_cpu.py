@@ -1,3 +1,7 @@
+import resource
+import sys
+
+import numpy as np
 import pytest
 
 from ds2.cpu import prefer_fast_kernels
@@ -24,3 +28,15 @@ def test_what_the_user_has_set_stays():
     environment = {"OPENBLAS_NUM_THREADS": "4", "MKL_DEBUG_CPU_TYPE": "2", "PATH": "/bin"}
     prefer_fast_kernels(environment, AMD)
     assert environment == {"OPENBLAS_NUM_THREADS": "4", "MKL_DEBUG_CPU_TYPE": "2", "PATH": "/bin"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_arrays_take_the_memory_of_those_before_them():
+    def faults():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(20):
+            np.ones(2_000_000, np.uint8).sum()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults()
+    assert faults() < 20 * 2_000_000 / 4096 / 2

@@ -90,7 +90,8 @@ def build(annotation: Path, num_workers: int | str) -> None:
     missing = [spoken for spoken in everything if not layout.audio_file(str(spoken.audio)).exists()]
     if missing:
         espeak.synthesizer()  # says at once, and here, if it is not installed
-    for _ in parallel.ordered_map(_speak, parallel.chunks(missing, 32), parallel.processes(num_workers), "demo"):
+    workers = parallel.processes(num_workers)
+    for _ in parallel.ordered_map(_speak, parallel.chunks(missing, 32), len(missing), workers, "demo"):
         pass
     for split, part in parts.items():
         with replacing(annotation / f"demo.{split}.txt") as file:

@@ -14,6 +14,31 @@ def generator(seed: int, epoch: int, utterance: int) -> np.random.Generator:
     return np.random.default_rng((seed, epoch, utterance))
 
 
+def speeds(speed: params.Speed, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
+    """How many times as fast every utterance is played in an epoch.
+
+    Known before any audio is read, and for all at once, so that those are put into a batch that are of like length
+    when they are heard. A hash (the finaliser of SplitMix64, Steele et al. 2014) stands in for a generator each.
+
+    Args:
+        speed: the section of params.yaml.
+        seed: train.seed.
+        epoch: from 1.
+        utterances: int [n], their numbers.
+
+    Returns:
+        float64 [n].
+    """
+    key = np.random.SeedSequence((seed, epoch), spawn_key=(1,)).generate_state(1, np.uint64)
+    mixed = np.asarray(utterances).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ mixed >> np.uint64(shift)) * np.uint64(factor)
+    uniform = ((mixed ^ mixed >> np.uint64(31)) >> np.uint64(11)) * 2.0**-53
+    # The stretch below prob has a third for each speed.
+    chosen = np.minimum(uniform * (len(_SPEEDS) / max(speed.prob, 1e-9)), len(_SPEEDS)).astype(np.int64)
+    return np.array([*_SPEEDS, 1.0])[chosen]
+
+
 class Augmenter:
     """The eight kinds of augmentation of params.yaml's section augment; `prob` is always the probability.
 
@@ -34,24 +59,44 @@ class Augmenter:
 
     def describe(self) -> list[str]:
         """What was found in the folders, for the log."""
-        lines = []
-        for kind, prob, folder, found in (
-            ("noise", self._augment.noise.prob, self._augment.noise.noise_dir, self._noises),
-            ("reverb", self._augment.reverb.prob, self._augment.reverb.reverb_dir, self._responses),
-        ):
-            off = "" if len(found) or not prob else f": augment.{kind} is off"
+        lines, lacking = [], self.lacking()
+        for kind, folder, found in self._folders():
+            off = f": augment.{kind} is off" if kind in lacking else ""
             lines.append(f"augment.{kind}: {len(found)} files in {folder}{off}")
         return lines
+
+    def lacking(self) -> dict[str, str]:
+        """The kinds that are asked for and off, because their folder has no audio, each with the reason."""
+        return {
+            kind: f"no audio in {folder}"
+            for kind, folder, found in self._folders()
+            if not len(found) and getattr(self._augment, kind).prob
+        }
+
+    def _folders(self) -> tuple[tuple[str, str, Recordings], ...]:
+        return (
+            ("noise", self._augment.noise.noise_dir, self._noises),
+            ("reverb", self._augment.reverb.reverb_dir, self._responses),
+        )
 
     def identity(self) -> list[tuple[str, int]]:
         """The files that decide what comes out, for the fingerprint."""
         return [*self._noises.identity(), *self._responses.identity()]
 
-    def change_waveform(self, samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Changes a waveform, float32 [n], in the order of nature: mouth, room, noise, microphone, line."""
+    def speeds(self, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
+        """As the function, with the parameters of this object."""
+        return speeds(self._augment.speed, seed, epoch, utterances)
+
+    def change_waveform(self, samples: np.ndarray, speed: float, random: np.random.Generator) -> np.ndarray:
+        """Changes a waveform, float32 [n], in the order of nature: mouth, room, noise, microphone, line.
+
+        Args:
+            samples: not changed.
+            speed: of this utterance, one of `speeds`.
+            random: draws everything else.
+        """
         kinds = self._augment
-        if _happens(kinds.speed.prob, random):
-            samples = waveform.change_speed(samples, float(random.choice(_SPEEDS)), self._rate)
+        samples = waveform.change_speed(samples, speed, self._rate)
         if _happens(kinds.shift.prob, random):
             milliseconds = random.uniform(kinds.shift.min_shift_ms, kinds.shift.max_shift_ms)
             samples = waveform.shift(samples, round(milliseconds * self._rate / 1000))
@@ -146,3 +191,9 @@ def _warp_time(values: np.ndarray, farthest: int, random: np.random.Generator) -
     left = np.minimum(places.astype(np.int64), frames - 2)
     share = (places - left).astype(np.float32)[:, None]
     return values[left] * (1.0 - share) + values[left + 1] * share
+
+
+if __name__ == "__main__":
+    from ds2.data import show
+
+    show.main()

@@ -1,5 +1,7 @@
-"""Which utterances make up which batch of an epoch: a pure function of durations, batch size, seed and epoch."""
+"""Which utterances make up which batch of an epoch: a pure function of durations, limits, seed and epoch."""
 
+import itertools
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +10,7 @@ import numpy as np
 # equal lengths, short enough that a large training set mixes anew every epoch.
 _POOL = 16384
 # Lengths are blurred a little before sorting, so that in small sets too the company changes from epoch to epoch.
-_BLUR = 0.02
+_BLUR = 0.01
 
 
 @dataclass(frozen=True)
@@ -49,27 +51,68 @@ def by_length(durations: np.ndarray, batch_size: int) -> Batches:
 def shuffled(durations: np.ndarray, batch_size: int, seed: int, epoch: int) -> Batches:
     """Batches of utterances of like length, in random order."""
     random = np.random.default_rng((seed, epoch))
-    count = len(durations)
-    order = random.permutation(count)
     pool = max(1, _POOL // batch_size) * batch_size
-    for start in range(0, count, pool):
-        part = order[start : start + pool]
-        blurred = durations[part] * random.uniform(1.0 - _BLUR, 1.0 + _BLUR, len(part))
-        order[start : start + pool] = part[np.argsort(blurred, kind="stable")]
-    return _shuffle_batches(Batches(order, _bounds(count, batch_size)), random)
+    order = _in_pools(durations, pool, random)
+    return _shuffle_batches(Batches(order, _bounds(len(durations), batch_size)), random)
 
 
-def of_epoch(durations: np.ndarray, batch_size: int, seed: int, epoch: int) -> Batches:
-    """The batches of a training epoch: the first sorted, all others shuffled.
+def by_seconds(durations: np.ndarray, max_seconds: float, seed: int, epoch: int) -> Batches:
+    """The same with as many utterances as fit into a batch of so many seconds, padding counted.
+
+    An utterance longer than that is a batch of its own.
+    """
+    if epoch == 1:
+        order = np.argsort(durations, kind="stable").astype(np.int64)
+        return Batches(order, _bounds_by_seconds(durations[order], max_seconds))
+    random = np.random.default_rng((seed, epoch))
+    order = _in_pools(durations, _POOL, random)
+    # Every other pool backwards: where two meet, long stands by long and short by short.
+    for start in range(_POOL, len(order), 2 * _POOL):
+        order[start : start + _POOL] = order[start : start + _POOL][::-1].copy()
+    return _shuffle_batches(Batches(order, _bounds_by_seconds(durations[order], max_seconds)), random)
+
+
+def of_epoch(
+    durations: np.ndarray, batch_size: int, seed: int, epoch: int, max_seconds: float | None = None
+) -> Batches:
+    """The batches of a training epoch: the first sorted, all others shuffled. No utterance is dropped.
 
     Args:
         durations: float [utterances], seconds.
-        batch_size: utterances in a batch. No utterance is dropped: the last batch may be shorter, but a single
-            utterance left over joins the batch before it.
+        batch_size: utterances in a batch. The last batch may be shorter, but a single utterance left over joins the
+            batch before it.
         seed: train.seed.
         epoch: from 1.
+        max_seconds: where given, batches are cut by it, and batch_size does not count.
     """
+    if max_seconds is not None:
+        return by_seconds(durations, max_seconds, seed, epoch)
     return by_length(durations, batch_size) if epoch == 1 else shuffled(durations, batch_size, seed, epoch)
+
+
+def _in_pools(durations: np.ndarray, pool: int, random: np.random.Generator) -> np.ndarray:
+    """Everyone in random order, then by (blurred) length within stretches of `pool`."""
+    order = random.permutation(len(durations))
+    for start in range(0, len(order), pool):
+        part = order[start : start + pool]
+        blurred = durations[part] * random.uniform(1.0 - _BLUR, 1.0 + _BLUR, len(part))
+        order[start : start + pool] = part[np.argsort(blurred, kind="stable")]
+    return order
+
+
+def _bounds_by_seconds(lengths: np.ndarray, limit: float) -> np.ndarray:
+    bounds = array("q", [0])
+    longest, first = 0.0, 0
+    # As Python's numbers, which are faster one by one, but never all at once.
+    parts = (lengths[start : start + _POOL].tolist() for start in range(0, len(lengths), _POOL))
+    for position, length in enumerate(itertools.chain.from_iterable(parts)):
+        longest = max(longest, length)
+        if position > first and longest * (position + 1 - first) > limit:
+            bounds.append(position)
+            longest, first = length, position
+    if len(lengths):
+        bounds.append(len(lengths))
+    return np.array(bounds, np.int64)
 
 
 def _bounds(count: int, batch_size: int) -> np.ndarray:

@@ -10,7 +10,9 @@ from ds2 import mel, params
 from ds2.data import frames
 
 _PREEMPHASIS = np.float32(0.97)
-_INT16_SCALE = np.float32(32768.0)
+_INT16_SCALE = 32768.0
+# Frames at a time: what is done to them stays in a core's cache.
+_BLOCK = 128
 # Kaldi's floor under the logarithm, and so the value of digital silence.
 _ENERGY_FLOOR = np.float32(np.finfo(np.float32).eps)
 
@@ -22,11 +24,10 @@ def level(samples: np.ndarray, target_db: float) -> np.ndarray:
         samples: float32 [n].
         target_db: 0 is a signal of RMS 1.
     """
-    energy = float(np.dot(samples.astype(np.float64), samples)) if len(samples) else 0.0
+    energy = float(np.dot(samples, samples))
     if energy == 0.0:
         return samples
-    gain = 10.0 ** (target_db / 20.0) / np.sqrt(energy / len(samples))
-    return (samples * np.float64(gain)).astype(np.float32)
+    return samples * np.float32(10.0 ** (target_db / 20.0) / np.sqrt(energy / len(samples)))
 
 
 def filter_banks(samples: np.ndarray, sample_rate: int, num_mel_bins: int) -> np.ndarray:
@@ -46,15 +47,27 @@ def filter_banks(samples: np.ndarray, sample_rate: int, num_mel_bins: int) -> np
     length, shift = frames.frame_length(sample_rate), frames.frame_shift(sample_rate)
     if len(samples) < length:
         return np.zeros((0, num_mel_bins), np.float32)
-    framed = sliding_window_view(samples * _INT16_SCALE, length)[::shift]
-    centred = framed - framed.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-    emphasised = np.empty_like(centred)
-    emphasised[:, 1:] = centred[:, 1:] - _PREEMPHASIS * centred[:, :-1]
-    emphasised[:, 0] = centred[:, 0] - _PREEMPHASIS * centred[:, 0]
-    emphasised *= _povey_window(length)
-    spectrum = scipy.fft.rfft(emphasised, mel.fft_size(sample_rate), axis=1)[:, :-1]
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    return np.log(np.maximum(power @ mel.filters(sample_rate, num_mel_bins), _ENERGY_FLOOR))
+    # Removing the mean m of a frame and then pre-emphasis come to pre-emphasis of the whole signal and then removing
+    # (1 - 0.97) m. A frame's first sample has no predecessor, and the window gives it no weight.
+    emphasised = np.empty_like(samples)
+    emphasised[0] = 0.0
+    np.multiply(samples[:-1], -_PREEMPHASIS, out=emphasised[1:])
+    emphasised[1:] += samples[1:]
+    framed = sliding_window_view(emphasised, length)[::shift]
+    means = sliding_window_view(samples, length)[::shift].mean(axis=1, keepdims=True, dtype=np.float64)
+    offsets = (means * (1.0 - _PREEMPHASIS)).astype(np.float32)
+    energies = np.empty((len(framed), num_mel_bins), np.float32)
+    padded = np.zeros((min(len(framed), _BLOCK), mel.fft_size(sample_rate)), np.float32)
+    for start in range(0, len(framed), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        some = padded[: len(framed[block])]
+        np.subtract(framed[block], offsets[block], out=some[:, :length])
+        some[:, :length] *= _window(length)
+        squares = scipy.fft.rfft(some, axis=1).view(np.float32)
+        squares *= squares
+        for filters, points, weights in mel.groups(sample_rate, num_mel_bins):
+            energies[block, filters] = squares[:, points] @ weights
+    return np.log(np.maximum(energies, _ENERGY_FLOOR, out=energies), out=energies)
 
 
 def extract(samples: np.ndarray, features: params.Features) -> np.ndarray:
@@ -73,7 +86,7 @@ def extract(samples: np.ndarray, features: params.Features) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
-def _povey_window(length: int) -> np.ndarray:
-    """float32 [length]."""
+def _window(length: int) -> np.ndarray:
+    """Povey's window, float32 [length], at 16-bit scale."""
     phase = 2.0 * np.pi * np.arange(length) / (length - 1)
-    return ((0.5 - 0.5 * np.cos(phase)) ** 0.85).astype(np.float32)
+    return ((0.5 - 0.5 * np.cos(phase)) ** 0.85 * _INT16_SCALE).astype(np.float32)

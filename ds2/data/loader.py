@@ -25,6 +25,7 @@ class Batch:
         positions: int64 [B], in the manifest.
         seconds: of audio.
         dropped: utterances that could not be used, each with the reason.
+        unhurried: utterances that were to be played faster and were not, because their labels would not have fit.
     """
 
     features: np.ndarray
@@ -34,6 +35,7 @@ class Batch:
     positions: np.ndarray
     seconds: float
     dropped: tuple[str, ...] = ()
+    unhurried: int = 0
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -59,19 +61,28 @@ class Assembler:
 
     def __call__(self, utterances: Sequence[Utterance], positions: Sequence[int], epoch: int = 0) -> Batch:
         """Reads, augments, normalises and pads; unreadable files and labels that do not fit are left out."""
-        kept, values, labels, dropped = [], [], [], []
-        for utterance, position in zip(utterances, positions, strict=True):
+        kept, values, labels, dropped, unhurried = [], [], [], [], 0
+        speeds = np.ones(len(positions))
+        if self.augmenter is not None:
+            speeds = self.augmenter.speeds(self.seed, epoch, np.asarray(positions))
+        for utterance, position, speed in zip(utterances, positions, speeds.tolist(), strict=True):
             label = np.zeros(0, np.int32) if self.vocabulary is None else self.vocabulary.encode(utterance.text)
             needed = frames.steps_needed_by_ids(label)
             try:
-                value = self._features(utterance, int(position), epoch, needed)
+                samples = audio.load(layout.audio_file(utterance.audio_filepath), self.features.sample_rate)
             except audio.AudioError as error:
                 dropped.append(f"{utterance.audio_filepath}: {error}")
                 continue
+            value = self._features(samples, speed, int(position), epoch)
             steps = frames.count_steps(len(value))
+            hurried_too_much = speed > 1.0 and steps < needed
+            if hurried_too_much:
+                value = self._features(samples, 1.0, int(position), epoch)
+                steps = frames.count_steps(len(value))
             if self.vocabulary is not None and not 0 < needed <= steps:
                 dropped.append(f"{utterance.audio_filepath}: {len(label)} labels do not fit in {steps} output steps")
                 continue
+            unhurried += hurried_too_much
             kept.append((position, utterance.duration))
             values.append(value)
             labels.append(label)
@@ -83,16 +94,14 @@ class Assembler:
             positions=np.array([position for position, _ in kept], np.int64),
             seconds=float(sum(duration for _, duration in kept)),
             dropped=tuple(dropped),
+            unhurried=unhurried,
         )
 
-    def _features(self, utterance: Utterance, position: int, epoch: int, steps_needed: int) -> np.ndarray:
-        samples = audio.load(layout.audio_file(utterance.audio_filepath), self.features.sample_rate)
+    def _features(self, samples: np.ndarray, speed: float, position: int, epoch: int) -> np.ndarray:
         if self.augmenter is None:
             return self._normalized(samples)
         random = augment.generator(self.seed, epoch, position)
-        value = self._normalized(self.augmenter.change_waveform(samples, random))
-        if frames.count_steps(len(value)) < steps_needed:
-            value = self._normalized(samples)  # played faster it is too short for its labels
+        value = self._normalized(self.augmenter.change_waveform(samples, speed, random))
         return self.augmenter.change_features(value, random)
 
     def _normalized(self, samples: np.ndarray) -> np.ndarray:
@@ -123,7 +132,7 @@ class Loader:
 
     def __exit__(self, *error: object) -> None:
         if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor.shutdown(cancel_futures=True)
         self._stack.close()
 
     def load(self, batches: Iterable[np.ndarray], epoch: int = 0) -> Iterator[Batch]:

@@ -1,12 +1,15 @@
 """Manifests: one JSON object a line, read lazily so that millions of lines cost little memory."""
 
+import codecs
 import json
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic_core import from_json
 
 from ds2.errors import UserError
 from ds2.files import replacing
@@ -52,13 +55,14 @@ class Manifest:
             UserError: the file does not exist, or a line is not a manifest's (its number is named).
         """
         self.path = path
-        starts, durations = [], []
+        # Sixteen bytes an utterance, whatever stands in its line.
+        starts, durations = array("q"), array("d")
         try:
             with open(path, "rb") as file:
                 position = 0
                 for number, line in enumerate(file, start=1):
                     if line.strip():
-                        durations.append(_parse(line, path, number).duration)
+                        durations.append(_values(line, path, number)["duration"])
                         starts.append(position)
                     position += len(line)
         except FileNotFoundError:
@@ -88,16 +92,7 @@ class Manifest:
 
 
 def _parse(line: bytes, path: Path, number: int) -> Utterance:
-    try:
-        values = json.loads(line)
-    except ValueError:
-        raise UserError(f"{path} line {number}: not a JSON object") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path} line {number}: not a JSON object")
-    for key, kind, expected in _KEYS:
-        value = values.get(key)
-        if not isinstance(value, kind) or isinstance(value, bool) or value != value:
-            raise UserError(f"{path} line {number}: {key} is {value!r}, but should be {expected}")
+    values = _values(line, path, number)
     speaker = values.pop("speaker", None)
     return Utterance(
         values.pop("audio_filepath"),
@@ -108,8 +103,23 @@ def _parse(line: bytes, path: Path, number: int) -> Utterance:
     )
 
 
+def _values(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    """The object in a line, with the keys that there must be."""
+    try:
+        values = from_json(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line)  # four times as fast as json
+    except ValueError:
+        raise UserError(f"{path} line {number}: not a JSON object") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} line {number}: not a JSON object")
+    for key, kinds, expected in _KEYS:
+        value = values.get(key)
+        if type(value) not in kinds or value != value:
+            raise UserError(f"{path} line {number}: {key} is {value!r}, but should be {expected}")
+    return values
+
+
 _KEYS = (
-    ("audio_filepath", str, "the path of an audio file"),
+    ("audio_filepath", (str,), "the path of an audio file"),
     ("duration", (int, float), "a number of seconds"),
-    ("text", str, "the transcript"),
+    ("text", (str,), "the transcript"),
 )

@@ -127,14 +127,14 @@ def compute(manifest: Manifest, settings: params.Params, workers: int) -> tuple[
     limit = settings.mean_istd.num_utterances
     if limit is not None and limit < len(manifest):
         indices = np.unique(np.linspace(0, len(manifest) - 1, limit).round().astype(np.int64))
-    chosen = list(manifest.pick(indices))
+    chunks = (list(manifest.pick(part)) for part in parallel.chunks(indices, _CHUNK))
     work = functools.partial(_chunk_moments, settings=settings.features)
     total = Moments.empty(settings.features.num_mel_bins)
-    for part in parallel.ordered_map(work, parallel.chunks(chosen, _CHUNK), workers, "mean_istd"):
+    for part in parallel.ordered_map(work, chunks, len(indices), workers, "mean_istd"):
         total = total.merge(part)
     if total.frames == 0:
         raise UserError(
-            f"{manifest.path}: none of its {len(chosen)} audio files could be read: run dvc repro -f manifest"
+            f"{manifest.path}: none of its {len(indices)} audio files could be read: run dvc repro -f manifest"
         )
     variance = np.maximum(total.deviations / total.frames, _MIN_VARIANCE)
     statistics = MeanIstd(total.mean, 1.0 / np.sqrt(variance), total.frames, total.utterances, settings.features)

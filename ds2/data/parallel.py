@@ -1,6 +1,7 @@
 """Work on many items in several processes, in order, with a progress bar on a terminal."""
 
 import ctypes
+import itertools
 import multiprocessing
 import os
 import signal
@@ -40,14 +41,26 @@ def _start_worker(prepare: Callable[..., None] | None, arguments: tuple) -> None
 def pool(workers: int, prepare: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
     """Worker processes that start clean: no forked threads, no copy of the parent's memory.
 
+    What they make comes back through pipes, so that a container's small /dev/shm is no limit; only the locks of the
+    queues lie there, a page each.
+
     Args:
         workers: how many.
         prepare: called with the arguments once in every worker.
         arguments: sent to every worker once.
+
+    Raises:
+        UserError: there is no room for the locks either.
     """
-    return ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(prepare, arguments)
-    )
+    try:
+        return ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(prepare, arguments)
+        )
+    except OSError as error:
+        raise UserError(
+            f"worker processes cannot be started ({error.strerror}): make /dev/shm writable, if only 1 MB of it, or "
+            "set runtime.num_workers to 0"
+        ) from None
 
 
 def chunks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
@@ -79,28 +92,38 @@ def prefetch(
 
 
 def ordered_map(
-    function: Callable[[Sequence[Item]], Result], batches: Sequence[Sequence[Item]], workers: int, title: str
+    function: Callable[[Sequence[Item]], Result],
+    batches: Iterable[Sequence[Item]],
+    total: int,
+    workers: int,
+    title: str,
 ) -> Iterator[Result]:
-    """Yields function(batch) for every batch, in order, from worker processes; few batches: from this one.
+    """Yields function(batch) for every batch, in order, from worker processes; a single batch: from this one.
 
     Args:
         function: a picklable function.
-        batches: what it is called with; the progress bar counts the items in them.
+        batches: what it is called with; taken as they are needed.
+        total: items in them all, for the progress bar.
         workers: processes.
         title: the bar's label.
 
     Raises:
         UserError: as `prefetch`.
     """
-    with (
-        tqdm(total=sum(map(len, batches)), desc=title, unit=" utt", disable=None, leave=False) as bar,
-        ExitStack() as stack,
-    ):
-        if workers <= 1 or len(batches) <= 1:
-            results = map(function, batches)
+    batches = iter(batches)
+    first = list(itertools.islice(batches, 2))
+    sizes: deque[int] = deque()
+
+    def counted() -> Iterator[Sequence[Item]]:
+        for batch in itertools.chain(first, batches):
+            sizes.append(len(batch))
+            yield batch
+
+    with tqdm(total=total, desc=title, unit=" utt", disable=None, leave=False) as bar, ExitStack() as stack:
+        if workers <= 1 or len(first) <= 1:
+            results = map(function, counted())
         else:
-            executor = stack.enter_context(pool(min(workers, len(batches))))
-            results = prefetch(executor, function, batches, 4 * workers)
-        for batch, result in zip(batches, results, strict=True):
-            bar.update(len(batch))
+            results = prefetch(stack.enter_context(pool(workers)), function, counted(), 4 * workers)
+        for result in results:
+            bar.update(sizes.popleft())
             yield result

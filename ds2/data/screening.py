@@ -133,7 +133,7 @@ def _unique_lines(sources: Iterable[Source]) -> tuple[list[Line], list[Rejection
 
 
 def _flat(look, lines: list[Line], workers: int) -> Iterable[Utterance | Rejection]:
-    for results in parallel.ordered_map(look, parallel.chunks(lines, _CHUNK), workers, "manifest"):
+    for results in parallel.ordered_map(look, parallel.chunks(lines, _CHUNK), len(lines), workers, "manifest"):
         yield from results
 
 

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 from loguru import logger
 
 from ds2 import params
-from ds2.data import batches
+from ds2.data import augment, batches
 from ds2.data.augment import Augmenter
 from ds2.data.loader import Assembler, Batch, Loader
 from ds2.data.manifest import Manifest
@@ -104,14 +105,24 @@ class Trainer:
         with self._loaders() as (training, scoring), self._stop_at_signal():
             clock = None
             while self.epoch < num_epoch:
-                train = self._settings.train
-                plan = batches.of_epoch(self._data.train.durations, train.batch_size, train.seed, self.epoch + 1)
+                plan = self._plan()
                 clock = clock or journal.Clock(len(plan) * (num_epoch - self.epoch) - self.batch)
                 self._train_epoch(training, plan, store, curves, clock)
                 self._end_epoch(scoring, store)
                 curves.update()
                 curves.write_tables()
                 self._stop_if_asked()
+
+    def _plan(self) -> batches.Batches:
+        """The batches of the next epoch, of utterances that are of like length at the speed they are played at."""
+        train, durations, epoch = self._settings.train, self._data.train.durations, self.epoch + 1
+        if train.augment:
+            speeds = augment.speeds(self._settings.augment.speed, train.seed, epoch, np.arange(len(durations)))
+            durations = durations / speeds
+        plan = batches.of_epoch(durations, train.batch_size, train.seed, epoch, train.max_batch_seconds)
+        share = plan.real_share(durations)
+        logger.info(f"epoch {epoch}: {len(plan)} batches, {share:.1%} of their frames are real")
+        return plan
 
     def _restore(self, store: Store) -> bool:
         """Goes to the furthest state that the store has of this training. False: none, or to start over."""
@@ -162,15 +173,13 @@ class Trainer:
         self, loader: Loader, plan: batches.Batches, store: Store, curves: journal.Curves, clock: journal.Clock
     ) -> None:
         train, log_interval = self._settings.train, self._settings.runtime.log_interval
-        logger.info(
-            f"epoch {self.epoch + 1}: {len(plan)} batches, "
-            f"{plan.real_share(self._data.train.durations):.1%} of their frames are real"
-        )
         self.model.train()
+        unhurried = 0
         waiting = time.perf_counter()
         for batch in loader.load((plan[i] for i in range(self.batch, len(plan))), self.epoch + 1):
             waited = time.perf_counter() - waiting
             self.batch += 1
+            unhurried += batch.unhurried
             for reason in batch.dropped:
                 logger.warning(f"left out of the training: {reason}")
             if len(batch):
@@ -186,6 +195,8 @@ class Trainer:
                 self._save_step(store)
                 self._stop_if_asked()
             waiting = time.perf_counter()
+        if unhurried:
+            logger.info(f"{unhurried} utterances kept their own speed: played faster, their labels would not have fit")
 
     def _train_step(self, batch: Batch) -> tuple[float, float, float]:
         """One step of the optimiser: the loss of an utterance, the gradients' norm before clipping, the rate."""

@@ -150,7 +150,8 @@ def changed(augmenter: Augmenter, utterance: int) -> bool:
     """Whether this utterance comes out other than it went in."""
     random = augment.generator(1, 1, utterance)
     samples, features = tone(0.5), values(80)
-    new = augmenter.change_waveform(samples, random)
+    (speed,) = augmenter.speeds(1, 1, np.array([utterance]))
+    new = augmenter.change_waveform(samples, speed, random)
     return not (np.array_equal(new, samples) and np.array_equal(augmenter.change_features(features, random), features))
 
 
@@ -188,7 +189,7 @@ def test_the_files_of_the_folders_are_part_of_the_identity(folders, write_audio)
 def test_no_clip_is_too_short_for_any_kind(samples, folders):
     for kind in KINDS:
         augmenter, random = Augmenter(only(kind), 16000), augment.generator(1, 1, 1)
-        found = augmenter.change_waveform(tone(1.0)[:samples], random)
+        found = augmenter.change_waveform(tone(1.0)[:samples], 1.1 if kind == "speed" else 1.0, random)
         assert np.isfinite(found).all()
         assert found.dtype == np.float32
 
@@ -201,3 +202,28 @@ def test_stretches_are_replaced_by_earlier_frames_of_the_same_utterance():
         assert (found[:, 0] <= frames[:, 0]).all()
         assert np.isin(found[:, 0], frames[:, 0]).all()
         assert sum(runs(found[:, 0] != frames[:, 0])) <= 90
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(1, 1000), st.lists(st.integers(0, 10**7), max_size=20))
+def test_the_speed_of_an_utterance_is_the_same_alone_and_among_others(seed, epoch, utterances):
+    speed = params.Speed(prob=0.7)
+    together = augment.speeds(speed, seed, epoch, np.array(utterances, np.int64))
+    alone = [augment.speeds(speed, seed, epoch, np.array([one]))[0] for one in utterances]
+    assert together.tolist() == alone
+
+
+@pytest.mark.parametrize("prob", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(("seed", "epoch"), [(1, 1), (1, 2), (2, 1)])
+def test_the_three_speeds_come_equally_often(prob, seed, epoch):
+    found = augment.speeds(params.Speed(prob=prob), seed, epoch, np.arange(30000))
+    for speed in (0.9, 1.1):
+        assert np.mean(found == speed) == pytest.approx(prob / 3, abs=0.01)
+    assert np.isin(found, (0.9, 1.0, 1.1)).all()
+
+
+@pytest.mark.parametrize("other", [(2, 1), (1, 2)])
+def test_speeds_of_another_seed_or_epoch_have_nothing_to_do_with_it(other):
+    always = params.Speed(prob=1.0)
+    one, two = augment.speeds(always, 1, 1, np.arange(9000)), augment.speeds(always, *other, np.arange(9000))
+    assert np.mean(one == two) == pytest.approx(1 / 3, abs=0.03)
+    assert np.mean(one[1:] == one[:-1]) == pytest.approx(1 / 3, abs=0.03)

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,11 +84,11 @@ def test_later_epochs_do_not_go_from_short_to_long():
 @pytest.mark.parametrize("kind", ["read speech", "spontaneous"])
 @pytest.mark.parametrize("size", [8, 16, 32])
 @pytest.mark.parametrize("epoch", [1, 2, 7])
-def test_at_least_95_percent_of_a_batch_is_audio(kind, size, epoch):
+def test_at_least_97_percent_of_a_batch_is_audio(kind, size, epoch):
     durations = realistic(40000, kind)
     found = batches.of_epoch(durations, size, 1, epoch)
     padded = sum(durations[batch].max() * len(batch) for batch in found)
-    assert durations.sum() / padded >= 0.95
+    assert durations.sum() / padded >= 0.97
     assert found.real_share(durations) == pytest.approx(durations.sum() / padded)
 
 
@@ -111,3 +113,59 @@ def test_equal_lengths_keep_the_order_of_the_manifest():
 def test_no_utterances_make_no_batches():
     assert len(batches.of_epoch(np.zeros(0), 8, 1, 1)) == 0
     assert list(batches.of_epoch(np.zeros(0), 8, 1, 2)) == []
+
+
+SECONDS = st.floats(1, 100)
+
+
+@given(DURATIONS, SECONDS, SEEDS, EPOCHS)
+def test_by_seconds_an_utterance_stands_in_exactly_one_batch(durations, seconds, seed, epoch):
+    found = batches.of_epoch(durations, 8, seed, epoch, seconds)
+    assert sorted(np.concatenate(list(found)).tolist()) == list(range(len(durations)))
+
+
+@given(DURATIONS, SECONDS, SEEDS, EPOCHS)
+def test_by_seconds_a_batch_with_its_padding_is_within_the_limit_or_a_single_utterance(durations, seconds, seed, epoch):
+    for batch in batches.of_epoch(durations, 8, seed, epoch, seconds):
+        assert durations[batch].max() * len(batch) <= seconds or len(batch) == 1
+
+
+@given(DURATIONS, SECONDS, SEEDS)
+def test_by_seconds_the_first_epoch_goes_from_short_to_long_and_no_batch_had_room_for_one_more(
+    durations, seconds, seed
+):
+    found = batches.of_epoch(durations, 8, seed, 1, seconds)
+    assert (np.diff(durations[found.order]) >= 0).all()
+    for start, stop in itertools.pairwise(found.bounds[:-1]):
+        assert durations[found.order[stop]] * (stop - start + 1) > seconds
+
+
+@given(DURATIONS, SECONDS, SEEDS, EPOCHS)
+def test_by_seconds_seed_and_epoch_decide_everything_and_batch_size_nothing(durations, seconds, seed, epoch):
+    before = durations.copy()
+    one, two = (batches.of_epoch(durations, size, seed, epoch, seconds) for size in (1, 8))
+    np.testing.assert_array_equal(one.order, two.order)
+    np.testing.assert_array_equal(one.bounds, two.bounds)
+    np.testing.assert_array_equal(durations, before)
+
+
+@pytest.mark.parametrize("kind", ["read speech", "spontaneous"])
+@pytest.mark.parametrize("epoch", [1, 2, 7])
+def test_by_seconds_batches_of_several_pools_are_full_of_audio(kind, epoch):
+    durations = realistic(50001, kind)
+    found = batches.of_epoch(durations, 8, 1, epoch, 100.0)
+    assert found.real_share(durations) >= 0.97
+    # As few batches as there can be, nearly: they are full.
+    assert len(found) <= 1.1 * durations.sum() / 100.0
+
+
+def test_by_seconds_epochs_and_seeds_differ_in_company():
+    durations = realistic(200, "read speech")
+    found = [company(batches.of_epoch(durations, 8, seed, epoch, 60.0)) for seed, epoch in ((1, 2), (1, 3), (2, 2))]
+    assert found[0] != found[1]
+    assert found[0] != found[2]
+
+
+def test_by_seconds_no_utterances_make_no_batches():
+    for epoch in (1, 2):
+        assert list(batches.of_epoch(np.zeros(0), 8, 1, epoch, 10.0)) == []

@@ -106,6 +106,22 @@ def test_augmentation_follows_from_utterance_and_epoch_not_from_the_batch(data):
     assert (load(manifest, augmented, [[2]], epoch=4)[0].features[0] != alone).any()
 
 
+def test_an_utterance_that_played_faster_is_too_short_for_its_labels_keeps_its_speed_and_is_counted(data, workspace):
+    _, assembler = data
+    speed_only = {kind: {"prob": 0.0} for kind in params.Augment.model_fields} | {"speed": {"prob": 1.0}}
+    augmenter = augment.Augmenter(params.from_dict({"augment": speed_only}).augment, 16000)
+    # 48 frames are 16 steps; played 1.1 times as fast, 43 and 15.
+    manifests.write(workspace / "m", [Utterance("1.wav", 0.5, "你好" * labels) for labels in (8, 7)] * 10)
+    hurried = Assembler(FEATURES, assembler.statistics, assembler.vocabulary, augmenter, 7)
+    (batch,) = load(Manifest(workspace / "m"), hurried, [range(20)], epoch=1)
+    assert batch.dropped == ()
+    fast = augmenter.speeds(7, 1, np.arange(20)) == 1.1
+    tight = np.arange(20) % 2 == 0
+    assert batch.unhurried == np.count_nonzero(fast & tight) > 0
+    assert (batch.frames[fast & tight] == 48).all()
+    assert (batch.frames[fast & ~tight] == 43).all()
+
+
 def test_a_file_that_became_unreadable_is_left_out_with_its_reason(data, workspace):
     manifest, assembler = data
     (workspace / "1.wav").write_bytes(b"")

@@ -16,6 +16,7 @@ SPECIAL = {
     "train.resume_model": None,
     "train.pretrained_model": "models/other",
     "train.weight_decay": 0.01,
+    "train.max_batch_seconds": 60.0,
     "runtime.use_gpu": False,
     "runtime.num_workers": 3,
     "evaluate.metrics_type": "wer",

@@ -1,0 +1,112 @@
+"""A training step on all cores, as the trainer takes it: batches from a worker, forward, backward, optimiser.
+
+- audio: seconds of audio a second, waiting for data included.
+- real frames: the share of the padded batches that is not padding, over the batches measured.
+- waiting: the share of the time in which the step had to wait for its batch.
+- of the matrix product's rate: operations of convolutions, GRUs and output layer for the real frames (forward, and
+  twice that backward), a second, over those of a product of two matrices of 1024 x 1024 on the same threads. What
+  normalisation, CTC and the optimiser take counts as time, not as work.
+
+Batches of 16 from the second, shuffled epoch, augmented.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import paddle
+
+from benchmarks.corpus import Corpus
+from benchmarks.table import RUNS, Row
+from ds2 import params
+from ds2.data import mean_istd
+from ds2.data.augment import Augmenter
+from ds2.data.frames import FRAMES_A_STEP
+from ds2.data.loader import Assembler, Loader
+from ds2.data.manifest import Manifest
+from ds2.data.vocabulary import Vocabulary
+from ds2.training.trainer import Trainer, TrainingData
+
+_BATCH = 16
+_EPOCH = 2
+_SIZE = 1024
+# Model, and how many batches are measured after the first two.
+_MODELS = {
+    "2 x 192": (params.Model(conv_channels=32, num_rnn_layers=2, rnn_layer_size=192), 24),
+    "3 x 1024": (params.Model(), RUNS),
+}
+
+
+def rows(corpus: Corpus) -> list[Row]:
+    """All of them."""
+    paddle.set_device("cpu")
+    with tempfile.TemporaryDirectory() as name:
+        manifest = corpus.manifest(Path(name) / "manifest.train")
+        found = []
+        for title, (model, count) in _MODELS.items():
+            found += _rows(title, model, count, manifest, corpus.settings)
+        return found
+
+
+def _rows(title: str, model: params.Model, count: int, manifest: Manifest, settings: params.Params) -> list[Row]:
+    train = settings.train.model_copy(update={"batch_size": _BATCH, "max_batch_seconds": None})
+    settings = settings.model_copy(update={"model": model, "train": train})
+    normalisation, _ = mean_istd.compute(manifest, settings, workers=1)
+    data = TrainingData(manifest, None, Vocabulary.of(utterance.text for utterance in manifest), normalisation)
+    trainer = Trainer(settings, data, "benchmark", workers=1)
+    trainer.epoch = _EPOCH - 1
+    trainer.model.train()
+    plan = trainer._plan()
+    augmenter = Augmenter(settings.augment, settings.features.sample_rate)
+    assembler = Assembler(settings.features, normalisation, data.vocabulary, augmenter, train.seed)
+    work = operations_a_frame(model, settings.features.num_mel_bins, len(data.vocabulary))
+    real = padded = 0
+    audio_seconds = waited = total = 0.0
+    with Loader(manifest, assembler, workers=1) as loader:
+        rate = _product_rate()
+        mark = time.perf_counter()
+        for i, batch in enumerate(loader.load((plan[i] for i in range(min(count + 2, len(plan)))), _EPOCH)):
+            arrived = time.perf_counter()
+            trainer._train_step(batch)
+            done = time.perf_counter()
+            if i >= 2:  # before that, memory is laid out and the worker starts
+                waited, total = waited + arrived - mark, total + done - mark
+                real, padded = (
+                    real + int(batch.frames.sum()),
+                    padded + batch.features.shape[0] * batch.features.shape[1],
+                )
+                audio_seconds += batch.seconds
+            mark = done
+    return [
+        Row(f"training step, {title}: audio", "s/s", audio_seconds / total),
+        Row(f"training step, {title}: real frames", "share", real / padded),
+        Row(f"training step, {title}: waiting", "share", waited / total),
+        Row(f"training step, {title}: of the matrix product's rate", "share", 3 * work * real / total / rate),
+    ]
+
+
+def operations_a_frame(model: params.Model, num_mel_bins: int, num_tokens: int) -> float:
+    """Multiplications and additions of the forward pass for a frame of features."""
+    from ds2.model.deepspeech2 import DeepSpeech2
+
+    network = DeepSpeech2(model, num_mel_bins, num_tokens)
+    products, mels = 0, num_mel_bins
+    for layer in network.conv.layers:
+        mels = (mels + 1) // 2
+        products += layer.conv.weight.size * mels  # every weight once for each place of the output
+    for layer in network.rnn.layers:
+        products += sum(weight.size for weight in layer.gru.parameters() if weight.ndim == 2)
+    products += network.output.weight.size
+    return 2 * products / FRAMES_A_STEP
+
+
+def _product_rate() -> float:
+    """Operations a second of a product of matrices."""
+    left, right = paddle.rand([_SIZE, _SIZE]), paddle.rand([_SIZE, _SIZE])
+    seconds = []
+    for _ in range(4 * RUNS):
+        start = time.perf_counter()
+        float(paddle.matmul(left, right)[0, 0])
+        seconds.append(time.perf_counter() - start)
+    return 2 * _SIZE**3 / statistics.median(seconds)
