@@ -260,6 +260,9 @@ class Runtime(Section):
         "auto", description="processes that read audio; 0: none but the main one; auto: by the cores"
     )
     log_interval: int = Field(100, ge=1, description="batches between two lines of the log")
+    download_dir: str = Field(
+        "dataset/downloads", min_length=1, description="folder of the archives of public corpora; those there are used"
+    )
 
 
 class Params(Section):

@@ -1,0 +1,105 @@
+import hashlib
+import threading
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ds2.corpora.archive import Archive
+
+
+class Mirror(ThreadingHTTPServer):
+    """A server on this machine that has one file, under any path, and the faults that a test gives it.
+
+    Attributes:
+        content: of the file; a test may exchange it.
+        ranges: whether it knows the header Range.
+        length: whether it says how long the file is.
+        status: what it answers instead, one a request, 200 meaning the file.
+        cuts: after how many bytes of the body it closes the connection, one a request; None: never.
+        asked: the header Range of each request so far.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.content = content
+        self.ranges = True
+        self.length = True
+        self.status: list[int] = []
+        self.cuts: list[int | None] = []
+        self.asked: list[str | None] = []
+        self.let_go = threading.Event()
+        self.stalls = False
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/resources/corpus.tgz"
+
+    def stop(self) -> None:
+        self.let_go.set()
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        mirror = self.server
+        self.close_connection = True
+        mirror.asked.append(self.headers["Range"])
+        status = mirror.status.pop(0) if mirror.status else 200
+        cut = mirror.cuts.pop(0) if mirror.cuts else None
+        content = mirror.content
+        etag = f'"{hashlib.md5(content).hexdigest()}"'
+        if status != 200:
+            self.send_error(status)
+            return
+        begin = 0
+        if mirror.ranges and self.headers["Range"] and self.headers.get("If-Range", etag) == etag:
+            begin = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+            if begin >= len(content):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
+        else:
+            self.send_response(200)
+        if mirror.ranges:
+            self.send_header("ETag", etag)
+        if mirror.length:
+            self.send_header("Content-Length", str(len(content) - begin))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(content[begin : None if cut is None else begin + cut])
+        self.wfile.flush()
+        if mirror.stalls:
+            mirror.let_go.wait(60)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def mirror():
+    """mirror(content) starts a server that has it."""
+    with ExitStack() as stack:
+
+        def start(content: bytes) -> Mirror:
+            server = Mirror(content)
+            stack.callback(server.stop)
+            return server
+
+        yield start
+
+
+def archive_of(content: bytes, *mirrors: Mirror, name: str = "corpus.tgz") -> Archive:
+    """An archive with this content that the mirrors should have."""
+    checksum = f"md5:{hashlib.md5(content).hexdigest()}"
+    return Archive(name, tuple(mirror.address for mirror in mirrors), len(content), checksum, 2 * len(content))
