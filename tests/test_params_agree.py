@@ -19,7 +19,7 @@ LISTED = {
     "manifest": ["corpora", "manifest", "text", "features.sample_rate"],
     "mean_istd": ["features", "mean_istd"],
     "vocabulary": ["vocabulary"],
-    "train": ["features", "model", "augment", "train"],
+    "train": ["corpora", "features", "model", "augment", "train"],
     "evaluate": ["evaluate"],
 }
 

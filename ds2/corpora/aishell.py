@@ -31,7 +31,9 @@ def build(name: str, annotation: Path, runtime: params.Runtime) -> None:
         for path in sorted((folder / "wav" / split).glob("*/*.wav")):
             if path.stem in texts:
                 audio = _FOLDER / path.relative_to(folder)
-                found.append(Spoken(audio.as_posix(), texts[path.stem], f"aishell-{path.parent.name}"))
+                # The spaces are between words, where Chinese writes none.
+                text = "".join(texts[path.stem].split())
+                found.append(Spoken(audio.as_posix(), text, f"aishell-{path.parent.name}"))
             else:
                 without += 1
     if without:

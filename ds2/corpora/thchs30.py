@@ -40,6 +40,7 @@ def build(name: str, annotation: Path, runtime: params.Runtime) -> None:
 
 
 def _spoken(folder: Path, utterance: str) -> Spoken:
-    # The words, then pinyin, then phones.
+    # The words, then pinyin, then phones. The spaces are between words, where Chinese writes none.
     words = annotations.text(folder / "data" / f"{utterance}{_TRANSCRIPT}").partition("\n")[0]
-    return Spoken((_FOLDER / "data" / f"{utterance}.wav").as_posix(), words, f"thchs30-{utterance.partition('_')[0]}")
+    speaker = utterance.partition("_")[0]
+    return Spoken((_FOLDER / "data" / f"{utterance}.wav").as_posix(), "".join(words.split()), f"thchs30-{speaker}")
