@@ -31,8 +31,9 @@ def write(folder: Path, corpus: str, parts: Mapping[str, Sequence[Spoken]]) -> N
         with replacing(folder / f"{corpus}.{split}.txt") as file:
             for spoken in parts.get(split, ()):
                 file.write("\t".join(" ".join(field.split()) for field in spoken) + "\n")
-    counts = ", ".join(f"{len(parts.get(split, ()))} {split}" for split in layout.SPLITS)
-    logger.info(f"{corpus}: {counts} utterances")
+    if parts:
+        counts = ", ".join(f"{len(parts.get(split, ()))} {split}" for split in layout.SPLITS)
+        logger.info(f"{corpus}: {counts} utterances")
 
 
 def transcripts(path: Path) -> dict[str, str]:

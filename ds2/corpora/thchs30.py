@@ -1,4 +1,4 @@
-"""THCHS-30 (OpenSLR 18): 33 hours of read Mandarin news, 60 speakers, with its own train, dev and test parts.
+"""THCHS-30 (OpenSLR 18): 33 hours of read Mandarin news, with its own train, dev and test parts.
 
 Wang and Zhang, THCHS-30: A Free Chinese Speech Corpus, arXiv 1512.01882.
 """
