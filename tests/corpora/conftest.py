@@ -87,8 +87,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def mirror():
+def mirror(monkeypatch):
     """mirror(content) starts a server that has it."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     with ExitStack() as stack:
 
         def start(content: bytes) -> Mirror:
