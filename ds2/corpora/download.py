@@ -171,22 +171,17 @@ class _Mirror:
             response = urllib.request.urlopen(request, timeout=self._timeout)
         except urllib.error.HTTPError as error:
             with error:
-                self._refused(error, begun)
+                self._refused(error)
             return
         with response:
             self._receive(response, begun)
 
-    def _refused(self, error: urllib.error.HTTPError, begun: int) -> None:
-        """Takes an error status: returns if it means that all is there already."""
+    def _refused(self, error: urllib.error.HTTPError) -> None:
+        """Takes an error status: returns if it means that there is no more to send."""
         if error.code == 416:
-            total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
-            if total and int(total[1]) == begun:
-                return
-            self._part.unlink()
-            raise _BrokenError("the server's file ends before what is there of it")
-        if error.code in _BUSY:
-            raise _BrokenError(f"the server answers {error.code} {error.reason}")
-        raise _UselessError(f"the server answers {error.code} {error.reason}")
+            return
+        reason = f"the server answers {error.code} {error.reason}"
+        raise _BrokenError(reason) if error.code in _BUSY else _UselessError(reason)
 
     def _receive(self, response: http.client.HTTPResponse, begun: int) -> None:
         length = response.headers.get("Content-Length")

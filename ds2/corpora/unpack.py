@@ -1,11 +1,13 @@
 """Unpacking that writes into one folder and nowhere else."""
 
 import functools
+import lzma
 import os
 import shutil
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,6 +21,11 @@ from ds2.errors import UserError
 Place = Callable[[PurePosixPath], PurePosixPath | None]
 
 _TAR = (".tar.gz", ".tgz")
+# What tarfile and zipfile raise over bytes that they cannot make sense of, besides OSError.
+_DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, NotImplementedError, UnicodeError),
+)
 
 
 class _RefusedError(Exception):
@@ -30,7 +37,6 @@ class _Member:
     """A member that is not a folder. `link` is a symbolic link's target; `content` of None: neither file nor link."""
 
     name: str
-    size: int
     content: Callable[[], IO[bytes]] | None
     link: str | None = None
 
@@ -55,7 +61,7 @@ def unpack(archive: Path, folder: Path, place: Place, *, links_as_text: bool = F
             goal = place(_checked(member.name))
             if goal is not None:
                 _write(member, folder / goal, links_as_text)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise UserError(f"{archive} is damaged ({error}): remove it and run the stage again") from None
     except _RefusedError as error:
         raise UserError(f"{archive} is not unpacked: {error}, which no archive of a corpus should hold") from None
@@ -82,8 +88,6 @@ def _write(member: _Member, path: Path, links_as_text: bool) -> None:
         return
     with member.content() as source, open(path, "wb") as file:
         shutil.copyfileobj(source, file, 1 << 20)
-        if file.tell() != member.size:
-            raise tarfile.ReadError(f"{member.name} ends after {file.tell()} of {member.size} bytes")
 
 
 def _members(archive: Path) -> Iterator[_Member]:
@@ -101,7 +105,7 @@ def _members(archive: Path) -> Iterator[_Member]:
                 continue
             folder = PurePosixPath(member.name).parent
             for inner in _tar_members(member.content()):
-                yield _Member(str(folder / _checked(inner.name)), inner.size, inner.content, inner.link)
+                yield _Member(str(folder / inner.name), inner.content, inner.link)
 
 
 def _tar_members(stream: IO[bytes]) -> Iterator[_Member]:
@@ -111,7 +115,7 @@ def _tar_members(stream: IO[bytes]) -> Iterator[_Member]:
             if entry.isdir():
                 continue
             content = functools.partial(tar.extractfile, entry) if entry.isreg() else None
-            yield _Member(entry.name, entry.size, content, entry.linkname if entry.issym() else None)
+            yield _Member(entry.name, content, entry.linkname if entry.issym() else None)
 
 
 def _zip_members(archive: Path) -> Iterator[_Member]:
@@ -119,9 +123,9 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
         entries = [entry for entry in file.infolist() if not entry.is_dir()]
         for entry in tqdm(entries, desc=f"unpacking {archive.name}", unit=" files", disable=None, leave=False):
             mode, encrypted = entry.external_attr >> 16, entry.flag_bits & 1
-            if stat.S_ISLNK(mode):
-                yield _Member(entry.filename, entry.file_size, None, os.fsdecode(file.read(entry)))
+            if stat.S_ISLNK(mode) and not encrypted:
+                yield _Member(entry.filename, None, os.fsdecode(file.read(entry)))
             elif stat.S_IFMT(mode) in (0, stat.S_IFREG) and not encrypted:
-                yield _Member(entry.filename, entry.file_size, functools.partial(file.open, entry))
+                yield _Member(entry.filename, functools.partial(file.open, entry))
             else:
-                yield _Member(entry.filename, entry.file_size, None)
+                yield _Member(entry.filename, None)

@@ -153,7 +153,7 @@ def start(workspace):
     def start(wanted, seconds):
         command = [sys.executable, "-c", PROGRAM, *wanted.addresses, str(wanted.size), wanted.checksum, str(seconds)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(command, cwd=workspace, env=environment, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(command, cwd=workspace, env=environment, stderr=subprocess.PIPE, text=True)
 
     return start
 
@@ -170,18 +170,22 @@ def test_killed_while_unpacking_and_started_again_it_is_whole(workspace, mirror,
     child = start(wanted, 0.5)
     wait_for(workspace / "dataset/audio/.mine.tmp/2.wav")
     os.kill(child.pid, signal.SIGKILL)
-    child.wait()
+    child.communicate()
     assert audio(workspace) == [".mine.tmp"]
-    assert start(wanted, 0).wait(60) == 0
+    again = start(wanted, 0)
+    _, log = again.communicate(timeout=60)
+    assert again.returncode == 0, log
     assert audio(workspace) == ["mine"]
     assert len(files(workspace / FOLDER)) == 21
 
 
-def test_two_runs_at_once_download_once(workspace, mirror, start):
+def test_two_runs_at_once_download_and_unpack_once(workspace, mirror, start):
     content = tar_gz(*((f"top/{i}.wav", random.Random(i).randbytes(1000)) for i in range(5)))
     server = mirror(content)
     wanted = archive_of(content, server)
     children = [start(wanted, 0.2) for _ in range(2)]
-    assert [child.wait(60) for child in children] == [0, 0]
+    logs = [child.communicate(timeout=60)[1] for child in children]
+    assert [child.returncode for child in children] == [0, 0], logs
     assert server.asked == [None]
+    assert "".join(logs).count("unpacking ") == 1
     assert len(files(workspace / FOLDER)) == 6

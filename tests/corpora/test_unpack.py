@@ -156,3 +156,28 @@ def test_a_file_that_is_shorter_than_its_header_says_is_damage(opened):
     whole = tar_gz(("big", bytes(100_000)))
     with pytest.raises(UserError, match="is damaged"):
         opened(gzip.compress(gzip.decompress(whole)[:50_000]))
+
+
+PLAIN = gzip.decompress(tar_gz(*MEMBERS, special("l", tarfile.SYMTYPE, "x"), ("nested.tgz", tar_gz(*MEMBERS))))
+ZIP = zipped(*MEMBERS, ("ü.wav", bytes(2000)))
+
+
+@settings(max_examples=300)
+@given(
+    kind=st.sampled_from(["tgz", "gz", "zip"]),
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),
+)
+def test_any_damage_is_a_sentence_or_goes_unnoticed_and_stays_inside(tmp_path_factory, kind, changes):
+    tmp_path = tmp_path_factory.mktemp("damaged")
+    data = bytearray({"tgz": gzip.compress(PLAIN), "gz": PLAIN, "zip": ZIP}[kind])
+    for place, value in changes:
+        data[place % len(data)] = value
+    archive = tmp_path / ("corpus.zip" if kind == "zip" else "corpus.tgz")
+    archive.write_bytes(gzip.compress(data) if kind == "gz" else data)
+    (tmp_path / "folder").mkdir()
+    try:
+        unpack(archive, tmp_path / "folder", everything, links_as_text=True)
+    except UserError as error:
+        assert archive.name in str(error)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [archive.name, "folder"]
+    files(tmp_path / "folder")
