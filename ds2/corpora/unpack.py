@@ -72,7 +72,7 @@ def unpack(archive: Path, folder: Path, place: Place, *, links_as_text: bool = F
 def _checked(name: str) -> PurePosixPath:
     """A member's name, which must stay below the folder it is unpacked into."""
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
         raise _RefusedError(f"it holds {name!r}")
     return path
 

@@ -17,7 +17,10 @@ class Mirror(ThreadingHTTPServer):
         length: whether it says how long the file is.
         status: what it answers instead, one a request, 200 meaning the file.
         cuts: after how many bytes of the body it closes the connection, one a request; None: never.
+        weak: whether its ETag is a weak one, which no range can be asked for by.
+        late: how many bytes after the one asked for its ranges begin.
         asked: the header Range of each request so far.
+        sent: the number of bytes of each body so far.
     """
 
     daemon_threads = True
@@ -29,7 +32,10 @@ class Mirror(ThreadingHTTPServer):
         self.length = True
         self.status: list[int] = []
         self.cuts: list[int | None] = []
+        self.weak = False
+        self.late = 0
         self.asked: list[str | None] = []
+        self.sent: list[int] = []
         self.let_go = threading.Event()
         self.stalls = False
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
@@ -54,13 +60,15 @@ class _Handler(BaseHTTPRequestHandler):
         status = mirror.status.pop(0) if mirror.status else 200
         cut = mirror.cuts.pop(0) if mirror.cuts else None
         content = mirror.content
-        etag = f'"{hashlib.md5(content).hexdigest()}"'
+        etag = f'{"W/" if mirror.weak else ""}"{hashlib.md5(content).hexdigest()}"'
         if status != 200:
             self.send_error(status)
             return
         begin = 0
-        if mirror.ranges and self.headers["Range"] and self.headers.get("If-Range", etag) == etag:
-            begin = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        condition = self.headers["If-Range"]
+        same = condition is None or (condition == etag and not mirror.weak)
+        if mirror.ranges and self.headers["Range"] and same:
+            begin = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-")) + mirror.late
             if begin >= len(content):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(content)}")
@@ -77,7 +85,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(content) - begin))
         self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(content[begin : None if cut is None else begin + cut])
+        body = content[begin : None if cut is None else begin + cut]
+        mirror.sent.append(len(body))
+        self.wfile.write(body)
         self.wfile.flush()
         if mirror.stalls:
             mirror.let_go.wait(60)

@@ -96,6 +96,22 @@ def test_a_file_that_changes_between_two_connections_is_not_mixed(fetch, mirror)
     assert server.asked == [None, "bytes=100000-"]
 
 
+def test_a_weak_etag_does_not_cost_what_is_there(fetch, mirror):
+    server = mirror(CONTENT)
+    server.weak = True
+    server.cuts = [100_000, None]
+    assert fetch(archive_of(CONTENT, server)).read_bytes() == CONTENT
+    assert server.sent == [100_000, 200_000]
+
+
+def test_another_part_of_the_file_than_asked_for_is_not_taken(fetch, mirror):
+    odd, right = mirror(CONTENT), mirror(CONTENT)
+    odd.cuts = [100_000, None]
+    odd.late = 5
+    assert fetch(archive_of(CONTENT, odd, right)).read_bytes() == CONTENT
+    assert right.asked == ["bytes=100000-"]
+
+
 def test_wrong_bytes_are_thrown_away_and_the_next_mirror_is_tried(fetch, mirror, downloads):
     wrong, right = mirror(OTHER), mirror(CONTENT)
     assert fetch(archive_of(CONTENT, wrong, right)).read_bytes() == CONTENT
