@@ -171,14 +171,14 @@ class _Mirror:
             response = urllib.request.urlopen(request, timeout=self._timeout)
         except urllib.error.HTTPError as error:
             with error:
-                self._refused(error)
+                self._refused(error, begun)
             return
         with response:
             self._receive(response, begun)
 
-    def _refused(self, error: urllib.error.HTTPError) -> None:
+    def _refused(self, error: urllib.error.HTTPError, begun: int) -> None:
         """Takes an error status: returns if it means that there is no more to send."""
-        if error.code == 416:
+        if begun and error.code == 416:
             return
         reason = f"the server answers {error.code} {error.reason}"
         raise _BrokenError(reason) if error.code in _BUSY else _UselessError(reason)

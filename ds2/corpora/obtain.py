@@ -52,14 +52,22 @@ def obtain(parts: Sequence[Part], download_dir: str) -> None:
     downloads = layout.repository_root() / download_dir
     _check_space(missing, downloads)
     for part in missing:
-        with _alone(downloads / f".{part.archive.name}.lock"):
-            if _is_made(part):  # by another run, in the meantime
-                continue
-            path = download.fetch(part.archive, downloads)
-            logger.info(f"unpacking {path} into {part.folder}")
-            with replacing_folder(layout.repository_root() / part.folder) as folder:
-                unpack(path, folder, part.place, links_as_text=part.links_as_text)
-                (folder / _MARK).write_text(part.archive.checksum + "\n", encoding="utf-8")
+        try:
+            _make(part, downloads)
+        except OSError as error:
+            raise UserError(f"{error.filename or part.folder} cannot be written: {error.strerror}") from None
+
+
+def _make(part: Part, downloads: Path) -> None:
+    target = layout.repository_root() / part.folder
+    with _alone(target.with_name(f".{target.name}.lock")):
+        if _is_made(part):  # by another run, in the meantime
+            return
+        path = download.fetch(part.archive, downloads)
+        logger.info(f"unpacking {path} into {part.folder}")
+        with replacing_folder(target) as folder:
+            unpack(path, folder, part.place, links_as_text=part.links_as_text)
+            (folder / _MARK).write_text(part.archive.checksum + "\n", encoding="utf-8")
 
 
 def below(*parents: str) -> Place:
@@ -124,7 +132,7 @@ def _size(path: Path) -> int:
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Keeps other runs that want the same archive waiting."""
+    """Keeps other runs that make the same folder waiting."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with open(lock, "w") as file:
         try:

@@ -38,7 +38,7 @@ def files(folder) -> dict[str, bytes]:
 
 
 def audio(workspace) -> list[str]:
-    return sorted(path.name for path in (workspace / "dataset/audio").glob("*"))
+    return sorted(path.name for path in (workspace / "dataset/audio").glob("*") if path.suffix != ".lock")
 
 
 def test_a_corpus_is_downloaded_and_unpacked(workspace, part):
@@ -75,6 +75,29 @@ def test_in_a_temporary_run_of_dvc_all_goes_to_the_repository(workspace, part, t
     assert "a.wav" in files(workspace / FOLDER)
     assert (workspace / "dataset/downloads/corpus.tgz").exists()
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_nothing_is_written_into_a_folder_that_has_the_archive(workspace, part, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "corpus.tgz").write_bytes(CONTENT)
+    before = sorted(elsewhere.iterdir())
+    obtain.obtain([part()], str(elsewhere))
+    assert sorted(elsewhere.iterdir()) == before
+    assert "a.wav" in files(workspace / FOLDER)
+
+
+@pytest.mark.parametrize("name", ["dataset", "dataset/audio"])
+def test_a_file_where_a_folder_should_be_is_one_sentence(workspace, part, name):
+    shutil.rmtree(workspace / "dataset")
+    (workspace / name).parent.mkdir(exist_ok=True)
+    (workspace / name).write_text("a file")
+    with pytest.raises(UserError, match=f"{name}.* cannot be written"):
+        obtain.obtain([part()], "dataset/downloads")
+    with pytest.raises(UserError, match=r"params.yaml.* cannot be written"):
+        (workspace / "params.yaml").write_text("{}")
+        shutil.rmtree(workspace / "dataset", ignore_errors=True)
+        (workspace / "dataset").unlink(missing_ok=True)
+        obtain.obtain([part()], "params.yaml")
 
 
 HOSTILE = tar_gz(("top/a.wav", b"1"), special("top/link", tarfile.SYMTYPE, "/etc"), ("top/link/evil", b"x"))
