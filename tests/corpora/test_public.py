@@ -227,7 +227,7 @@ def test_librispeech_takes_the_subsets_of_its_name_and_they_share_their_audio(of
         offer(librispeech, librispeech_archive(subset, speaker), subset)
     run(corpus, "librispeech_100")
     folder = workspace / "dataset/audio/librispeech"
-    assert sorted(path.name for path in folder.iterdir()) == ["dev-clean", "test-clean", "train-clean-100"]
+    assert sorted(path.name for path in folder.glob("[!.]*")) == ["dev-clean", "test-clean", "train-clean-100"]
     write_params(workspace, ["librispeech_100"])
     run(manifest)
     assert parts(workspace) == {
