@@ -4,6 +4,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,22 @@ def _remove_abandoned(path: Path) -> None:
         process = temporary.name.split(".")[-2]
         if process.isdigit() and not Path(f"/proc/{process}").exists():
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yields a new folder beside `folder` that takes its place, on the disk, when the block succeeds."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        os.sync()  # the new name must not come onto the disk before what it stands for
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.rename(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

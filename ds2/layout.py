@@ -6,6 +6,8 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 ANNOTATION = Path("dataset/annotation")
 AUDIO = Path("dataset/audio")
+NOISE = Path("dataset/noise")
+REVERB = Path("dataset/reverb")
 REJECTED = Path("dataset/rejected.jsonl")
 MEAN_ISTD = Path("dataset/mean_istd.json")
 VOCABULARY = Path("dataset/vocabulary.txt")

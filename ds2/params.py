@@ -290,6 +290,9 @@ class Runtime(Section):
         "auto", description="processes that read audio; 0: none but the main one; auto: by the cores"
     )
     log_interval: int = Field(100, ge=1, description="batches between two lines of the log")
+    download_dir: str = Field(
+        "dataset/downloads", min_length=1, description="folder of the archives of public corpora; those there are used"
+    )
 
 
 class Params(Section):
@@ -329,7 +332,7 @@ def load(path: Path = layout.PARAMS) -> Params:
     except MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""
         raise UserError(f"{path}:{line} not valid YAML: {' '.join(str(error.problem).split())}") from None
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # ValueError: ruamel takes ._ for a number
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no sections; recipes/ has complete files")

@@ -2,7 +2,8 @@
 
 reads   nothing
 params  corpora
-writes  dataset/annotation/NAME.<split>.txt, and audio under dataset/audio/NAME/
+writes  dataset/annotation/NAME.<split>.txt, and audio under dataset/audio/NAME/ (noises: dataset/noise/NAME/,
+        impulse responses: dataset/reverb/NAME/)
 """
 
 from ds2 import corpora, layout
@@ -14,7 +15,7 @@ from stages import command
 def main() -> None:
     """The command line."""
     settings, arguments = command.start(__doc__, ("name", f"one of: {', '.join(corpora.NAMES)}"))
-    corpora.build(arguments.name, layout.ANNOTATION, settings.runtime.num_workers)
+    corpora.build(arguments.name, layout.ANNOTATION, settings.runtime)
 
 
 if __name__ == "__main__":

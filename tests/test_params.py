@@ -229,6 +229,7 @@ def test_any_value_gives_parameters_or_one_sentence(name, value):
 @example("train: {num_epoch: {{epochs}}}")
 @example("? [a, b]\n: 1\n")
 @example("? {a: b}\n: 1\n")
+@example("._")
 def test_any_text_gives_parameters_or_one_sentence(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("any") / "params.yaml"
     path.write_text(text, encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from ds2 import params
+from ds2 import corpora, params
 
 ROOT = Path(__file__).parents[1]
 COMPLETE = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
@@ -19,7 +19,7 @@ LISTED = {
     "manifest": ["corpora", "manifest", "text", "features.sample_rate"],
     "mean_istd": ["features", "mean_istd"],
     "vocabulary": ["vocabulary"],
-    "train": ["features", "model", "augment", "train"],
+    "train": ["corpora", "features", "model", "augment", "train"],
     "lm": ["lm", "text"],
     "evaluate": ["evaluate"],
 }
@@ -56,8 +56,31 @@ def test_a_complete_file_has_every_parameter_in_the_order_of_the_code(path):
     assert _leaves(_read(path)) == params.names()
 
 
-def test_the_full_size_recipe_has_the_defaults_of_the_code():
-    assert params.load(ROOT / "recipes/aishell.yaml") == params.Params()
+def test_the_full_size_recipes_have_the_defaults_of_the_code():
+    assert params.load(ROOT / "recipes/full.yaml") == params.Params()
+    official = params.Manifest(dev_fraction=0.0, test_fraction=0.0)
+    assert params.load(ROOT / "recipes/aishell.yaml") == params.Params(corpora=("aishell",), manifest=official)
+
+
+@pytest.mark.parametrize("path", COMPLETE, ids=lambda path: path.name)
+def test_the_corpora_of_a_complete_file_are_built_in(path):
+    names = params.load(path).corpora
+    corpora.check_names(names)
+    if path.stem in corpora.NAMES:
+        assert names == (path.stem,)
+    if "+" in path.stem:
+        assert names == tuple(path.stem.split("+"))
+
+
+# Those of these corpora that have test data of their own, which no training utterance may take away from.
+OFFICIAL = {"aishell", "thchs30", "librispeech"}
+
+
+@pytest.mark.parametrize("path", COMPLETE, ids=lambda path: path.name)
+def test_recipes_of_corpora_with_official_parts_hold_nothing_else_out(path):
+    settings = params.load(path)
+    if OFFICIAL & set(settings.corpora):
+        assert (settings.manifest.dev_fraction, settings.manifest.test_fraction) == (0.0, 0.0)
 
 
 def test_dvc_yaml_lists_for_each_stage_the_parameters_of_the_design():

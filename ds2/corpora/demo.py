@@ -16,8 +16,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from ds2 import layout
-from ds2.corpora import espeak, grammar
+from ds2 import layout, params
+from ds2.corpora import annotations, espeak, grammar
 from ds2.data import parallel
 from ds2.errors import UserError
 from ds2.files import replacing
@@ -75,12 +75,8 @@ def utterances() -> dict[str, list[Spoken]]:
     }
 
 
-def build(annotation: Path, num_workers: int | str) -> None:
-    """Speaks what is missing and writes demo.<split>.txt.
-
-    Args:
-        annotation: the folder for the annotation files.
-        num_workers: runtime.num_workers.
+def build(name: str, annotation: Path, runtime: params.Runtime) -> None:
+    """Speaks what is missing and writes demo.<split>.txt; the arguments are those of `corpora.build`.
 
     Raises:
         UserError: libespeak-ng is not there.
@@ -90,12 +86,17 @@ def build(annotation: Path, num_workers: int | str) -> None:
     missing = [spoken for spoken in everything if not layout.audio_file(str(spoken.audio)).exists()]
     if missing:
         espeak.synthesizer()  # says at once, and here, if it is not installed
-    workers = parallel.processes(num_workers)
-    for _ in parallel.ordered_map(_speak, parallel.chunks(missing, 32), len(missing), workers, "demo"):
+    workers = parallel.processes(runtime.num_workers)
+    for _ in parallel.ordered_map(_speak, parallel.chunks(missing, 32), len(missing), workers, name):
         pass
-    for split, part in parts.items():
-        with replacing(annotation / f"demo.{split}.txt") as file:
-            file.writelines(f"{spoken.audio.as_posix()}\t{spoken.text}\tdemo-{spoken.voice}\n" for spoken in part)
+    annotations.write(
+        annotation,
+        name,
+        {
+            split: [annotations.Spoken(spoken.audio.as_posix(), spoken.text, f"demo-{spoken.voice}") for spoken in part]
+            for split, part in parts.items()
+        },
+    )
 
 
 def _speak(chunk: Sequence[Spoken]) -> None:

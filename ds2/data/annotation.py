@@ -51,6 +51,8 @@ class Rejection:
 def sources(folder: Path, corpora: Collection[str], reserved: Collection[str]) -> list[Source]:
     """The annotation files that count, test data first, then dev, then the rest, each by name.
 
+    An empty file does not count beside others: where the only test file is empty, test data is held out.
+
     Args:
         folder: dataset/annotation.
         corpora: the built-in corpora in use.
@@ -73,6 +75,7 @@ def sources(folder: Path, corpora: Collection[str], reserved: Collection[str]) -
             f"{folder} holds no annotation: put a file there, for example my.txt with lines of audio path, tab and "
             "transcript, or name a built-in corpus in params.yaml (corpora: [demo])"
         )
+    found = [source for source in found if source.path.stat().st_size > 0]
     # An utterance that stands in two files counts once: better in the test set than in the training set too.
     return sorted(found, key=lambda source: ("test", "dev", "train").index(source.split))
 

@@ -1,0 +1,60 @@
+"""The annotation files of built-in corpora."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from loguru import logger
+
+from ds2 import layout
+from ds2.errors import UserError
+from ds2.files import replacing
+
+
+class Spoken(NamedTuple):
+    """An utterance: its audio, relative to the repository's root, its transcript, its speaker."""
+
+    audio: str
+    text: str
+    speaker: str
+
+
+def write(folder: Path, corpus: str, parts: Mapping[str, Sequence[Spoken]]) -> None:
+    """Writes CORPUS.train.txt, CORPUS.dev.txt and CORPUS.test.txt, and says in the log how much there is.
+
+    Args:
+        folder: of annotation files.
+        corpus: its name.
+        parts: the utterances of "train", "dev" and "test"; the file of a part that is not named is empty.
+    """
+    for split in layout.SPLITS:
+        with replacing(folder / f"{corpus}.{split}.txt") as file:
+            for spoken in parts.get(split, ()):
+                file.write("\t".join(" ".join(field.split()) for field in spoken) + "\n")
+    if parts:
+        counts = ", ".join(f"{len(parts.get(split, ()))} {split}" for split in layout.SPLITS)
+        logger.info(f"{corpus}: {counts} utterances")
+
+
+def transcripts(path: Path) -> dict[str, str]:
+    """Reads a file with lines of an utterance's name, a space and its transcript."""
+    found = {}
+    for line in text(path).split("\n"):
+        name, _, transcript = line.strip().partition(" ")
+        if name:
+            found[name] = transcript
+    return found
+
+
+def text(path: Path) -> str:
+    """Reads a text file of a corpus.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8 (byte {error.start}): remove its folder and run the stage again"
+        ) from None

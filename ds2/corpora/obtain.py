@@ -1,0 +1,143 @@
+"""From archives to folders of audio: what is missing is downloaded and unpacked, once."""
+
+import fcntl
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from loguru import logger
+
+from ds2 import layout
+from ds2.corpora import download
+from ds2.corpora.archive import Archive
+from ds2.corpora.unpack import Place, unpack
+from ds2.errors import UserError
+from ds2.files import replacing_folder
+
+# In a folder that is complete: the checksum of the archive that it comes from.
+_MARK = ".archive"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An archive and the folder that is made of it.
+
+    Attributes:
+        archive: where the files come from.
+        folder: relative to the repository's root.
+        place: as `unpack`'s.
+        links_as_text: as `unpack`'s.
+    """
+
+    archive: Archive
+    folder: Path
+    place: Place
+    links_as_text: bool = False
+
+
+def obtain(parts: Sequence[Part], download_dir: str) -> None:
+    """Makes the folders of all parts that are not there yet.
+
+    Args:
+        parts: what a corpus consists of.
+        download_dir: runtime.download_dir. The archives stay there; nothing needs them once the folders are made.
+
+    Raises:
+        UserError: too little space, no mirror has an archive, or a folder is in the way.
+    """
+    missing = [part for part in parts if not _is_made(part)]
+    downloads = layout.repository_root() / download_dir
+    _check_space(missing, downloads)
+    for part in missing:
+        try:
+            _make(part, downloads)
+        except OSError as error:
+            raise UserError(f"{error.filename or part.folder} cannot be written: {error.strerror}") from None
+
+
+def _make(part: Part, downloads: Path) -> None:
+    target = layout.repository_root() / part.folder
+    with _alone(target.with_name(f".{target.name}.lock")):
+        if _is_made(part):  # by another run, in the meantime
+            return
+        path = download.fetch(part.archive, downloads)
+        logger.info(f"unpacking {path} into {part.folder}")
+        with replacing_folder(target) as folder:
+            unpack(path, folder, part.place, links_as_text=part.links_as_text)
+            (folder / _MARK).write_text(part.archive.checksum + "\n", encoding="utf-8")
+
+
+def below(*parents: str) -> Place:
+    """A place for what lies in a folder of the archive: the same, without that folder.
+
+    Args:
+        parents: the folder and those it lies in, outermost first.
+    """
+
+    def place(name: PurePosixPath) -> PurePosixPath | None:
+        if name.parts[: len(parents)] != parents or len(name.parts) == len(parents):
+            return None
+        return PurePosixPath(*name.parts[len(parents) :])
+
+    return place
+
+
+def _is_made(part: Part) -> bool:
+    folder = layout.repository_root() / part.folder
+    if not folder.exists():
+        return False
+    try:
+        return (folder / _MARK).read_text(encoding="utf-8").strip() == part.archive.checksum
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} was not made from {part.archive.name}: move it away, or take the corpus out of corpora in "
+            "params.yaml and write an annotation for what you have"
+        ) from None
+
+
+def _check_space(missing: Sequence[Part], downloads: Path) -> None:
+    """Looks at all disks before the first byte is downloaded."""
+    needs: Counter[int] = Counter()
+    folders: dict[int, Path] = {}
+    for part in missing:
+        archive = part.archive
+        there = max(_size(downloads / archive.name), _size(downloads / f"{archive.name}.part"))
+        target = layout.repository_root() / part.folder
+        for folder, size in ((downloads, max(0, archive.size - there)), (target, archive.unpacked)):
+            existing = _existing(folder)
+            device = existing.stat().st_dev
+            needs[device] += size
+            folders.setdefault(device, existing)
+    for device, needed in needs.items():
+        free = shutil.disk_usage(folders[device]).free
+        if free < needed:
+            raise UserError(
+                f"the disk of {folders[device]} has {free / 1e9:.1f} GB free, but about {needed / 1e9:.1f} GB are "
+                "needed: make room, or let runtime.download_dir name a folder on another disk"
+            )
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Keeps other runs that make the same folder waiting."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info(f"another run is at work on {lock.stem[1:]}: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
