@@ -311,7 +311,7 @@ def load(path: Path = layout.PARAMS) -> Params:
     except MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""
         raise UserError(f"{path}:{line} not valid YAML: {' '.join(str(error.problem).split())}") from None
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # ValueError: ruamel takes "._" for a number
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no sections; recipes/ has complete files")

@@ -88,7 +88,7 @@ def search(settings: params.Evaluate, vocabulary: Vocabulary) -> BeamSearch:
         UserError: the language model is missing or is none.
     """
     with_model = settings.decoder == "ctc_beam_search"
-    return BeamSearch(
+    built = BeamSearch(
         settings.beam_size,
         settings.alpha if with_model else 0.0,
         settings.beta if with_model else 0.0,
@@ -97,6 +97,9 @@ def search(settings: params.Evaluate, vocabulary: Vocabulary) -> BeamSearch:
         settings.cutoff_prob,
         settings.cutoff_top_n,
     )
+    # Compiling, once on a machine, takes some seconds that are no part of anybody's decoding.
+    built(built.prune(np.zeros((1, len(vocabulary)), np.float32)))
+    return built
 
 
 def _spell(parents: np.ndarray, tokens: np.ndarray, node: int) -> np.ndarray:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ds2.errors import UserError
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -33,7 +35,12 @@ def prune(log_probabilities: np.ndarray, cutoff_prob: float, cutoff_top_n: int) 
         log_probabilities: float [steps, tokens].
         cutoff_prob: no more tokens once their probabilities come to this; 1: all.
         cutoff_top_n: nor more than so many.
+
+    Raises:
+        UserError: one is not a number, as after a training that diverged.
     """
+    if np.isnan(log_probabilities).any():
+        raise UserError("the network's output is not a number: its training diverged; choose another checkpoint")
     steps, tokens = log_probabilities.shape
     most = min(cutoff_top_n, tokens)
     kept = np.arange(tokens)[None].repeat(steps, axis=0)

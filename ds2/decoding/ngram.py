@@ -95,9 +95,9 @@ def read(path: Path, vocabulary: Vocabulary) -> Ngram:
         with open(path, encoding="utf-8") as file:
             return _read(file, path, vocabulary)
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: the language model of decoder ctc_beam_search is missing") from None
+        raise UserError(f"{path} does not exist: ctc_beam_search needs a language model; run dvc repro lm") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text: an ARPA file is needed, not a binary model") from None
+        raise UserError(f"{path} is not text in UTF-8: an ARPA file is needed, not a KenLM binary") from None
 
 
 def _read(file: Iterator[str], path: Path, vocabulary: Vocabulary) -> Ngram:

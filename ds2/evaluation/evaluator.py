@@ -80,7 +80,10 @@ class Evaluation:
         return _total(self.predictions, metric)
 
     def metrics(self, first: str) -> dict[str, int | float]:
-        """Flat numbers for results/evaluate.json; counts, interval and decoders are those of the first metric."""
+        """Flat numbers for results/evaluate.json; counts, interval and decoders are those of the first metric.
+
+        `dvc metrics show` sorts the names of all files' metrics: none sorts before "cer", which so comes first.
+        """
         second = next(metric for metric in error_rate.TOKENS if metric != first)
         each = [prediction.errors(first) for prediction in self.predictions]
         counts = sum(each, Errors())
@@ -97,7 +100,7 @@ class Evaluation:
             "reference_length": counts.reference_length,
             "utterances": len(each),
             "sentence_error_rate": round(sum(errors.total > 0 for errors in each) / len(each), 6),
-            "audio_seconds": round(self.audio_seconds, 3),
+            "seconds_of_audio": round(self.audio_seconds, 3),
             "real_time_factor": round(self.seconds / self.audio_seconds, 5),
             "real_time_factor_network": round(self.network_seconds / self.audio_seconds, 5),
             "real_time_factor_decoder": round(self.decoder_seconds / self.audio_seconds, 5),

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ds2.decoding import candidates
+from ds2.errors import UserError
 
 
 def random_logs(seed, steps, tokens, sharpness=3.0):
@@ -45,3 +46,8 @@ def test_log_softmax_is_normalised_whatever_is_added(seed, offset):
     logs = candidates.log_softmax(logits + offset)
     assert np.exp(logs).sum(axis=1) == pytest.approx(np.ones(4))
     assert logs == pytest.approx(candidates.log_softmax(logits), abs=1e-9)
+
+
+def test_a_network_that_diverged_is_named():
+    with pytest.raises(UserError, match="not a number"):
+        candidates.prune(np.array([[-0.1, -2.0], [np.nan, -1.0]]), 0.99, 40)

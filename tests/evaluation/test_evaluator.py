@@ -1,3 +1,4 @@
+import json
 import shutil
 from itertools import chain
 from pathlib import Path
@@ -207,7 +208,7 @@ def test_metrics_agree_with_the_predictions():
         "reference_length": 6,
         "utterances": 3,
         "sentence_error_rate": round(2 / 3, 6),
-        "audio_seconds": 8.0,
+        "seconds_of_audio": 8.0,
         "real_time_factor": 0.25,
         "real_time_factor_network": 0.1,
         "real_time_factor_decoder": 0.05,
@@ -233,22 +234,61 @@ def test_the_seconds_of_audio_are_those_of_the_manifest(result, root):
     assert result.seconds > 0
 
 
-def test_the_stage_scores_the_checkpoint_with_its_own_vocabulary_and_statistics(workspace, root, model, result):
-    from ds2.evaluation import session
-
+@pytest.fixture
+def copied(workspace, root):
+    """The trained model and its data where the stage looks for them."""
     for part in ("dataset", "models"):
         shutil.rmtree(workspace / part, ignore_errors=True)
         shutil.copytree(root / part, workspace / part)
-    (workspace / layout.VOCABULARY).write_text("<blank>\n<unk>\nx\n")
-    (workspace / layout.MEAN_ISTD).unlink()
+    return workspace
+
+
+def stage_settings(**evaluate):
     chosen = tiny.settings()
-    named = chosen.evaluate.model_copy(update={"checkpoint": "epoch_3"})
-    session.evaluate(chosen.model_copy(update={"evaluate": named}))
-    lines = (workspace / layout.PREDICTIONS).read_text(encoding="utf-8").splitlines()
+    section = chosen.evaluate.model_copy(update={"checkpoint": "epoch_3"} | evaluate)
+    return chosen.model_copy(update={"evaluate": section})
+
+
+@pytest.mark.parametrize("decoder", ["ctc_prefix_beam", "ctc_beam_search"])
+def test_the_stage_decodes_as_the_parameters_say(decoder, copied, root, model, result):
+    from ds2.evaluation import session
+
+    words = {result.predictions[0].reference[:2]: 50.0}
+    settings = stage_settings(decoder=decoder, alpha=0.7, beta=0.2, beam_size=9, cutoff_top_n=5, hot_words=words)
+    arpa.write(layout.LANGUAGE_MODEL, [["你"], ["a", "好"]], 2)
+    session.evaluate(settings)
+    vocabulary = tiny.data(root).vocabulary
+    with_model = decoder == "ctc_beam_search"
+    language_model = ngram.read(layout.LANGUAGE_MODEL, vocabulary) if with_model else ngram.empty(len(vocabulary))
+    weights = (0.7, 0.2) if with_model else (0.0, 0.0)
+    search = BeamSearch(9, *weights, language_model, hot_words.build(words, vocabulary), 0.99, 5)
+    expected = run(model, root, search=search)
+    rows = [json.loads(line) for line in layout.PREDICTIONS.read_text(encoding="utf-8").splitlines()]
+    assert [row["hypothesis"] for row in rows] == [p.hypothesis for p in expected.predictions]
+    metrics = json.loads(layout.EVALUATE_METRICS.read_text())
+    assert metrics["cer_greedy"] == pytest.approx(result.errors("cer").rate, abs=1e-6)
+    assert metrics["cer"] == metrics["cer_beam"] == pytest.approx(expected.errors("cer").rate, abs=1e-6)
+
+
+def test_a_search_without_its_language_model_says_what_to_run(copied):
+    from ds2.evaluation import session
+
+    with pytest.raises(UserError, match=r"dataset/lm\.arpa does not exist.*dvc repro lm"):
+        session.evaluate(stage_settings(decoder="ctc_beam_search"))
+    assert not layout.EVALUATE_METRICS.exists()
+
+
+def test_the_stage_scores_the_checkpoint_with_its_own_vocabulary_and_statistics(copied, result):
+    from ds2.evaluation import session
+
+    (copied / layout.VOCABULARY).write_text("<blank>\n<unk>\nx\n")
+    (copied / layout.MEAN_ISTD).unlink()
+    session.evaluate(stage_settings())
+    lines = (copied / layout.PREDICTIONS).read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(result.predictions)
-    text = (workspace / layout.ERRORS).read_text(encoding="utf-8")
+    text = (copied / layout.ERRORS).read_text(encoding="utf-8")
     assert text.startswith(f"CER {result.errors('cer').rate:.2%}")
-    assert '"cer"' in (workspace / layout.EVALUATE_METRICS).read_text()
+    assert '"cer"' in (copied / layout.EVALUATE_METRICS).read_text()
 
 
 def test_the_stage_names_a_checkpoint_that_does_not_exist(workspace):
