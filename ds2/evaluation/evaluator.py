@@ -16,6 +16,7 @@ from ds2.errors import UserError
 from ds2.evaluation import error_rate
 from ds2.evaluation.error_rate import Errors
 from ds2.model.deepspeech2 import DeepSpeech2
+from ds2.training.distributed import Alone, Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,12 @@ def forward(model: DeepSpeech2, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
 
 
 def evaluate(
-    model: DeepSpeech2, manifest: Manifest, loader: Loader, vocabulary: Vocabulary, batch_size: int
+    model: DeepSpeech2,
+    manifest: Manifest,
+    loader: Loader,
+    vocabulary: Vocabulary,
+    batch_size: int,
+    group: Group | None = None,
 ) -> Evaluation:
     """Decodes every utterance of a manifest.
 
@@ -86,6 +92,7 @@ def evaluate(
         loader: without augmentation.
         vocabulary: of the model.
         batch_size: utterances of a forward pass; it does not change the result.
+        group: the processes that share the work, each with the same model; all get the whole result.
 
     Raises:
         UserError: the manifest is empty or one of its files cannot be read: leaving it out would flatter the score.
@@ -95,13 +102,18 @@ def evaluate(
     start = time.perf_counter()
     was_training = model.training
     model.eval()
+    group = group or Alone()
     hypotheses: dict[int, str] = {}
+    plan = batches.by_length(manifest.durations, batch_size)
+    share = [plan[i] for i in range(group.rank, len(plan), group.size)]
     try:
-        for positions, texts in _texts(model, loader, batches.by_length(manifest.durations, batch_size), vocabulary):
+        for positions, texts in _texts(model, loader, share, vocabulary):
             hypotheses.update(zip(positions.tolist(), texts, strict=True))
     finally:
         if was_training:
             model.train()
+    for part in group.gather(hypotheses):
+        hypotheses.update(part)
     seconds = time.perf_counter() - start
     predictions = [
         Prediction(utterance.audio_filepath, utterance.text, hypotheses[position])
@@ -111,9 +123,9 @@ def evaluate(
 
 
 def _texts(
-    model: DeepSpeech2, loader: Loader, plan: batches.Batches, vocabulary: Vocabulary
+    model: DeepSpeech2, loader: Loader, share: list[np.ndarray], vocabulary: Vocabulary
 ) -> Iterator[tuple[np.ndarray, list[str]]]:
-    for batch in loader.load(plan[i] for i in range(len(plan))):
+    for batch in loader.load(share):
         if batch.dropped:
             raise UserError(f"{batch.dropped[0]}: it stands in the data to score; run dvc repro -f manifest")
         yield batch.positions, greedy.decode(*forward(model, batch), vocabulary)
