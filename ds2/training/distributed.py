@@ -38,6 +38,9 @@ class Group(Protocol):
     def meet(self) -> None:
         """Waits until all processes are here, however long that takes."""
 
+    def leave(self) -> None:
+        """Nothing more will be sent, by any process: each can end without the others losing it."""
+
     def total(self, values: paddle.Tensor) -> paddle.Tensor:
         """The sum over all processes, elementwise; every process gets the same bits."""
 
@@ -65,6 +68,9 @@ class Alone:
 
     def meet(self) -> None:
         """Nothing to wait for."""
+
+    def leave(self) -> None:
+        """Nobody will miss this one."""
 
     def total(self, values: paddle.Tensor) -> paddle.Tensor:
         """The values themselves."""
@@ -123,6 +129,17 @@ class Processes:
                 time.sleep(pause)
                 pause = min(0.02, pause + 0.0005)
                 arrived = self._store.add("ds2/arrived", 0)
+
+    def leave(self) -> None:
+        """Nothing more will be sent, by any process: each can end without the others losing it.
+
+        The first, which the others have met at, goes last.
+        """
+        with _lost():
+            left = self._store.add("ds2/left", 1)
+            while self.rank == 0 and left < self.size:
+                time.sleep(0.01)
+                left = self._store.add("ds2/left", 0)
 
     def total(self, values: paddle.Tensor) -> paddle.Tensor:
         """The sum over all processes, elementwise; every process gets the same bits."""
@@ -196,5 +213,5 @@ def _lost():
     """What paddle says of a broken connection differs by version and backend; that it broke is all there is to it."""
     try:
         yield
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
         raise LostError(str(error).strip().splitlines()[-1]) from error

@@ -141,6 +141,7 @@ class Trainer:
                 curves.write_tables()
                 if self._group.any(self._stop_signal is not None):
                     self._stop()
+        self._group.leave()
 
     def _take_over(self) -> None:
         """Makes all processes stand where the first one does."""
@@ -283,6 +284,7 @@ class Trainer:
             history.nonfinite_in_a_row = 0
             if self.batch:
                 self._save(store)
+            self._group.leave()
             raise UserError(
                 f"{most} steps in a row (train.max_nonfinite) were not finite: lower train.learning_rate, or look at "
                 "the files that the log names; the state from before them is saved"
@@ -361,6 +363,9 @@ class Trainer:
             self._stop_signal = number  # and nothing else: the log's lock may be held by the very line interrupted
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in before:
+            # A signal would break paddle's connections; a second one needs no answer then, the supervisor kills.
+            signal.siginterrupt(number, self._group.size == 1)
         try:
             yield
         finally:
@@ -371,6 +376,7 @@ class Trainer:
         """Ends all processes, once all have learned that one was asked to stop; unless there is nothing left to do."""
         number = max(signal_ or 0 for signal_ in self._group.gather(self._stop_signal))
         if self.epoch < self._settings.train.num_epoch:
+            self._group.leave()
             raise UserError(
                 f"stopped by {signal.Signals(number).name} after {self.epoch} epochs and {self.batch} "
                 "batches; the state is saved, and the same command goes on from it"
