@@ -33,6 +33,12 @@ def choose(use_gpu: str | bool) -> str:
     return "gpu"
 
 
+def be_deterministic() -> None:
+    """Makes paddle choose GPU algorithms that give the same bits in every run. On a CPU they always do."""
+    if paddle.is_compiled_with_cuda():
+        paddle.set_flags({"FLAGS_cudnn_deterministic": True, "FLAGS_embedding_deterministic": 1})
+
+
 def loader_workers(runtime: params.Runtime, device: str, cores: int) -> int:
     """The processes that prepare batches: on a CPU the network itself needs the cores."""
     if runtime.num_workers == "auto":

@@ -35,6 +35,8 @@ def train(settings: params.Params) -> None:
         logger.info(f"{name}: {json.dumps(value, ensure_ascii=False)}")
     data, files = _read(settings)
     on = device.choose(settings.runtime.use_gpu)
+    if settings.runtime.deterministic:
+        device.be_deterministic()
     group = distributed.group()
     workers = device.loader_workers(settings.runtime, on, max(1, parallel.processes("auto") // group.size))
     of = ingredients(settings, files, data.augmenter.identity() if data.augmenter else ())

@@ -102,13 +102,13 @@ class Step:
         before = self._buffers()
         factor = 1.0 if self.scale is None else self.scale.value
         self._group.meet()
-        seen: list[tuple[np.ndarray, paddle.Tensor]] = []
+        seen: list[tuple[Batch, paddle.Tensor]] = []
         with self._precision.weights():
             for place, batch in enumerate(batches):
                 paddle.seed(_seed(self._train.seed, number, place, self._group.rank))
                 if len(batch):
                     losses = self._losses(batch)
-                    seen.append((batch.positions, losses.detach()))
+                    seen.append((batch, losses.detach()))
                     with _memory(self._train, batch):
                         (losses.sum() * factor).backward()
                 elif self._group.size > 1:
@@ -126,7 +126,7 @@ class Step:
     def _together(self, seen: list, factor: float, before: list) -> Outcome:
         """Adds up gradients, losses and counts of all processes, and normalises and clips the gradients."""
         loss = sum((losses.sum() for _, losses in seen), paddle.zeros([]))
-        count = sum(len(positions) for positions, _ in seen)
+        count = sum(len(batch) for batch, _ in seen)
         loss_sum, utterances = self._add_up(loss, count)
         if utterances == 0:
             _put_back(before)
@@ -212,11 +212,16 @@ def _gradients(model: DeepSpeech2) -> list[paddle.Tensor]:
     return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
 
 
-def _suspects(seen: list[tuple[np.ndarray, paddle.Tensor]]) -> list[int]:
-    """Utterances whose loss is not finite; where all are, all: the fault is in the gradients."""
-    found = [(positions, np.isfinite(losses.numpy())) for positions, losses in seen]
-    wrong = [int(position) for positions, good in found for position in positions[~good]]
-    return wrong or [int(position) for positions, _ in found for position in positions]
+def _suspects(seen: list[tuple[Batch, paddle.Tensor]]) -> list[int]:
+    """Utterances whose features, else whose loss is not finite; else all of them."""
+    positions = [position for batch, _ in seen for position in batch.positions.tolist()]
+    inputs = [np.isfinite(row).all() for batch, _ in seen for row in batch.features]
+    losses = [good for _, losses in seen for good in np.isfinite(losses.numpy())]
+    for finite in (inputs, losses):
+        found = [position for position, good in zip(positions, finite, strict=True) if not good]
+        if found:
+            return found
+    return positions
 
 
 def _put_back(before: list[tuple[paddle.Tensor, paddle.Tensor]]) -> None:
