@@ -21,6 +21,7 @@ from loguru import logger
 
 from ds2 import layout, params
 from ds2.errors import UserError
+from ds2.training.machines import Link
 
 # The exit code of a process that ends only because another one is gone.
 LOST = 75
@@ -107,7 +108,7 @@ def supervise(chosen: Plan, module: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     first = chosen.machine * chosen.here
     logger.info(f"{chosen.size} processes train, {chosen.here} of them here; log/workerlog.N has what all but 0 say")
-    with ExitStack() as stack:
+    with Link(chosen.master, chosen.machine, chosen.machines) as link, ExitStack() as stack:
         children: dict[int, subprocess.Popen] = {}
         stack.callback(_kill, children)
         signals = stack.enter_context(_caught_signals())
@@ -121,7 +122,9 @@ def supervise(chosen: Plan, module: str) -> None:
                 stderr=output,
                 preexec_fn=_at_start_of_child,
             )
-        codes = _watch(children, signals)
+        codes = _watch(children, signals, link)
+        if not any(codes.values()):
+            link.done()
     _report(codes, folder, stopped=bool(signals))
 
 
@@ -150,8 +153,12 @@ def _environments(chosen: Plan) -> Iterator[dict[str, str]]:
         yield environment
 
 
-def _watch(children: dict[int, subprocess.Popen], signals: list[int]) -> dict[int, int]:
-    """Waits for all; passes a first signal on, ends everything on a second. The exit codes by rank."""
+def _watch(children: dict[int, subprocess.Popen], signals: list[int], link: Link) -> dict[int, int]:
+    """Waits for all, or for a failure; passes a first signal on, and ends everything on a second.
+
+    Returns:
+        the exit codes by rank.
+    """
     passed_on = False
     deadline = None
     while True:
@@ -164,7 +171,7 @@ def _watch(children: dict[int, subprocess.Popen], signals: list[int]) -> dict[in
                 child.send_signal(signals[0])
         if len(signals) > 1:
             raise KeyboardInterrupt
-        if deadline is None and any(code for code in codes.values()):
+        if deadline is None and (any(codes.values()) or (not signals and link.broken())):
             deadline = time.monotonic() + _PATIENCE
         if deadline is not None and time.monotonic() > deadline:
             for rank, child in children.items():
