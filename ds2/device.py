@@ -1,5 +1,7 @@
 """Where the network runs."""
 
+import os
+
 import paddle
 
 from ds2 import params
@@ -23,9 +25,18 @@ def choose(use_gpu: str | bool) -> str:
     if use_gpu is True and not usable:
         wheel = "no GPU is visible" if paddle.is_compiled_with_cuda() else "this paddle is built for the CPU only"
         raise UserError(f"runtime.use_gpu: true, but {wheel}; set it to auto, or see README on GPU wheels")
-    name = "gpu" if usable and use_gpu is not False else "cpu"
-    paddle.set_device(name)
-    return name
+    if not usable or use_gpu is False:
+        paddle.set_device("cpu")
+        return "cpu"
+    # One of several processes is told which.
+    paddle.set_device(f"gpu:{os.environ.get('PADDLE_LOCAL_RANK', '0')}")
+    return "gpu"
+
+
+def be_deterministic() -> None:
+    """Makes paddle choose GPU algorithms that give the same bits in every run. On a CPU they always do."""
+    if paddle.is_compiled_with_cuda():
+        paddle.set_flags({"FLAGS_cudnn_deterministic": True, "FLAGS_embedding_deterministic": 1})
 
 
 def loader_workers(runtime: params.Runtime, device: str, cores: int) -> int:

@@ -21,6 +21,11 @@ def _number_from_text(value: Any) -> Any:
     return value
 
 
+def _off_from_false(value: Any) -> Any:
+    """YAML 1.1 readers take off for false."""
+    return "off" if value is False else value
+
+
 Real = Annotated[float, BeforeValidator(_number_from_text)]
 Fraction = Annotated[Real, Field(ge=0, lt=1)]
 Probability = Annotated[Real, Field(ge=0, le=1)]
@@ -211,7 +216,7 @@ class Train(Section):
     """The training."""
 
     num_epoch: int = Field(100, ge=1, description="epochs in all; raised after a run, it goes on")
-    batch_size: int = Field(8, ge=1, le=100_000, description="utterances of a step")
+    batch_size: int = Field(8, ge=1, le=100_000, description="utterances of a batch, over all processes")
     max_batch_seconds: Annotated[Real, Field(gt=0)] | None = Field(
         None,
         description="instead of batch_size: as many utterances as fit into so many seconds, padding counted; null: not",
@@ -223,6 +228,11 @@ class Train(Section):
     weight_decay: Real = Field(0.0, ge=0, le=1, description="L2 penalty, added to the gradients")
     seed: int = Field(1, ge=0, lt=2**31, description="everything random follows from it")
     augment: bool = Field(True, description="false: none of the section augment")
+    amp: Annotated[Literal["off", "bf16", "fp16"], BeforeValidator(_off_from_false)] = Field(
+        "off", description="16-bit arithmetic: off, bf16 or fp16"
+    )
+    accumulate_grad: int = Field(1, ge=1, le=1000, description="batches whose gradients make one step")
+    max_nonfinite: int = Field(20, ge=1, description="skipped steps in a row, loss not finite, that stop the training")
     save_interval: int = Field(2000, ge=1, description="a checkpoint every so many batches, and every epoch")
     keep_checkpoints: int = Field(3, ge=1, description="epochs kept, besides the best")
     evaluate_on: Literal["dev", "test"] | None = Field("dev", description="scored every epoch: dev, test or null")
@@ -302,6 +312,11 @@ class Runtime(Section):
     num_workers: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = Field(
         "auto", description="processes that read audio; 0: none but the main one; auto: by the cores"
     )
+    num_processes: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
+        "auto", description="processes that train, on each machine; auto: one a visible GPU, on a CPU one"
+    )
+    probe_longest: bool = Field(True, description="before epoch 1 the longest batch shows whether memory suffices")
+    deterministic: bool = Field(False, description="GPU algorithms that give the same bits again, though slower")
     log_interval: int = Field(100, ge=1, description="batches between two lines of the log")
     download_dir: str = Field(
         "dataset/downloads", min_length=1, description="folder of the archives of public corpora; those there are used"

@@ -1,6 +1,7 @@
 """What the stages' commands have in common."""
 
 import argparse
+import os
 import sys
 
 from loguru import logger
@@ -25,5 +26,6 @@ def start(description: str, *arguments: tuple[str, str]) -> tuple[params.Params,
     parsed = parser.parse_args()
     logger.remove()
     logger.add(sys.stderr, format="{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}", level="INFO")
-    orphan.end_with_dvc()
+    if "PADDLE_TRAINER_ID" not in os.environ:  # a process of a training ends with the one that started it
+        orphan.end_with_dvc()
     return params.load(layout.PARAMS), parsed

@@ -5,7 +5,11 @@ params  corpora, features, model, augment, train
 writes  models/, results/train.json, results/curves/*.tsv; VisualDL's files under log/
 """
 
+import os
+import sys
+
 from ds2.errors import ends_with_a_sentence
+from ds2.training import launch
 from stages import command
 
 
@@ -13,10 +17,19 @@ from stages import command
 def main() -> None:
     """The command line."""
     settings, _ = command.start(__doc__)
+    if launch.needed():
+        plan = launch.plan(settings)
+        if plan.size > 1:
+            launch.supervise(plan, "stages.train")
+            return
     # Paddle takes seconds to load, and the worker processes that prepare batches, which import this module, need none.
-    from ds2.training import session
+    from ds2.training import distributed, session
 
-    session.train(settings)
+    try:
+        session.train(settings)
+    except distributed.LostError as error:
+        print(f"another process of the training is gone: {error}", file=sys.stderr)
+        os._exit(launch.LOST)  # at once: paddle's own end of a broken connection can hang or crash
 
 
 if __name__ == "__main__":

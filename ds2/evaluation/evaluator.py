@@ -19,6 +19,7 @@ from ds2.errors import UserError
 from ds2.evaluation import bootstrap, error_rate
 from ds2.evaluation.error_rate import Errors
 from ds2.model.deepspeech2 import DeepSpeech2
+from ds2.training.distributed import Alone, Group
 
 if TYPE_CHECKING:  # it takes a second to import, and most evaluations are greedy
     from ds2.decoding.beam import BeamSearch
@@ -125,13 +126,17 @@ class Network:
         seconds: spent in the network so far.
     """
 
-    def __init__(self, model: DeepSpeech2, manifest: Manifest, loader: Loader, batch_size: int) -> None:
+    def __init__(
+        self, model: DeepSpeech2, manifest: Manifest, loader: Loader, batch_size: int, group: Group | None = None
+    ) -> None:
         """Arguments as for `evaluate`."""
         if len(manifest) == 0:
             raise UserError(f"{manifest.path} is empty: there is nothing to score")
         self._model = model
         self._loader = loader
-        self._plan = batches.by_length(manifest.durations, batch_size)
+        group = group or Alone()
+        plan = batches.by_length(manifest.durations, batch_size)
+        self._share = [plan[i] for i in range(group.rank, len(plan), group.size)]
         self.seconds = 0.0
 
     def log_probabilities(self) -> Iterator[list[tuple[int, np.ndarray]]]:
@@ -139,7 +144,7 @@ class Network:
         was_training = self._model.training
         self._model.eval()
         try:
-            for batch in self._loader.load(self._plan[i] for i in range(len(self._plan))):
+            for batch in self._loader.load(self._share):
                 if batch.dropped:
                     raise UserError(f"{batch.dropped[0]}: it stands in the data to score; run dvc repro -f manifest")
                 start = time.perf_counter()
@@ -177,6 +182,12 @@ class _Decoding:
                 self.found.update(found)
                 self.seconds += seconds
 
+    def merge(self, group: Group) -> None:
+        """Adds what the other processes have found in their shares."""
+        for best_paths, found in group.gather((self.best_paths, self.found)):
+            self.best_paths.update(best_paths)
+            self.found.update(found)
+
     def _work(self, network: Network) -> "Iterator[list[tuple[int, Candidates]]]":
         for batch in network.log_probabilities():
             start = time.thread_time()
@@ -204,6 +215,7 @@ def evaluate(
     vocabulary: Vocabulary,
     batch_size: int,
     search: "BeamSearch | None" = None,
+    group: Group | None = None,
 ) -> Evaluation:
     """Decodes every utterance of a manifest from one pass of the network.
 
@@ -214,14 +226,17 @@ def evaluate(
         vocabulary: of the model.
         batch_size: utterances of a forward pass; it does not change the result.
         search: None: best paths only.
+        group: the processes that share the work, each with the same model; all get the whole result.
 
     Raises:
         UserError: the manifest is empty or one of its files cannot be read: leaving it out would flatter the score.
     """
     start = time.perf_counter()
-    network = Network(model, manifest, loader, batch_size)
+    group = group or Alone()
+    network = Network(model, manifest, loader, batch_size, group)
     decoding = _Decoding(search)
     decoding.run(network)
+    decoding.merge(group)
     best_paths = _predictions(manifest, vocabulary, decoding.best_paths)
     return Evaluation(
         predictions=best_paths if search is None else _predictions(manifest, vocabulary, decoding.found),

@@ -1,5 +1,7 @@
 """Padding made invisible: masks, and a normalisation that counts real frames only."""
 
+from collections.abc import Callable
+
 import paddle
 from paddle import nn
 
@@ -24,7 +26,13 @@ class MaskedBatchNorm(nn.Layer):
 
     The running statistics are the mean over all steps so far, from a hundred steps on a decaying one of that length,
     whatever the padding: batches hold utterances of like lengths, and the last few of them do not stand for all.
+
+    Attributes:
+        gather: where a batch is spread over several processes: float32 [n] of this one to [processes, n] of all,
+            differentiable. None: the batch is all here.
     """
+
+    gather: Callable[[paddle.Tensor], paddle.Tensor] | None = None
 
     def __init__(self, channels: int, channel_axis: int, epsilon: float = 1e-5) -> None:
         """
@@ -46,12 +54,14 @@ class MaskedBatchNorm(nn.Layer):
     def forward(self, x: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
         """
         Args:
-            x: float32, any number of axes, zero where the mask is zero.
+            x: float32, or half precision, any number of axes, zero where the mask is zero.
             mask: float32, broadcasts against x, size 1 at the channel axis.
 
         Returns:
-            float32 like x; the padding holds the bias, not zero: mask it when all that is done to it is done.
+            float32, shaped like x; the padding holds the bias, not zero: mask it when all that is done to it is done.
         """
+        if x.dtype != paddle.float32:
+            x = x.astype("float32")  # of a layer in half precision: sums need more than its digits
         axis = self._axis % x.ndim
         shape = [1] * x.ndim
         shape[axis] = self._channels
@@ -69,10 +79,25 @@ class MaskedBatchNorm(nn.Layer):
         shape[axis] = self._channels
         repeats = x.size // (self._channels * mask.size)  # values that share an entry of the mask
         count = mask.sum() * repeats
-        mean = x.sum(axis=others) / count
-        var = ((x - mean.reshape(shape)) * mask).square().sum(axis=others) / count
+        # A process whose share of the batch is empty has no frames.
+        mean = x.sum(axis=others) / (count if self.gather is None else paddle.clip(count, min=1.0))
+        squares = ((x - mean.reshape(shape)) * mask).square().sum(axis=others)
+        if self.gather is None:
+            var = squares / count
+        else:
+            mean, var = self._merged(self.gather(paddle.concat([count.reshape([1]), mean, squares])))
         with paddle.no_grad():
             self.steps.set_value(paddle.clip(self.steps + 1.0, max=_LONGEST_MEAN))
             for running, now in ((self.running_mean, mean), (self.running_var, var)):
                 running.set_value(running + (now - running) / self.steps)
         return mean, var
+
+    def _merged(self, rows: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Mean and variance over all processes, from each one's count, mean and sum of squares around its own mean.
+
+        Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance", equation 2.1.
+        """
+        counts, means, squares = paddle.split(rows, [1, self._channels, self._channels], axis=1)
+        count = paddle.clip(counts.sum(), min=1.0)
+        mean = (means * counts).sum(axis=0) / count
+        return mean, (squares + (means - mean).square() * counts).sum(axis=0) / count

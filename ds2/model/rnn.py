@@ -16,7 +16,8 @@ class RnnLayer(nn.Layer):
 
     def forward(self, x: paddle.Tensor, lengths: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
         """[B, T, in], int64 [B] and [B, T, 1] to [B, T, 2 * size], zero in the padding."""
-        x, _ = self.gru(self.norm(x, mask) * mask, sequence_length=lengths)
+        # A length of 0, of a process without a share of the batch, is masked, but more than a GRU can do.
+        x, _ = self.gru(self.norm(x, mask) * mask, sequence_length=paddle.clip(lengths, min=1))
         return x * mask
 
 

@@ -41,6 +41,8 @@ class State:
         params: the parameters that it was trained with.
         history: as History.as_json gives it; holds the best score.
         ingredients: what the fingerprint was made of.
+        loss_scale: of fp16, as LossScale; empty without.
+        cost: as Cost; measured, so that it differs from run to run and decides nothing.
     """
 
     epoch: int
@@ -50,6 +52,8 @@ class State:
     params: dict[str, Any]
     history: dict[str, Any]
     ingredients: dict[str, Any] = field(default_factory=dict)
+    loss_scale: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
 
     @property
     def position(self) -> tuple[int, int]:
@@ -73,7 +77,7 @@ def write(
 
     def fill(target: Path) -> None:
         paddle.save(weights(model), str(target / MODEL))
-        paddle.save(_by_layer(optimizer.state_dict(), model), str(target / OPTIMIZER))
+        paddle.save(moments(optimizer, model), str(target / OPTIMIZER))
         vocabulary.write(target / VOCABULARY)
         statistics.write(target / MEAN_ISTD)
         values = {"format": _FORMAT} | vars(state)
@@ -282,6 +286,11 @@ def restore_model(folder: Path, model: DeepSpeech2) -> None:
 def restore_optimizer(folder: Path, optimizer: paddle.optimizer.Optimizer, model: DeepSpeech2) -> None:
     """Puts the moments of a checkpoint into the optimiser of a model of the same architecture."""
     set_optimizer(paddle.load(str(folder / OPTIMIZER)), optimizer, model)
+
+
+def moments(optimizer: paddle.optimizer.Optimizer, model: DeepSpeech2) -> dict[str, Any]:
+    """The state of an optimiser, keyed as in a checkpoint; empty before its first step."""
+    return _by_layer(optimizer.state_dict(), model)
 
 
 def set_optimizer(values: dict[str, Any], optimizer: paddle.optimizer.Optimizer, model: DeepSpeech2) -> None:

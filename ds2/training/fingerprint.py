@@ -13,7 +13,7 @@ from ds2.files import sha256
 _VERSION = 2
 
 # What decides how long a training goes on, what is kept of it and where it starts, not what it computes.
-_LEFT_OUT = {"num_epoch", "save_interval", "keep_checkpoints", "resume_model"}
+_LEFT_OUT = {"num_epoch", "save_interval", "keep_checkpoints", "resume_model", "max_nonfinite"}
 
 
 def ingredients(

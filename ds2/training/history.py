@@ -35,12 +35,16 @@ class History:
         epochs: rows of epoch, loss (mean of the epoch) and, where a set is scored, cer and wer.
         since_point: steps that are in no row yet.
         since_epoch: steps of the epoch that has not ended.
+        nonfinite: steps that were skipped because their loss or gradients were not finite.
+        nonfinite_in_a_row: the last of them, with no good step since.
     """
 
     steps: list[dict[str, float]] = field(default_factory=list)
     epochs: list[dict[str, float]] = field(default_factory=list)
     since_point: Mean = field(default_factory=Mean)
     since_epoch: Mean = field(default_factory=Mean)
+    nonfinite: int = 0
+    nonfinite_in_a_row: int = 0
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "History":
@@ -50,6 +54,8 @@ class History:
             list(values["epochs"]),
             Mean(**values["since_point"]),
             Mean(**values["since_epoch"]),
+            values.get("nonfinite", 0),
+            values.get("nonfinite_in_a_row", 0),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -58,6 +64,7 @@ class History:
 
     def add_step(self, step: int, batch: int, batches: int, loss: float, rate: float, grad_norm: float) -> bool:
         """Counts a step (batch from 1, of batches in the epoch). True when it ends with a new row."""
+        self.nonfinite_in_a_row = 0
         self.since_epoch.add(loss, grad_norm)
         self.since_point.add(loss, grad_norm)
         spacing = -(-batches // _POINTS)
@@ -73,6 +80,11 @@ class History:
             }
         )
         return True
+
+    def add_nonfinite(self) -> None:
+        """Counts a step that was skipped: it is in no curve."""
+        self.nonfinite += 1
+        self.nonfinite_in_a_row += 1
 
     def add_epoch(self, epoch: int, scores: dict[str, float]) -> None:
         """Ends an epoch, with the error rates of the scored set if there is one."""

@@ -21,11 +21,14 @@ class Clock:
         self._utterances = 0
         self._waited = 0.0
 
-    def count(self, utterances: int, waited: float) -> None:
-        """Counts a batch that was waited for so many seconds."""
+    def count(self, utterances: int) -> None:
+        """Counts a step."""
         self._done += 1
         self._utterances += utterances
-        self._waited += waited
+
+    def wait(self, seconds: float) -> None:
+        """Counts time spent waiting for a batch."""
+        self._waited += seconds
 
     def speed(self) -> tuple[float, float]:
         """Utterances a second and the share of time spent waiting for data, since this was asked last."""
@@ -41,7 +44,20 @@ class Clock:
         return datetime.timedelta(seconds=int(mean * max(0, self._left - self._done)))
 
 
-class Curves:
+class NoCurves:
+    """For the processes that only help: they show nothing."""
+
+    def update(self) -> None:
+        """Nothing to write."""
+
+    def write_tables(self) -> None:
+        """Nothing to write."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Curves(NoCurves):
     """The history as VisualDL shows it and as results/curves holds it."""
 
     def __init__(self, history: History, visual: Path, tables: Path) -> None:

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 from loguru import logger
@@ -15,7 +16,7 @@ from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
 from ds2.files import write_json
-from ds2.training import journal
+from ds2.training import distributed, journal
 from ds2.training.fingerprint import fingerprint, ingredients
 from ds2.training.store import Store
 from ds2.training.trainer import Trainer, TrainingData
@@ -34,22 +35,29 @@ def train(settings: params.Params) -> None:
         logger.info(f"{name}: {json.dumps(value, ensure_ascii=False)}")
     data, files = _read(settings)
     on = device.choose(settings.runtime.use_gpu)
-    workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))
+    if settings.runtime.deterministic:
+        device.be_deterministic()
+    group = distributed.group()
+    workers = device.loader_workers(settings.runtime, on, max(1, parallel.processes("auto") // group.size))
     of = ingredients(settings, files, data.augmenter.identity() if data.augmenter else ())
     identity = fingerprint(of)
     logger.info(f"training {identity[:16]} on the {on}, {workers} processes prepare the data")
+    if len(set(group.gather(identity))) > 1:
+        raise UserError("the machines have other parameters or data (dataset/): copy those of the first to all")
     store = Store(layout.repository_root() / _AUTOSAVE, layout.MODELS, identity, settings.train.keep_checkpoints)
-    with store.locked():
-        trainer = Trainer(settings, data, of, workers)
+    # All is written by the first process.
+    with store.locked() if group.rank == 0 else nullcontext():
+        trainer = Trainer(settings, data, of, workers, group)
         trainer.begin(store)
         visual = layout.repository_root() / layout.LOG / (os.environ.get("DVC_EXP_NAME") or identity[:8])
-        curves = journal.Curves(trainer.history, visual, layout.CURVES)
+        curves = journal.Curves(trainer.history, visual, layout.CURVES) if group.rank == 0 else journal.NoCurves()
         try:
             trainer.run(store, curves)
         finally:
             curves.close()
-    curves.write_tables()
-    write_json(layout.TRAIN_METRICS, _metrics(trainer))
+    if group.rank == 0:
+        curves.write_tables()
+        write_json(layout.TRAIN_METRICS, _metrics(trainer))
 
 
 def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:
@@ -81,4 +89,8 @@ def _metrics(trainer: Trainer) -> dict[str, int | float]:
     found: dict[str, int | float] = {"epochs": trainer.epoch, "steps": trainer.step, "loss": round(last["loss"], 6)}
     if best is not None and "cer" in best:
         found |= {"epoch_of_best": int(best["epoch"]), "cer_of_best": round(best["cer"], 6)}
-    return found | {"weights": int(sum(parameter.size for parameter in trainer.model.parameters()))}
+    return found | {
+        "weights": int(sum(parameter.size for parameter in trainer.model.parameters())),
+        "nonfinite_steps": trainer.history.nonfinite,
+        **trainer.cost.metrics(),
+    }

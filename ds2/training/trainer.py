@@ -1,15 +1,16 @@
 """The training loop."""
 
+import itertools
 import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
-import paddle.nn.functional as F
 from loguru import logger
 
 from ds2 import params
@@ -18,15 +19,19 @@ from ds2.data.augment import Augmenter
 from ds2.data.loader import Assembler, Batch, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.mean_istd import MeanIstd
-from ds2.data.vocabulary import BLANK_ID, Vocabulary
+from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
 from ds2.evaluation.evaluator import Evaluation, evaluate
 from ds2.model.deepspeech2 import DeepSpeech2
 from ds2.training import checkpoint, journal, transfer
 from ds2.training.checkpoint import State
+from ds2.training.cost import Cost, peak_memory_mb
+from ds2.training.distributed import Alone, Group
 from ds2.training.fingerprint import differences, fingerprint
 from ds2.training.history import History
+from ds2.training.precision import LossScale
 from ds2.training.schedule import learning_rate
+from ds2.training.step import Outcome, Step, shares
 from ds2.training.store import Store
 
 
@@ -57,7 +62,12 @@ class Trainer:
     """
 
     def __init__(
-        self, settings: params.Params, data: TrainingData, ingredients: Mapping[str, Any], workers: int
+        self,
+        settings: params.Params,
+        data: TrainingData,
+        ingredients: Mapping[str, Any],
+        workers: int,
+        group: Group | None = None,
     ) -> None:
         """A training that has not begun.
 
@@ -66,11 +76,16 @@ class Trainer:
             data: what to train on.
             ingredients: of the fingerprint; both stand in every checkpoint.
             workers: processes that prepare batches.
+            group: the processes that train together; None: this one alone. Only the first of them writes.
+
+        Raises:
+            UserError: train.amp does not go with the device.
         """
         self._settings = settings
         self._data = data
         self._ingredients = ingredients
         self._workers = workers
+        self._group = group or Alone()
         paddle.seed(settings.train.seed)
         self.model = DeepSpeech2(settings.model, settings.features.num_mel_bins, len(data.vocabulary))
         self._optimizer = paddle.optimizer.Adam(
@@ -78,9 +93,15 @@ class Trainer:
             learning_rate=settings.train.learning_rate,
             weight_decay=settings.train.weight_decay or None,
         )
+        self._group.attach(self.model)
+        self._take_step = Step(self.model, self._optimizer, settings, self._group)
         self.history = History()
+        self.cost = Cost()
         self.epoch = self.batch = self.step = 0
         self._stop_signal: int | None = None
+        self._told: set[str] = set()  # files that a skipped step was logged for
+        self._before_skips = (0, 0, 0)
+        self._unhurried = 0  # utterances of this epoch that were too short for their labels when played faster
 
     def begin(self, store: Store) -> None:
         """Goes to the furthest state of this training; where there is none, or resume_model is null, to the start.
@@ -88,8 +109,9 @@ class Trainer:
         Raises:
             UserError: the checkpoint to start from does not exist, is damaged or does not fit.
         """
-        if not self._restore(store):
+        if self._group.rank == 0 and not self._restore(store):
             self._start(store)
+        self._take_over()
 
     def run(self, store: Store, curves: journal.Curves) -> None:
         """Trains until num_epoch epochs are done, saving and scoring on the way.
@@ -103,6 +125,8 @@ class Trainer:
         elif self.epoch >= num_epoch:
             raise UserError(f"train.num_epoch is {num_epoch}, but the checkpoint has {self.epoch} epochs: raise it")
         with self._loaders() as (training, scoring), self._stop_at_signal():
+            if (self.epoch, self.batch) == (0, 0) and self._settings.runtime.probe_longest:
+                self._probe(training)
             clock = None
             while self.epoch < num_epoch:
                 plan = self._plan()
@@ -111,15 +135,38 @@ class Trainer:
                 self._end_epoch(scoring, store)
                 curves.update()
                 curves.write_tables()
-                self._stop_if_asked()
+                if self._group.any(self._stop_signal is not None):
+                    self._stop()
+        self._group.leave()
+
+    def _take_over(self) -> None:
+        """Makes all processes stand where the first one does."""
+        place = self.epoch, self.batch, self.step
+        known = self._group.first((place, self.history, self.cost, self._take_step.scale, self._data.statistics))
+        (self.epoch, self.batch, self.step), self.history, self.cost, self._take_step.scale, statistics = known
+        self._data = replace(self._data, statistics=statistics)
+        if self._group.size > 1:
+            arrays = (checkpoint.weights(self.model), checkpoint.moments(self._optimizer, self.model))
+            weights, moments = ({name: np.asarray(value) for name, value in values.items()} for values in arrays)
+            checkpoint.set_weights(self.model, self._group.first_arrays(weights))
+            checkpoint.set_optimizer(self._group.first_arrays(moments), self._optimizer, self.model)
+
+    def _probe(self, loader: Loader) -> None:
+        """Runs the batch that needs the most memory, so that a lack of it shows now and not at the epoch's end."""
+        train, durations = self._settings.train, self._data.train.durations
+        plan = batches.of_epoch(durations, train.batch_size, train.seed, 1, train.max_batch_seconds)
+        longest = max((plan[i] for i in range(len(plan))), key=lambda batch: len(batch) * durations[batch].max())
+        self.model.train()
+        self._take_step.probe(loader.load([longest[self._group.rank :: self._group.size]], 1))
 
     def _plan(self) -> batches.Batches:
-        """The batches of the next epoch, of utterances that are of like length at the speed they are played at."""
+        """The steps of the next epoch, of utterances that are of like length at the speed they are played at."""
         train, durations, epoch = self._settings.train, self._data.train.durations, self.epoch + 1
         if train.augment:
             speeds = augment.speeds(self._settings.augment.speed, train.seed, epoch, np.arange(len(durations)))
             durations = durations / speeds
-        plan = batches.of_epoch(durations, train.batch_size, train.seed, epoch, train.max_batch_seconds)
+        size, seconds = train.batch_size * train.accumulate_grad, train.max_batch_seconds
+        plan = batches.of_epoch(durations, size, train.seed, epoch, seconds and seconds * train.accumulate_grad)
         share = plan.real_share(durations)
         logger.info(f"epoch {epoch}: {len(plan)} batches, {share:.1%} of their frames are real")
         return plan
@@ -139,6 +186,9 @@ class Trainer:
         # Those of a continued checkpoint may not be the ones computed from today's data.
         self._data = replace(self._data, statistics=MeanIstd.read(folder / checkpoint.MEAN_ISTD))
         self.history = History.from_json(state.history)
+        self.cost = Cost(**state.cost)
+        if state.loss_scale:
+            self._take_step.scale = LossScale(**state.loss_scale)
         self.epoch, self.batch, self.step = state.epoch, state.batch, state.step
         logger.info(f"going on from {folder}: epoch {state.epoch} done, {state.batch} batches of the next")
         return True
@@ -174,48 +224,88 @@ class Trainer:
     ) -> None:
         train, log_interval = self._settings.train, self._settings.runtime.log_interval
         self.model.train()
-        unhurried = 0
-        waiting = time.perf_counter()
-        for batch in loader.load((plan[i] for i in range(self.batch, len(plan))), self.epoch + 1):
-            waited = time.perf_counter() - waiting
+        left = range(self.batch, len(plan))
+        parts = (part for i in left for part in shares(plan[i], train, self._group))
+        stream = self._watched(loader.load(parts, self.epoch + 1), clock)
+        self.cost.start()
+        self._unhurried = 0
+        for i in left:
             self.batch += 1
-            unhurried += batch.unhurried
-            for reason in batch.dropped:
-                logger.warning(f"left out of the training: {reason}")
-            if len(batch):
-                loss, grad_norm, rate = self._train_step(batch)
-                if self.history.add_step(self.step, self.batch, len(plan), loss, rate, grad_norm):
-                    curves.update()
-                clock.count(len(batch), waited)
-                if self.batch % log_interval == 0 or self.batch == len(plan):
-                    place = (self.epoch + 1, train.num_epoch), (self.batch, len(plan))
-                    journal.log_batch(*place, loss, rate, clock)
-            at_end = self.batch == len(plan)
-            if not at_end and (self.batch % train.save_interval == 0 or self._stop_signal is not None):
-                self._save_step(store)
-                self._stop_if_asked()
-            waiting = time.perf_counter()
-        if unhurried:
+            rate = learning_rate(self.step + 1, train)
+            count = len(shares(plan[i], train, self._group))  # of the stream's batches, which the step takes one by one
+            outcome = self._take_step(itertools.islice(stream, count), self.step + 1, rate)
+            if outcome.utterances:
+                self.step += 1
+                clock.count(outcome.utterances)
+                self.cost.count(outcome.utterances)
+                if not outcome.finite:
+                    self._skip(outcome, store)
+                else:
+                    loss, norm = outcome.loss, outcome.grad_norm
+                    if self.history.add_step(self.step, self.batch, len(plan), loss, rate, norm):
+                        curves.update()
+                    if self.batch % log_interval == 0 or self.batch == len(plan):
+                        place = (self.epoch + 1, train.num_epoch), (self.batch, len(plan))
+                        journal.log_batch(*place, loss, rate, clock)
+            at_end, stop = self.batch == len(plan), self._group.any(self._stop_signal is not None)
+            if not at_end and (self.batch % train.save_interval == 0 or stop):
+                self._save(store)
+                logger.info(f"saved after batch {self.batch} of epoch {self.epoch + 1}")
+                self.cost.start()
+            if stop and not at_end:
+                self._stop()
+        if unhurried := sum(self._group.gather(self._unhurried)):
             logger.info(f"{unhurried} utterances kept their own speed: played faster, their labels would not have fit")
 
-    def _train_step(self, batch: Batch) -> tuple[float, float, float]:
-        """One step of the optimiser: the loss of an utterance, the gradients' norm before clipping, the rate."""
-        self.step += 1
-        train = self._settings.train
-        # Dropout draws from here: the same numbers after any interruption.
-        paddle.seed((train.seed * 1_000_003 + self.step) % 2**31)
-        rate = learning_rate(self.step, train)
-        self._optimizer.set_lr(rate)
-        logits, steps = self.model(paddle.to_tensor(batch.features), paddle.to_tensor(batch.frames))
-        loss = ctc_loss(logits, steps, batch)
-        loss.backward()
-        grad_norm = clip_gradients(self.model, train.grad_clip)
-        self._optimizer.step()
-        self._optimizer.clear_grad()
-        return float(loss), grad_norm, rate
+    def _watched(self, stream: Iterator[Batch], clock: journal.Clock) -> Iterator[Batch]:
+        """The batches of a loader; says what was left out of them, and counts the time spent waiting for them."""
+        while True:
+            start = time.perf_counter()
+            batch = next(stream, None)
+            clock.wait(time.perf_counter() - start)
+            if batch is None:
+                return
+            for reason in batch.dropped:
+                logger.warning(f"left out of the training: {reason}")
+            self._unhurried += batch.unhurried
+            yield batch
+
+    def _skip(self, outcome: Outcome, store: Store) -> None:
+        """Counts a step whose loss or gradients were not finite, and says so.
+
+        Raises:
+            UserError: there were too many in a row; the state from before them is saved.
+        """
+        scale, history = self._take_step.scale, self.history
+        if outcome.mendable and scale is not None:
+            logger.info(f"step {self.step} is skipped: fp16 has overflowed, the loss scale falls to {scale.value:g}")
+            return
+        if history.nonfinite_in_a_row == 0:
+            self._before_skips = self.batch - 1, self.step - 1, history.nonfinite
+        history.add_nonfinite()
+        files = [self._data.train[position].audio_filepath for position in outcome.suspects]
+        new = [file for file in files if file not in self._told]
+        self._told.update(new)
+        logger.warning(
+            f"step {self.step} is skipped: its loss or gradients are not finite"
+            + (f"; it had {', '.join(new)}" if new else "")
+        )
+        most = self._settings.train.max_nonfinite
+        if history.nonfinite_in_a_row >= most:
+            self.batch, self.step, history.nonfinite = self._before_skips
+            history.nonfinite_in_a_row = 0
+            if self.batch:
+                self._save(store)
+            self._group.leave()
+            raise UserError(
+                f"{most} steps in a row (train.max_nonfinite) were not finite: lower train.learning_rate, or look at "
+                "the files that the log names; the state from before them is saved"
+            )
 
     def _end_epoch(self, scoring: Loader | None, store: Store) -> None:
         self.epoch, self.batch = self.epoch + 1, 0
+        self._before_skips = 0, self.step, self.history.nonfinite
+        self.cost.note_peak(max(self._group.gather(peak_memory_mb())))
         scores: dict[str, float] = {}
         if scoring is not None and self._data.scored is not None:
             result = self._score(scoring, self._data.scored)
@@ -229,21 +319,26 @@ class Trainer:
             + (f", {self._settings.train.evaluate_on} CER: {row['cer']:.5f}" if scores else "")
             + (f", best: {best['cer']:.5f} (epoch {best['epoch']})" if scores and best else "")
         )
-        self._save(store.epoch_folder(self.epoch), store)
+        self._save(store)
         self._publish(store)
 
     def _score(self, loader: Loader, manifest: Manifest) -> Evaluation:
-        return evaluate(self.model, manifest, loader, self._data.vocabulary, self._settings.train.batch_size)
+        return evaluate(
+            self.model, manifest, loader, self._data.vocabulary, self._settings.train.batch_size, group=self._group
+        )
 
     def _publish(self, store: Store) -> None:
-        best = self.history.best()
-        store.publish(self.epoch, int(best["epoch"]) if best else self.epoch)
+        if self._group.rank == 0:
+            best = self.history.best()
+            store.publish(self.epoch, int(best["epoch"]) if best else self.epoch)
 
-    def _save_step(self, store: Store) -> None:
-        self._save(store.step_folder(self.step), store)
-        logger.info(f"saved after batch {self.batch} of epoch {self.epoch + 1}")
+    def _save(self, store: Store) -> None:
+        """Writes the state after an epoch or in the middle of one; nobody goes on before it is written."""
+        if self._group.rank == 0:
+            self._write(store.step_folder(self.step) if self.batch else store.epoch_folder(self.epoch), store)
+        self._group.meet()
 
-    def _save(self, folder, store: Store) -> None:
+    def _write(self, folder: Path, store: Store) -> None:
         state = State(
             epoch=self.epoch,
             batch=self.batch,
@@ -252,6 +347,8 @@ class Trainer:
             params=self._settings.model_dump(mode="json", include={"text", "features", "model", "augment", "train"}),
             history=self.history.as_json(),
             ingredients=dict(self._ingredients),
+            loss_scale=vars(self._take_step.scale) if self._take_step.scale else {},
+            cost=self.cost.as_json(),
         )
         checkpoint.write(folder, self.model, self._optimizer, self._data.vocabulary, self._data.statistics, state)
         store.tidy(folder)
@@ -278,51 +375,23 @@ class Trainer:
             self._stop_signal = number  # and nothing else: the log's lock may be held by the very line interrupted
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in before:
+            # A signal would break paddle's connections; a second one needs no answer then, the supervisor kills.
+            signal.siginterrupt(number, self._group.size == 1)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _stop_if_asked(self) -> None:
-        if self._stop_signal is not None and self.epoch < self._settings.train.num_epoch:
+    def _stop(self) -> None:
+        """Ends all processes, once all have learned that one was asked to stop; unless there is nothing left to do."""
+        number = max(signal_ or 0 for signal_ in self._group.gather(self._stop_signal))
+        if self.epoch < self._settings.train.num_epoch:
+            self._group.leave()
             # null would start over once more
             again = ", with train.resume_model=auto," if self._settings.train.resume_model is None else ""
             raise UserError(
-                f"stopped by {signal.Signals(self._stop_signal).name} after {self.epoch} epochs and {self.batch} "
+                f"stopped by {signal.Signals(number).name} after {self.epoch} epochs and {self.batch} "
                 f"batches; the state is saved, and the same command{again} goes on from it"
             )
-
-
-def ctc_loss(logits: paddle.Tensor, steps: paddle.Tensor, batch: Batch) -> paddle.Tensor:
-    """The CTC loss, the mean over the utterances of the batch (each the sum over its labels).
-
-    Args:
-        logits: float32 [B, T, tokens]; the loss applies the softmax itself.
-        steps: int64 [B], real output steps.
-        batch: labels that fit in the steps.
-    """
-    losses = F.ctc_loss(
-        logits.transpose([1, 0, 2]),
-        paddle.to_tensor(batch.labels),
-        steps,
-        paddle.to_tensor(batch.label_lengths),
-        blank=BLANK_ID,
-        reduction="none",
-    )
-    return losses.mean()
-
-
-@paddle.no_grad()
-def clip_gradients(model: DeepSpeech2, longest: float) -> float:
-    """Scales all gradients so that their global norm is at most `longest` (Pascanu et al. 2013).
-
-    Returns:
-        the norm before.
-    """
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    norm = float(paddle.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt())
-    if norm > longest:
-        for gradient in gradients:
-            gradient.scale_(longest / norm)
-    return norm

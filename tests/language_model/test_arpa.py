@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 import re
@@ -76,7 +77,7 @@ def test_a_failed_writing_leaves_the_file_that_was_there(tmp_path, monkeypatch):
     path = tmp_path / "lm.arpa"
     path.write_text("old")
     estimated = model.estimate(["你好"], "char", 2, [])
-    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("the disk is full")))
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "the disk is full")))
     with pytest.raises(OSError, match="the disk is full"):
         arpa.write(path, estimated)
     assert path.read_text() == "old"

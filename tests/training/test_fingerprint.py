@@ -10,16 +10,25 @@ from ds2 import params
 from ds2.training.fingerprint import differences, fingerprint, ingredients
 
 REPOSITORY = Path(__file__).parents[2]
-HOW_LONG = {"train.num_epoch", "train.save_interval", "train.keep_checkpoints", "train.resume_model"}
+HOW_LONG = {
+    "train.num_epoch",
+    "train.save_interval",
+    "train.keep_checkpoints",
+    "train.resume_model",
+    "train.max_nonfinite",
+}
 SPECIAL = {
     "train.evaluate_on": "test",
     "train.resume_model": None,
     "train.pretrained_model": "models/other",
     "train.weight_decay": 0.01,
     "train.max_batch_seconds": 60.0,
+    "train.amp": "bf16",
     "runtime.use_gpu": False,
     "runtime.num_workers": 3,
+    "runtime.num_processes": 3,
     "evaluate.metrics_type": "wer",
+    "evaluate.hot_words": {"北京": 1.0},
     "augment.resample.prob": 0.5,
 }
 FILES = ("manifest.train", "mean_istd.json", "vocabulary.txt", "manifest.dev")

@@ -1,0 +1,158 @@
+"""Trainings whose arithmetic fails, and trainings in 16 bits."""
+
+import numpy as np
+import pytest
+from loguru import logger
+
+from ds2.data.loader import Loader
+from ds2.errors import UserError
+from ds2.training import checkpoint
+from ds2.training.journal import Curves
+from tests.training import tiny
+
+pytestmark = pytest.mark.wheel
+
+BATCHES = 4  # in an epoch of the tiny data
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """The tiny data, not to be changed."""
+    folder = tmp_path_factory.mktemp("data")
+    tiny.write_data(folder)
+    return folder
+
+
+@pytest.fixture
+def inject(monkeypatch):
+    """inject(3, 4): the third and fourth batch that is trained on has an infinity in its features."""
+
+    def at(*places):
+        real, count = Loader.load, iter(range(1, 10**6))
+
+        def load(self, batches, epoch=0):
+            for batch in real(self, batches, epoch):
+                if epoch and next(count) in places:
+                    batch.features[0, 3, 1] = np.inf
+                yield batch
+
+        monkeypatch.setattr(Loader, "load", load)
+
+    return at
+
+
+@pytest.fixture
+def log():
+    """What the log says, as it grows."""
+    lines = []
+    sink = logger.add(lambda message: lines.append(str(message)), format="{message}")
+    yield lines
+    logger.remove(sink)
+
+
+def settings(**train):
+    """Without the probe, which would take the first batch."""
+    chosen = tiny.settings(**train)
+    return chosen.model_copy(update={"runtime": chosen.runtime.model_copy(update={"probe_longest": False})})
+
+
+def test_a_batch_that_is_not_finite_is_skipped_and_the_training_ends_well(root, tmp_path, inject, log):
+    inject(3, 9)
+    trainer = tiny.train(root, tmp_path, settings(num_epoch=3))
+    assert (trainer.epoch, trainer.step) == (3, 3 * BATCHES)
+    assert trainer.history.nonfinite == 2
+    assert len(trainer.history.steps) == 3 * BATCHES - 2
+    assert np.isfinite([list(row.values()) for row in trainer.history.steps + trainer.history.epochs]).all()
+    assert all(np.isfinite(value).all() for value in tiny.saved(tmp_path / "models" / "epoch_3").values())
+    skipped = [line for line in log if "is skipped" in line]
+    assert [line.split(" is ")[0] for line in skipped] == ["step 3", "step 9"]
+    assert [line.count(".wav") for line in skipped] == [1, 1]  # of a batch of four only the one to blame
+
+
+@pytest.mark.parametrize(
+    ("first", "most", "folder", "in_a_row"),
+    [
+        pytest.param(6, 2, "step_5", 0, id="within an epoch"),
+        pytest.param(3, 3, "epoch_1", 2, id="over the end of one"),
+    ],
+)
+def test_too_many_in_a_row_stop_the_training_with_a_state_from_before(
+    first, most, folder, in_a_row, root, tmp_path, inject
+):
+    inject(*range(first, 100))
+    with pytest.raises(UserError, match=rf"{most} steps in a row \(train\.max_nonfinite\) were not finite"):
+        tiny.train(root, tmp_path, settings(num_epoch=5, max_nonfinite=most))
+    own = next((tmp_path / "autosave").iterdir())
+    state = checkpoint.read_state(own / folder)
+    assert state.position == (1, first % BATCHES - 1 if folder.startswith("step") else 0)
+    assert state.history["nonfinite_in_a_row"] == in_a_row
+
+
+def test_after_it_the_training_goes_on_from_there(root, tmp_path, inject, monkeypatch):
+    chosen = settings(num_epoch=3, max_nonfinite=2, augment=True)
+    whole = tiny.train(root, tmp_path / "whole", chosen)
+    with monkeypatch.context() as mended:
+        real = Loader.load
+
+        def load(self, batches, epoch=0):
+            for batch in real(self, batches, epoch):
+                if epoch == 2:
+                    batch.features[:] = np.nan
+                yield batch
+
+        mended.setattr(Loader, "load", load)
+        with pytest.raises(UserError):
+            tiny.train(root, tmp_path / "stopped", chosen)
+    again = tiny.train(root, tmp_path / "stopped", chosen)
+    assert tiny.same_bits(tiny.weights(again.model), tiny.weights(whole.model))
+    assert again.history == whole.history
+
+
+def test_the_count_of_skips_survives_an_interruption(root, tmp_path, inject):
+    class Dying(Curves):
+        def update(self):
+            super().update()
+            if self._steps == 5:
+                raise RuntimeError("the power is gone")
+
+    inject(2)
+    chosen = settings(num_epoch=2, save_interval=1)
+    with pytest.raises(RuntimeError):
+        tiny.train(root, tmp_path, chosen, curves=Dying)
+    assert tiny.train(root, tmp_path, chosen).history.nonfinite == 1
+
+
+def test_accumulated_batches_are_planned_as_one_and_the_last_group_may_be_smaller(root, tmp_path):
+    # 14 utterances, 4 x 2 a step: two steps an epoch, the second of six utterances.
+    trainer = tiny.train(root, tmp_path / "four", tiny.settings(num_epoch=3, batch_size=2, accumulate_grad=4))
+    assert trainer.step == 3 * 2
+    one = tiny.train(root, tmp_path / "one", tiny.settings(num_epoch=3, batch_size=8))
+    assert one.step == trainer.step
+    # The same utterances in the same steps; each batch of two is normalised by itself.
+    assert [row["loss"] for row in trainer.history.steps] != [row["loss"] for row in one.history.steps]
+    assert trainer.history.steps[0]["loss"] == pytest.approx(one.history.steps[0]["loss"], rel=0.2)
+
+
+def test_accumulated_steps_stopped_and_continued_end_with_the_same_bits(root, tmp_path):
+    def chosen(num_epoch):
+        return tiny.settings(num_epoch=num_epoch, batch_size=2, accumulate_grad=3, augment=True)
+
+    whole = tiny.train(root, tmp_path / "whole", chosen(3))
+    tiny.train(root, tmp_path / "parts", chosen(1))
+    parts = tiny.train(root, tmp_path / "parts", chosen(3))
+    assert tiny.same_bits(tiny.weights(parts.model), tiny.weights(whole.model))
+
+
+def test_bf16_learns_as_well(root, tmp_path):
+    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=22, amp="bf16"))
+    assert trainer.history.best()["cer"] <= 0.05
+    exact = tiny.train(root, tmp_path / "exact", tiny.settings(num_epoch=1))
+    assert trainer.history.epochs[0]["loss"] != exact.history.epochs[0]["loss"]
+    assert trainer.history.epochs[0]["loss"] == pytest.approx(exact.history.epochs[0]["loss"], rel=0.05)
+
+
+def test_what_a_training_took_stays_what_it_was_when_nothing_is_trained(root, tmp_path):
+    first = tiny.train(root, tmp_path, tiny.settings(num_epoch=1)).cost.metrics()
+    assert first["utterances_per_second"] > 0
+    assert first["peak_memory_mb"] > 50
+    assert tiny.train(root, tmp_path, tiny.settings(num_epoch=1)).cost.metrics() == first

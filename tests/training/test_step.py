@@ -1,0 +1,247 @@
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ds2.errors import UserError
+from ds2.model.deepspeech2 import DeepSpeech2
+from ds2.model.masking import MaskedBatchNorm
+from ds2.training import distributed
+from ds2.training.precision import LossScale
+from ds2.training.step import Step, ctc_losses, shares
+from tests.training import tiny
+
+pytestmark = pytest.mark.wheel
+
+REPOSITORY = Path(__file__).parents[2]
+MELS, TOKENS = 20, 6
+LENGTHS = [60, 45, 30, 52, 38, 71, 44, 66, 33, 57, 40, 62, 49, 36, 54, 42]
+
+
+def made(model=None, **train):
+    """A model, its optimiser and what makes its steps."""
+    chosen = tiny.settings({"dropout": 0.0} | (model or {}), **train)
+    paddle.seed(1)
+    network = DeepSpeech2(chosen.model, MELS, TOKENS)
+    network.train()
+    optimizer = paddle.optimizer.Adam(parameters=network.parameters())
+    return network, optimizer, Step(network, optimizer, chosen, distributed.Alone())
+
+
+def cut(batch, size):
+    """Batches of `size` utterances."""
+    rows = [slice(start, start + size) for start in range(0, len(batch), size)]
+    names = ("features", "frames", "labels", "label_lengths", "positions")
+    return [replace(batch, **{name: getattr(batch, name)[row] for name in names}) for row in rows]
+
+
+def gradients(network):
+    return {name: parameter.grad.numpy() for name, parameter in network.named_parameters()}
+
+
+def without_batch_noise(network):
+    """Normalises with the running statistics, which are the same for every batch."""
+    for layer in network.sublayers():
+        if isinstance(layer, MaskedBatchNorm):
+            layer.eval()
+
+
+def farthest(left, right):
+    """The greatest difference, as a share of the greatest value."""
+    return max(float(np.abs(left[name] - right[name]).max()) for name in left) / max(
+        float(np.abs(value).max()) for value in left.values()
+    )
+
+
+def test_four_batches_of_four_equal_one_of_sixteen_but_for_the_normalisation():
+    batch = tiny.random_batch(LENGTHS, MELS, TOKENS)
+    found = {}
+    for noise in (False, True):
+        for size in (4, 16):
+            network, _, step = made(grad_clip=1e9)
+            if not noise:
+                without_batch_noise(network)
+            outcome = step.gradients(cut(batch, size), 1)
+            assert outcome.utterances == 16
+            found[noise, size] = gradients(network) | {"loss": np.array(outcome.loss)}
+    assert farthest(found[False, 16], found[False, 4]) < 1e-5
+    # Each batch is normalised with its own frames' mean and variance.
+    assert farthest(found[True, 16], found[True, 4]) > 1e-3
+
+
+def test_batches_of_unlike_size_count_by_their_utterances():
+    batch = tiny.random_batch(LENGTHS[:6], MELS, TOKENS)
+    parts = [*cut(batch, 5)]
+    assert [len(part) for part in parts] == [5, 1]
+    found = []
+    for given_batches in ([batch], parts):
+        network, _, step = made(grad_clip=1e9)
+        without_batch_noise(network)
+        step.gradients(given_batches, 1)
+        found.append(gradients(network))
+    assert farthest(*found) < 1e-5
+
+
+def test_a_batch_of_which_nothing_could_be_read_counts_nothing():
+    batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
+    nothing = cut(batch, 4)[0]
+    nothing = replace(nothing, frames=nothing.frames[:0], positions=nothing.positions[:0])
+    found = []
+    for given_batches in ([batch], [nothing, batch, nothing]):
+        network, _, step = made()
+        step.gradients(given_batches, 1)
+        found.append(gradients(network) | tiny.weights(network))
+    assert tiny.same_bits(*found)
+
+
+@given(
+    count=st.integers(1, 70),
+    batch_size=st.integers(1, 9),
+    accumulate=st.integers(1, 5),
+    size=st.integers(1, 4),
+)
+def test_the_shares_of_all_processes_are_a_partition(count, batch_size, accumulate, size):
+    train = tiny.settings(batch_size=batch_size, accumulate_grad=accumulate).train
+    positions = np.random.default_rng(count).permutation(count)[: batch_size * accumulate + 1]
+    found = []
+    for rank in range(size):
+        group = distributed.Alone()
+        group.rank, group.size = rank, size
+        found.append(shares(positions, train, group))
+    assert len({len(parts) for parts in found}) == 1  # as many batches in every process
+    assert len(found[0]) <= accumulate
+    assert sorted(np.concatenate([share for parts in found for share in parts])) == sorted(positions)
+    for part in zip(*found, strict=True):
+        assert max(map(len, part)) - min(map(len, part)) <= 1
+
+
+def everything(network, optimizer):
+    values = tiny.weights(network)
+    return values | {name: np.asarray(value) for name, value in optimizer.state_dict().items() if "moment" in name}
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_batch_that_is_not_finite_changes_nothing_and_is_named(value):
+    network, optimizer, step = made()
+    good = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
+    bad = tiny.random_batch(LENGTHS[:4], MELS, TOKENS, seed=1)
+    bad.features[2, 5, 3] = value
+    assert step([good], 1, 1e-3).finite
+    before = everything(network, optimizer)
+    outcome = step([bad], 2, 1e-3)
+    assert not outcome.finite
+    assert outcome.suspects == (2,)
+    assert tiny.same_bits(everything(network, optimizer), before)
+    assert step([good], 3, 1e-3).finite
+    assert all(np.isfinite(array).all() for array in everything(network, optimizer).values())
+
+
+def test_labels_that_do_not_fit_have_an_infinite_loss():
+    batch = tiny.random_batch([30, 30], MELS, TOKENS)
+    labels = np.array([[1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1], [1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0]], np.int32)
+    batch = replace(batch, labels=labels, label_lengths=np.array([11, 6], np.int64))  # 10 steps; 6 equal ones need 11
+    logits = paddle.randn([2, 10, TOKENS])
+    steps = paddle.to_tensor([10, 10], dtype="int64")
+    assert ctc_losses(logits, steps, batch).tolist() == [math.inf, math.inf]
+    fitting = replace(batch, label_lengths=np.array([10, 5], np.int64))
+    assert all(0 < loss < 1000 for loss in ctc_losses(logits, steps, fitting).tolist())
+
+
+def test_a_loss_scale_changes_no_bit_of_the_gradients():
+    batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
+    found = []
+    for value in (1.0, LossScale.START):
+        network, _, step = made()
+        step.scale = LossScale(value)
+        outcome = step.gradients([batch], 1)
+        found.append(gradients(network) | {"loss": np.array(outcome.loss), "norm": np.array(outcome.grad_norm)})
+    assert tiny.same_bits(*found)
+
+
+def test_the_loss_scale_halves_on_overflow_and_doubles_after_many_good_steps():
+    network, optimizer, step = made()
+    batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
+    step.scale = LossScale(2.0**126)  # float32 overflows as fp16 would
+    before = everything(network, optimizer)
+    outcome = step([batch], 1, 1e-3)
+    assert (outcome.finite, outcome.mendable, step.scale.value) == (False, True, 2.0**125)
+    assert tiny.same_bits(everything(network, optimizer), before)
+    step.scale = LossScale(4.0, LossScale.DOUBLED_AFTER - 1)
+    assert step([batch], 2, 1e-3).finite
+    assert step.scale == LossScale(8.0, 0)
+
+
+def test_at_a_loss_scale_of_one_nothing_is_left_to_mend():
+    _, _, step = made()
+    step.scale = LossScale(1.0)
+    bad = tiny.random_batch(LENGTHS[:2], MELS, TOKENS)
+    bad.features[:] = np.nan
+    outcome = step([bad], 1, 1e-3)
+    assert (outcome.finite, outcome.mendable, step.scale.value) == (False, False, 1.0)
+
+
+def test_bf16_rounds_the_products_and_leaves_the_weights_as_they_are():
+    batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
+    exact, _, exact_step = made(grad_clip=1e9)
+    rounded, _, rounded_step = made(grad_clip=1e9, amp="bf16")
+    before = tiny.weights(rounded)
+    losses = [step.gradients([batch], 1).loss for step in (exact_step, rounded_step)]
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    after = tiny.weights(rounded)
+    parameters = dict(rounded.named_parameters())
+    assert tiny.same_bits({name: before[name] for name in parameters}, {name: after[name] for name in parameters})
+    long = [np.concatenate([value.ravel() for value in gradients(network).values()]) for network in (exact, rounded)]
+    assert 0.99 < long[0] @ long[1] / np.linalg.norm(long[0]) / np.linalg.norm(long[1]) < 1 - 1e-9
+    # Recognition is not part of it.
+    for network in (exact, rounded):
+        network.eval()
+    logits = [
+        network(paddle.to_tensor(batch.features), paddle.to_tensor(batch.frames))[0] for network in (exact, rounded)
+    ]
+    np.testing.assert_allclose(logits[0].numpy(), logits[1].numpy(), atol=0.1)
+
+
+def test_fp16_on_a_cpu_is_refused_with_a_sentence():
+    with pytest.raises(UserError, match=r"train\.amp is fp16.* needs a GPU"):
+        made(amp="fp16")
+
+
+def test_a_probe_changes_nothing():
+    network, optimizer, step = made()
+    batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
+    step([batch], 1, 1e-3)
+    before = everything(network, optimizer)
+    step.probe([tiny.random_batch([90, 80], MELS, TOKENS)])
+    assert tiny.same_bits(everything(network, optimizer), before)
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in network.parameters())
+
+
+STARVED = """
+import resource
+from tests.training import test_step, tiny
+from ds2.errors import UserError
+
+_, _, step = test_step.made({"conv_channels": 64})
+step.probe([tiny.random_batch([60], 20, 6)])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
+try:
+    step.probe([tiny.random_batch([3000] * 40, 20, 6)])
+except UserError as error:
+    print(error)
+"""
+
+
+def test_a_lack_of_memory_says_which_parameter_to_lower():
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", STARVED], env=environment, capture_output=True, text=True)
+    assert "not enough memory for a batch of 40 utterances of up to 30.0 s: halve train.batch_size (4)" in done.stdout
