@@ -289,8 +289,9 @@ def restore_optimizer(folder: Path, optimizer: paddle.optimizer.Optimizer, model
 
 
 def moments(optimizer: paddle.optimizer.Optimizer, model: DeepSpeech2) -> dict[str, Any]:
-    """The state of an optimiser, keyed as in a checkpoint; empty before its first step."""
-    return _by_layer(optimizer.state_dict(), model)
+    """The state of an optimiser, keyed as in a checkpoint; empty in a new training."""
+    # What has been restored paddle 2.6 puts in place, and into state_dict, in the next step only.
+    return _by_layer(dict(optimizer._accumulators_holder) | optimizer.state_dict(), model)
 
 
 def set_optimizer(values: dict[str, Any], optimizer: paddle.optimizer.Optimizer, model: DeepSpeech2) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from ds2 import params
 from ds2.model.deepspeech2 import DeepSpeech2
-from ds2.training.trainer import ctc_loss
+from ds2.training.step import ctc_losses
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -26,7 +26,7 @@ def run(model, batch):
 
 def step(model, batch):
     """The loss, and the gradients by name."""
-    loss = ctc_loss(*run(model, batch), batch)
+    loss = ctc_losses(*run(model, batch), batch).mean()
     loss.backward()
     found = {name: parameter.grad.numpy() for name, parameter in model.named_parameters()}
     model.clear_gradients()
@@ -39,7 +39,7 @@ def trained(**changes):
     optimizer = paddle.optimizer.Adam(learning_rate=1e-3, parameters=model.parameters())
     for seed in range(4):
         batch = tiny.random_batch([90, 40, 63, 12], MELS, TOKENS, seed=seed)
-        ctc_loss(*run(model, batch), batch).backward()
+        ctc_losses(*run(model, batch), batch).mean().backward()
         optimizer.step()
         optimizer.clear_grad()
     model.eval()
@@ -92,7 +92,7 @@ def test_padding_does_not_change_loss_and_gradients():
 def test_the_loss_of_a_batch_is_the_mean_of_its_utterances_losses():
     model = trained()
     batch = tiny.random_batch([50, 33, 71], MELS, TOKENS)
-    whole = float(ctc_loss(*run(model, batch), batch))
+    whole = float(ctc_losses(*run(model, batch), batch).mean())
     single = []
     for i, length in enumerate(batch.frames):
         count = batch.label_lengths[i]
@@ -104,7 +104,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_utterances_losses():
             batch.positions[i : i + 1],
             1.0,
         )
-        single.append(float(ctc_loss(*run(model, alone), alone)))
+        single.append(float(ctc_losses(*run(model, alone), alone).mean()))
     assert whole == pytest.approx(np.mean(single), rel=1e-4)
 
 

@@ -102,6 +102,14 @@ def test_a_loaded_checkpoint_gives_the_same_outputs_to_the_last_bit(written):
     assert tiny.same_bits(tiny.weights(loaded.model), tiny.weights(model))
 
 
+def test_a_state_that_is_written_before_any_step_holds_the_optimiser_that_was_restored(written, tmp_path):
+    model, optimizer = fresh()
+    checkpoint.restore_model(written[0], model)
+    checkpoint.restore_optimizer(written[0], optimizer, model)
+    checkpoint.write(tmp_path / "again", model, optimizer, VOCABULARY, statistics(), state())
+    assert tiny.same_bits(tiny.saved(tmp_path / "again"), tiny.saved(written[0]))
+
+
 def test_a_loaded_checkpoint_brings_its_vocabulary_statistics_and_parameters(written):
     loaded = checkpoint.load(written[0])
     assert loaded.vocabulary == VOCABULARY

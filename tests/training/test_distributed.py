@@ -16,6 +16,7 @@ import pytest
 
 from ds2 import layout
 from ds2.data.manifest import Manifest
+from ds2.training import checkpoint
 from tests.training import tiny
 
 REPOSITORY = Path(__file__).parents[2]
@@ -118,7 +119,7 @@ def test_one_two_and_three_processes_compute_the_same(root, tmp_path):
         train(folder, processes, model={"dropout": 0.0}, num_epoch=8)
         losses.append(rows(folder, "steps.tsv")[:30, 1])
         scores.append(rows(folder, "epochs.tsv"))
-        weights.append(tiny.saved(folder / "models" / "epoch_8"))
+        weights.append(tiny.weights(checkpoint.load(folder / "models" / "epoch_8").model))
     assert len(losses[0]) == 30
     for loss, weight, score in zip(losses[1:], weights[1:], scores[1:], strict=True):
         np.testing.assert_allclose(loss, losses[0], rtol=1e-4)

@@ -36,7 +36,8 @@ def now(monkeypatch):
 def test_the_log_line_is_the_one_that_users_know_with_two_fields_more(lines, now):
     clock = Clock(2)
     now.value += datetime.timedelta(days=5, hours=21, minutes=14, seconds=44).total_seconds()
-    clock.count(5084840, 127121.0)
+    clock.wait(127121.0)
+    clock.count(5084840)
     log_batch((1, 100), (100, 17664), 55.6935, 2.04e-6, clock)
     assert lines == [
         "Train epoch: [1/100], batch: [100/17664], loss: 55.69350, learning_rate: 0.00000204, "
@@ -48,10 +49,10 @@ def test_the_time_left_is_that_of_the_batches_left_at_the_mean_speed(now):
     clock = Clock(10)
     for seconds in (1.0, 3.0):
         now.value += seconds
-        clock.count(8, 0.0)
+        clock.count(8)
     assert clock.eta() == datetime.timedelta(seconds=16)
     for _ in range(8):
-        clock.count(8, 0.0)
+        clock.count(8)
     assert clock.eta() == datetime.timedelta(0)
 
 
@@ -60,18 +61,20 @@ def test_before_the_first_batch_and_after_the_last_there_is_a_time_left_too(now)
     now.value += 2.0
     assert clock.eta() == datetime.timedelta(seconds=2)
     for _ in range(3):
-        clock.count(8, 0.0)
+        clock.count(8)
     assert clock.eta() == datetime.timedelta(0)
 
 
 def test_speed_and_waiting_are_those_since_they_were_asked_last(now):
     clock = Clock(10)
     now.value += 2.0
-    clock.count(8, 1.0)
+    clock.wait(1.0)
+    clock.count(8)
     assert clock.speed() == (4.0, 0.5)
     now.value += 4.0
-    clock.count(8, 0.0)
-    clock.count(4, 1.0)
+    clock.count(8)
+    clock.wait(1.0)
+    clock.count(4)
     assert clock.speed() == (3.0, 0.25)
 
 
