@@ -20,6 +20,8 @@ TRAIN_METRICS = Path("results/train.json")
 EVALUATE_METRICS = Path("results/evaluate.json")
 PREDICTIONS = Path("results/predictions.jsonl")
 ERRORS = Path("results/errors.txt")
+TUNING = Path("results/tune.tsv")
+TUNING_PICTURE = Path("results/tune.png")
 
 SPLITS = ("train", "dev", "test")
 

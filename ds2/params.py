@@ -267,7 +267,20 @@ class Evaluate(Section):
     """The scoring of the test set."""
 
     metrics_type: Literal["cer", "wer"] = Field("cer", description="the rate that comes first: cer or wer")
-    decoder: Literal["ctc_greedy"] = Field("ctc_greedy", description="how logits become text: ctc_greedy")
+    decoder: Literal["ctc_greedy", "ctc_prefix_beam", "ctc_beam_search"] = Field(
+        "ctc_greedy",
+        description="ctc_greedy, ctc_prefix_beam (no language model) or ctc_beam_search (with the language model)",
+    )
+    beam_size: int = Field(300, ge=1, le=100_000, description="hypotheses that a beam search keeps at every step")
+    alpha: Real = Field(2.2, ge=0, le=100, description="ctc_beam_search: weight of ln P of the language model")
+    beta: Real = Field(4.3, ge=-100, le=100, description="ctc_beam_search: bonus of every character")
+    cutoff_prob: Real = Field(
+        0.99, gt=0, le=1, description="a beam search looks at a step's likeliest tokens up to this sum of probabilities"
+    )
+    cutoff_top_n: int = Field(40, ge=1, le=100_000, description="and at no more than so many")
+    hot_words: dict[Annotated[str, Field(min_length=1)], Annotated[Real, Field(gt=0, le=1000)]] | None = Field(
+        None, description="words that a beam search hears more readily, each with its boost above 0: {word: 5.0}"
+    )
     checkpoint: str = Field("best_model", min_length=1, description="folder below models/: best_model, epoch_N")
     average_checkpoints: int = Field(
         1,
@@ -325,7 +338,7 @@ def load(path: Path = layout.PARAMS) -> Params:
     except MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""
         raise UserError(f"{path}:{line} not valid YAML: {' '.join(str(error.problem).split())}") from None
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # ValueError: ruamel takes "._" for a number
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no sections; recipes/ has complete files")

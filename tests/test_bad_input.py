@@ -260,7 +260,7 @@ def test_the_stage_tells_all_kinds_apart_in_one_run(workspace, good):
         assert_told_apart(kind, folders[name], mine)
     metrics = json.loads((workspace / "results" / "data.json").read_text())
     assert (metrics["train_utterances"], metrics["dev_utterances"], metrics["test_utterances"]) == (8, 2, 2)
-    assert metrics["accepted"] + metrics["rejected"] == metrics["lines"]
+    assert metrics["lines_accepted"] + metrics["rejected"] == metrics["lines"]
     assert metrics["rejected"] == len(rejected)
     by_reason = Counter(rejection["reason"] for rejection in rejected)
     assert {f"rejected_{reason}": count for reason, count in by_reason.items()}.items() <= metrics.items()

@@ -56,6 +56,12 @@ MISTAKES = {
     "nothing for a section": ("train:\nmodel: {dropout: 0.1}", "train: None is not a section", ""),
     "list for a section": ("train: [num_epoch]", "train: ", "is not a section"),
     "unknown metrics type": ("evaluate: {metrics_type: ser}", "evaluate.metrics_type: 'ser' is not", "cer or wer"),
+    "hot word without a boost": (
+        "evaluate: {hot_words: {北京: 0}}",
+        "evaluate.hot_words: 0 is out of range",
+        "greater than 0",
+    ),
+    "hot words as a list": ("evaluate: {hot_words: [北京]}", "evaluate.hot_words: ('北京',) is not possible", "5.0"),
     "unknown decoder": ("evaluate: {decoder: beam}", "evaluate.decoder: 'beam' is not", "ctc_greedy"),
     "unknown part": ("train: {evaluate_on: train}", "train.evaluate_on: 'train' is not", "null"),
     "unknown device": ("runtime: {use_gpu: gpu}", "runtime.use_gpu: 'gpu' is not", "auto, true or false"),

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -56,7 +56,7 @@ def chunks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
 
 
 def prefetch(
-    executor: ProcessPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
+    executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Iterator[Result]:
     """Yields function(item) for every item, in order, with up to `ahead` of them in work or waiting.
 

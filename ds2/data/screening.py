@@ -29,7 +29,7 @@ class Screened:
         """Counts and hours, flat, for results/data.json."""
         found: dict[str, int | float] = {
             "lines": self.lines,
-            "accepted": sum(map(len, self.accepted.values())),
+            "lines_accepted": sum(map(len, self.accepted.values())),
             "rejected": len(self.rejected),
         }
         for split, utterances in self.accepted.items():

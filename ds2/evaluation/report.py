@@ -19,7 +19,11 @@ def write_predictions(path: Path, evaluation: Evaluation, metric: str) -> None:
                 "hypothesis": prediction.hypothesis,
                 "errors": errors.total,
                 "reference_length": errors.reference_length,
+                "confidence": round(prediction.confidence, 4),
+                "duration": prediction.duration,
             }
+            if prediction.speaker is not None:
+                row["speaker"] = prediction.speaker
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

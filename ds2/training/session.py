@@ -80,5 +80,5 @@ def _metrics(trainer: Trainer) -> dict[str, int | float]:
     last, best = trainer.history.epochs[-1], trainer.history.best()
     found: dict[str, int | float] = {"epochs": trainer.epoch, "steps": trainer.step, "loss": round(last["loss"], 6)}
     if best is not None and "cer" in best:
-        found |= {"best_epoch": int(best["epoch"]), "best_cer": round(best["cer"], 6)}
+        found |= {"epoch_of_best": int(best["epoch"]), "cer_of_best": round(best["cer"], 6)}
     return found | {"weights": int(sum(parameter.size for parameter in trainer.model.parameters()))}

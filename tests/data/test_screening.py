@@ -140,8 +140,8 @@ def test_the_metrics_add_up_and_are_flat_numbers(write, screen, workspace):
     found = screen()
     metrics = found.metrics()
     assert all(type(value) in (int, float) for value in metrics.values())
-    assert metrics["lines"] == 61 == metrics["accepted"] + metrics["rejected"]
-    assert metrics["accepted"] == sum(metrics[f"{split}_utterances"] for split in ("train", "dev", "test")) == 59
+    assert metrics["lines"] == 61 == metrics["lines_accepted"] + metrics["rejected"]
+    assert metrics["lines_accepted"] == sum(metrics[f"{split}_utterances"] for split in ("train", "dev", "test")) == 59
     assert metrics["rejected_missing_audio"] == metrics["rejected_empty_text"] == 1
     assert sum(metrics[f"{split}_speakers"] for split in ("train", "dev", "test")) == 12
     hours = sum(metrics[f"{split}_hours"] for split in ("train", "dev", "test"))

@@ -1,6 +1,9 @@
+import json
 import shutil
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import paddle
 import pytest
 
@@ -8,9 +11,12 @@ from ds2 import layout
 from ds2.data import manifest
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
+from ds2.decoding import hot_words, ngram
+from ds2.decoding.beam import BeamSearch
 from ds2.errors import UserError
-from ds2.evaluation.evaluator import Evaluation, Prediction, evaluate
+from ds2.evaluation.evaluator import Evaluation, Network, Prediction, evaluate
 from ds2.model.deepspeech2 import DeepSpeech2
+from tests.decoding import arpa
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -31,17 +37,22 @@ def model(root):
     return trained
 
 
-def run(model, root, read=None, batch_size=4, workers=0):
+def run(model, root, read=None, batch_size=4, workers=0, search=None):
     data = tiny.data(root)
     read = Manifest(root / layout.manifest_path("test")) if read is None else read
     with Loader(read, Assembler(tiny.settings().features, data.statistics), workers) as loader:
-        return evaluate(model, read, loader, data.vocabulary, batch_size)
+        return evaluate(model, read, loader, data.vocabulary, batch_size, search)
 
 
 def reordered(root, path, order):
     whole = list(Manifest(root / layout.manifest_path("test")))
     manifest.write(path, [whole[i] for i in order])
     return Manifest(path)
+
+
+def texts(evaluation):
+    """All of the predictions but the confidence, which the network's rounding moves in the last digits."""
+    return [(p.audio_filepath, p.reference, p.hypothesis, p.speaker, p.duration) for p in evaluation.predictions]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +68,48 @@ def test_the_model_says_different_things_and_not_always_the_right_ones(result):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_the_batch_size_does_not_change_the_result(batch_size, model, root, result):
-    assert run(model, root, batch_size=batch_size).predictions == result.predictions
+    assert texts(run(model, root, batch_size=batch_size)) == texts(result)
+
+
+@pytest.fixture(scope="module")
+def search(root):
+    vocabulary = tiny.data(root).vocabulary
+    train = Manifest(root / layout.manifest_path("train"))
+    sentences = [[{" ": "<space>"}.get(character, character) for character in one.text] for one in train]
+    path = arpa.write(root / "lm.arpa", sentences, 3)
+    return BeamSearch(20, 1.0, 1.0, ngram.read(path, vocabulary), hot_words.build({}, vocabulary), 0.99, 10)
+
+
+@pytest.fixture(scope="module")
+def searched(model, root, search):
+    return run(model, root, search=search)
+
+
+def test_a_beam_search_says_something_else_and_keeps_the_best_paths_beside_it(searched, result):
+    assert searched.greedy == result.predictions
+    assert result.greedy is None
+    assert [p.hypothesis for p in searched.predictions] != [p.hypothesis for p in result.predictions]
+    assert [p.reference for p in searched.predictions] == [p.reference for p in result.predictions]
+
+
+@pytest.mark.parametrize("batch_size", [1, 100])
+def test_the_batch_size_does_not_change_what_a_beam_search_finds(batch_size, model, root, search, searched):
+    again = run(model, root, batch_size=batch_size, search=search).predictions
+    assert [p.hypothesis for p in again] == [p.hypothesis for p in searched.predictions]
+
+
+def test_the_confidence_is_the_networks(result, searched, model, root):
+    read = Manifest(root / layout.manifest_path("test"))
+    data = tiny.data(root)
+    with Loader(read, Assembler(tiny.settings().features, data.statistics), 0) as loader:
+        logs = dict(chain.from_iterable(Network(model, read, loader, 4).log_probabilities()))
+    for position, (greedy, beam) in enumerate(zip(result.predictions, searched.predictions, strict=True)):
+        best = np.exp(logs[position].max(axis=1).sum() / max(1, len(greedy.hypothesis)))
+        assert greedy.confidence == pytest.approx(best, rel=1e-3)
+        # All alignments of a text are at least as likely as one of them, as far as the beam has kept them.
+        assert 0 < beam.confidence <= 1
+        if beam.hypothesis == greedy.hypothesis:
+            assert beam.confidence > 0.97 * greedy.confidence
 
 
 def test_worker_processes_do_not_change_the_result(model, root, result):
@@ -75,12 +127,12 @@ def test_predictions_stand_in_the_manifests_order(result, root):
 def test_the_order_of_the_manifest_does_not_change_what_is_recognised(model, root, result, tmp_path):
     order = [5, 0, 13, 7, 1, 2, 12, 3, 11, 4, 6, 8, 9, 10]
     other = run(model, root, reordered(root, tmp_path / "manifest", order))
-    assert other.predictions == [result.predictions[i] for i in order]
+    assert texts(other) == [texts(result)[i] for i in order]
     assert other.errors("cer") == result.errors("cer")
 
 
 def test_a_part_of_the_manifest_is_recognised_as_in_the_whole(model, root, result, tmp_path):
-    assert run(model, root, reordered(root, tmp_path / "manifest", [8])).predictions == [result.predictions[8]]
+    assert texts(run(model, root, reordered(root, tmp_path / "manifest", [8]))) == [texts(result)[8]]
 
 
 def test_an_empty_manifest_is_refused_by_a_sentence_that_names_it(model, root, tmp_path):
@@ -142,19 +194,34 @@ def test_metrics_agree_with_the_predictions():
         Prediction("2.wav", "你 好 a", "你好"),
         Prediction("3.wav", "a", "b a"),
     ]
-    metrics = Evaluation(predictions, audio_seconds=8.0, seconds=2.0).metrics("cer")
+    greedy = [*predictions[:2], Prediction("3.wav", "a", "b")]
+    metrics = Evaluation(predictions, 8.0, 2.0, network_seconds=0.8, decoder_seconds=0.4, greedy=greedy).metrics("cer")
+    assert metrics.pop("cer_low") <= 2 / 6 <= metrics.pop("cer_high")
     assert metrics == {
         "cer": round(2 / 6, 6),
         "wer": round(4 / 5, 6),
+        "cer_greedy": round(2 / 6, 6),
+        "cer_beam": round(2 / 6, 6),
         "insertions": 1,
         "deletions": 1,
         "substitutions": 0,
         "reference_length": 6,
         "utterances": 3,
         "sentence_error_rate": round(2 / 3, 6),
-        "audio_seconds": 8.0,
+        "seconds_of_audio": 8.0,
         "real_time_factor": 0.25,
+        "real_time_factor_network": 0.1,
+        "real_time_factor_decoder": 0.05,
     }
+
+
+def test_each_decoder_has_its_rate():
+    beam, greedy = [Prediction("1.wav", "a b", "a b")], [Prediction("1.wav", "a b", "a x")]
+    metrics = Evaluation(beam, 1.0, 1.0, greedy=greedy).metrics("wer")
+    assert (metrics["wer"], metrics["wer_beam"], metrics["wer_greedy"]) == (0, 0, 0.5)
+    metrics = Evaluation(greedy, 1.0, 1.0).metrics("cer")
+    assert (metrics["cer"], metrics["cer_greedy"]) == (0.5, 0.5)
+    assert "cer_beam" not in metrics
 
 
 def test_the_counts_are_those_of_the_rate_that_comes_first():
@@ -167,22 +234,61 @@ def test_the_seconds_of_audio_are_those_of_the_manifest(result, root):
     assert result.seconds > 0
 
 
-def test_the_stage_scores_the_checkpoint_with_its_own_vocabulary_and_statistics(workspace, root, model, result):
-    from ds2.evaluation import session
-
+@pytest.fixture
+def copied(workspace, root):
+    """The trained model and its data where the stage looks for them."""
     for part in ("dataset", "models"):
         shutil.rmtree(workspace / part, ignore_errors=True)
         shutil.copytree(root / part, workspace / part)
-    (workspace / layout.VOCABULARY).write_text("<blank>\n<unk>\nx\n")
-    (workspace / layout.MEAN_ISTD).unlink()
+    return workspace
+
+
+def stage_settings(**evaluate):
     chosen = tiny.settings()
-    named = chosen.evaluate.model_copy(update={"checkpoint": "epoch_3"})
-    session.evaluate(chosen.model_copy(update={"evaluate": named}))
-    lines = (workspace / layout.PREDICTIONS).read_text(encoding="utf-8").splitlines()
+    section = chosen.evaluate.model_copy(update={"checkpoint": "epoch_3"} | evaluate)
+    return chosen.model_copy(update={"evaluate": section})
+
+
+@pytest.mark.parametrize("decoder", ["ctc_prefix_beam", "ctc_beam_search"])
+def test_the_stage_decodes_as_the_parameters_say(decoder, copied, root, model, result):
+    from ds2.evaluation import session
+
+    words = {result.predictions[0].reference[:2]: 50.0}
+    settings = stage_settings(decoder=decoder, alpha=0.7, beta=0.2, beam_size=9, cutoff_top_n=5, hot_words=words)
+    arpa.write(layout.LANGUAGE_MODEL, [["你"], ["a", "好"]], 2)
+    session.evaluate(settings)
+    vocabulary = tiny.data(root).vocabulary
+    with_model = decoder == "ctc_beam_search"
+    language_model = ngram.read(layout.LANGUAGE_MODEL, vocabulary) if with_model else ngram.empty(len(vocabulary))
+    weights = (0.7, 0.2) if with_model else (0.0, 0.0)
+    search = BeamSearch(9, *weights, language_model, hot_words.build(words, vocabulary), 0.99, 5)
+    expected = run(model, root, search=search)
+    rows = [json.loads(line) for line in layout.PREDICTIONS.read_text(encoding="utf-8").splitlines()]
+    assert [row["hypothesis"] for row in rows] == [p.hypothesis for p in expected.predictions]
+    metrics = json.loads(layout.EVALUATE_METRICS.read_text())
+    assert metrics["cer_greedy"] == pytest.approx(result.errors("cer").rate, abs=1e-6)
+    assert metrics["cer"] == metrics["cer_beam"] == pytest.approx(expected.errors("cer").rate, abs=1e-6)
+
+
+def test_a_search_without_its_language_model_says_what_to_run(copied):
+    from ds2.evaluation import session
+
+    with pytest.raises(UserError, match=r"dataset/lm\.arpa does not exist.*dvc repro lm"):
+        session.evaluate(stage_settings(decoder="ctc_beam_search"))
+    assert not layout.EVALUATE_METRICS.exists()
+
+
+def test_the_stage_scores_the_checkpoint_with_its_own_vocabulary_and_statistics(copied, result):
+    from ds2.evaluation import session
+
+    (copied / layout.VOCABULARY).write_text("<blank>\n<unk>\nx\n")
+    (copied / layout.MEAN_ISTD).unlink()
+    session.evaluate(stage_settings())
+    lines = (copied / layout.PREDICTIONS).read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(result.predictions)
-    text = (workspace / layout.ERRORS).read_text(encoding="utf-8")
+    text = (copied / layout.ERRORS).read_text(encoding="utf-8")
     assert text.startswith(f"CER {result.errors('cer').rate:.2%}")
-    assert '"cer"' in (workspace / layout.EVALUATE_METRICS).read_text()
+    assert '"cer"' in (copied / layout.EVALUATE_METRICS).read_text()
 
 
 def test_the_stage_names_a_checkpoint_that_does_not_exist(workspace):

@@ -35,9 +35,20 @@ def test_predictions_are_one_line_an_utterance_in_order_with_all_keys(tmp_path):
             "hypothesis": prediction.hypothesis,
             "errors": errors,
             "reference_length": length,
+            "confidence": 0.0,
+            "duration": 0.0,
         }
         for prediction, errors, length in zip(PREDICTIONS, [0, 1, 4, 1, 2, 0], [5, 5, 5, 1, 2, 1], strict=True)
     ]
+
+
+def test_predictions_say_who_spoke_how_long_and_how_sure_the_network_was(tmp_path):
+    path = tmp_path / "predictions.jsonl"
+    report.write_predictions(
+        path, Evaluation([Prediction("1.wav", "好", "好", "li", 1.25, 0.87654321)], 1.0, 1.0), "cer"
+    )
+    row = json.loads(path.read_text())
+    assert (row["speaker"], row["duration"], row["confidence"]) == ("li", 1.25, 0.8765)
 
 
 def test_predictions_can_be_read_without_unescaping(tmp_path):

@@ -39,6 +39,10 @@ def test_metrics_show_prints_the_cer_of_the_test_set(trained):
     assert len(rows) == metrics["utterances"] == 8
 
 
+def test_the_first_metric_that_metrics_show_prints_is_the_cer(trained):
+    assert trained.run("dvc", "metrics", "show").split()[:2] == ["Path", "cer"]
+
+
 def test_repro_again_runs_nothing(trained):
     assert "Running stage" not in trained.run("dvc", "repro")
 

@@ -1,0 +1,57 @@
+"""The tokens that a beam search looks at: few a step, so that whole test sets fit in memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds2.errors import UserError
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """An utterance's log-probabilities without the unlikely ones.
+
+    Attributes:
+        tokens: int32 [n], by step, then by falling probability.
+        scores: float32 [n], ln P.
+        bounds: int64 [steps + 1], where each step starts and ends.
+    """
+
+    tokens: np.ndarray
+    scores: np.ndarray
+    bounds: np.ndarray
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis, in the logits' dtype."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def prune(log_probabilities: np.ndarray, cutoff_prob: float, cutoff_top_n: int) -> Candidates:
+    """Keeps the most likely tokens of every step, at least one.
+
+    Args:
+        log_probabilities: float [steps, tokens].
+        cutoff_prob: no more tokens once their probabilities come to this; 1: all.
+        cutoff_top_n: nor more than so many.
+
+    Raises:
+        UserError: one is not a number, as after a training that diverged.
+    """
+    if np.isnan(log_probabilities).any():
+        raise UserError("the network's output is not a number: its training diverged; choose another checkpoint")
+    steps, tokens = log_probabilities.shape
+    most = min(cutoff_top_n, tokens)
+    kept = np.arange(tokens)[None].repeat(steps, axis=0)
+    if most < tokens:
+        kept = np.argpartition(-log_probabilities, most - 1, axis=1)[:, :most]
+    scores = np.take_along_axis(log_probabilities, kept, axis=1)
+    # Equal scores by id, whatever order the partition left them in: the result must not depend on it.
+    order = np.lexsort((kept, -scores), axis=1)
+    kept, scores = np.take_along_axis(kept, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    wanted = np.ones(scores.shape, bool)
+    if cutoff_prob < 1.0:
+        wanted[:, 1:] = np.cumsum(np.exp(scores, dtype=np.float64), axis=1)[:, :-1] < cutoff_prob
+    bounds = np.concatenate([[0], np.cumsum(wanted.sum(axis=1))]).astype(np.int64)
+    return Candidates(kept[wanted].astype(np.int32), scores[wanted].astype(np.float32), bounds)

@@ -1,0 +1,249 @@
+"""Back-off n-gram language models, read from ARPA files into arrays for the beam search.
+
+The model becomes an automaton: a state is a context of the file, an arc an n-gram. A token without an arc takes the
+state's back-off weight and is looked for in the state of the next shorter context (Katz 1987), so a query costs one
+look-up in a hash table for every order that it has to back off.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ds2.data.vocabulary import UNKNOWN_ID, Vocabulary
+from ds2.decoding import table
+from ds2.errors import UserError
+
+_BEGIN, _END = "<s>", "</s>"
+_LN10 = math.log(10.0)
+# What KenLM gives an unknown word where the file names no <unk>, in log10.
+_UNKNOWN_LOG10 = -100.0
+# Lines that are parsed at once.
+_CHUNK = 50_000
+
+
+class Ngram(NamedTuple):
+    """A model as the compiled search reads it; all scores are natural logarithms.
+
+    Attributes:
+        keys: int64, table of state * width + token.
+        scores: float32, ln P(token | state), beside `keys`.
+        targets: int32, the state that follows, beside `keys`.
+        backoff: float32 [states], ln of the back-off weight.
+        shorter: int32 [states], the longest shorter context; of the empty context, state 0, itself.
+        ids: int32 [tokens], the token that a vocabulary's token counts as: itself, or <unk> where the model lacks it.
+        width: tokens of the vocabulary and two more.
+        start: the state after <s>.
+        end: the token </s>.
+    """
+
+    keys: np.ndarray
+    scores: np.ndarray
+    targets: np.ndarray
+    backoff: np.ndarray
+    shorter: np.ndarray
+    ids: np.ndarray
+    width: int
+    start: int
+    end: int
+
+
+@njit(nogil=True, cache=True)
+def advance(model: Ngram, state: int, token: int) -> tuple[float, int]:
+    """The natural log-probability of a token and the state that follows. `token` is one of `ids` or `end`."""
+    score = 0.0
+    while True:
+        spot = table.find(model.keys, state * model.width + token)
+        if spot >= 0:
+            return score + model.scores[spot], model.targets[spot]
+        score += model.backoff[state]
+        state = model.shorter[state]
+
+
+def score(model: Ngram, tokens: np.ndarray) -> float:
+    """The log-probability, natural, of a whole sentence of the vocabulary's ids, with its end."""
+    total, state = 0.0, model.start
+    for token in [*model.ids[tokens], model.end]:
+        value, state = advance(model, state, token)
+        total += value
+    return total
+
+
+def empty(tokens: int) -> Ngram:
+    """Stands for no model: the search does not ask it while alpha is 0."""
+    keys, width = table.keys_for(1), tokens + 2
+    none = np.zeros(1, np.int32)
+    return Ngram(
+        keys, np.zeros(len(keys), np.float32), np.zeros(len(keys), np.int32), np.zeros(1, np.float32), none,
+        np.zeros(tokens, np.int32), width, 0, tokens + 1,
+    )  # fmt: skip
+
+
+def read(path: Path, vocabulary: Vocabulary) -> Ngram:
+    """Reads an ARPA file whose words are a vocabulary's tokens.
+
+    n-grams with words that the vocabulary lacks can never be asked for and are left out.
+
+    Raises:
+        UserError: the file does not exist or is not an ARPA file, or none of its words is in the vocabulary.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return _read(file, path, vocabulary)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: ctc_beam_search needs a language model; run dvc repro lm") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not text in UTF-8: an ARPA file is needed, not a KenLM binary") from None
+
+
+def _read(file: Iterator[str], path: Path, vocabulary: Vocabulary) -> Ngram:
+    lines = enumerate(file, start=1)
+    counts = _header(lines, path)
+    tokens = len(vocabulary)
+    begin, end, width = tokens, tokens + 1, tokens + 2
+    words = {token: i for i, token in enumerate(vocabulary.tokens) if i} | {_BEGIN: begin, _END: end}
+    total = sum(counts) + 1
+    keys = table.keys_for(total)
+    scores, targets = np.zeros(len(keys), np.float32), np.zeros(len(keys), np.int32)
+    backoff, shorter = np.zeros(total + 1, np.float32), np.zeros(total + 1, np.int32)
+    known = np.zeros(width, bool)
+    states = 1
+    for order in range(1, len(counts) + 1):
+        ids, values = _section(lines, order, counts[order - 1], words, path)
+        if order == 1:
+            known[ids[:, 0]] = True
+            if not known[2:tokens].any():
+                raise UserError(f"{path}: none of its words is a token of the vocabulary; words must be characters")
+            if not known[UNKNOWN_ID]:
+                ids = np.append(ids, [[UNKNOWN_ID]], axis=0)
+                values = np.append(values, [[_UNKNOWN_LOG10, 0.0]], axis=0)
+            missing = [name for name, i in ((_BEGIN, begin), (_END, end)) if not known[i]]
+            if missing:
+                raise UserError(f"{path}: has no {missing[0]} among its 1-grams")
+        states = _insert(
+            ids, values * _LN10, keys, scores, targets, backoff, shorter, width, states, order < len(counts)
+        )
+        if states < 0:
+            raise UserError(f"{path}: has a {order}-gram without the {order - 1}-gram that it begins with")
+    own = np.arange(tokens, dtype=np.int32)
+    start = targets[table.find(keys, begin)] if len(counts) > 1 else 0
+    return Ngram(
+        keys, scores, targets, backoff[:states].copy(), shorter[:states].copy(),
+        np.where(known[:tokens], own, UNKNOWN_ID).astype(np.int32), width, int(start), end,
+    )  # fmt: skip
+
+
+def _header(lines: Iterator[tuple[int, str]], path: Path) -> list[int]:
+    """The numbers of n-grams; the lines are left behind the first empty one after them."""
+    counts: list[int] = []
+    begun = False
+    for number, line in lines:
+        text = line.strip()
+        if not begun:
+            begun = text.removeprefix("\ufeff") == "\\data\\"
+        elif text.startswith("ngram "):
+            order, _, count = text.removeprefix("ngram ").partition("=")
+            if order.strip() != str(len(counts) + 1) or not count.strip().isdigit():
+                raise UserError(f"{path} line {number}: {text!r} should be ngram {len(counts) + 1}=<count>")
+            counts.append(int(count))
+        elif not text and counts:
+            return counts
+    raise UserError(f"{path} is not an ARPA file: it has no \\data\\ with the numbers of its n-grams")
+
+
+def _section(
+    lines: Iterator[tuple[int, str]], order: int, count: int, words: dict[str, int], path: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens, int32 [n, order], and log10 of probability and back-off weight, float64 [n, 2], of known words."""
+    title = f"\\{order}-grams:"
+    number = 0
+    for number, line in lines:
+        if line.strip() == title:
+            break
+        if line.strip():
+            raise UserError(f"{path} line {number}: {line.strip()!r} should be {title}")
+    else:
+        raise UserError(f"{path} ends after line {number}, before {title}")
+    ids, values = [np.zeros((0, order), np.int32)], [np.zeros((0, 2))]
+    while count:
+        rows = [(at, line.split()) for at, line in islice(lines, min(count, _CHUNK))]
+        for number, row in rows:
+            if not order + 1 <= len(row) <= order + 2:
+                raise UserError(_not_an_ngram(path, number, row, order))
+        if not rows:
+            raise UserError(f"{path} ends after line {number}, with {count} {order}-grams still to come")
+        count -= len(rows)
+        ids.append(np.array([[words.get(word, -1) for word in row[1 : order + 1]] for _, row in rows], np.int32))
+        values.append(np.array([_numbers(row, order, path, number) for number, row in rows]))
+        known = (ids[-1] > 0).all(axis=1)
+        ids[-1], values[-1] = ids[-1][known], values[-1][known]
+    return np.concatenate(ids), np.concatenate(values)
+
+
+def _numbers(row: list[str], order: int, path: Path, number: int) -> tuple[float, float]:
+    try:
+        return float(row[0]), float(row[order + 1]) if len(row) == order + 2 else 0.0
+    except ValueError:
+        raise UserError(_not_an_ngram(path, number, row, order)) from None
+
+
+def _not_an_ngram(path: Path, number: int, row: list[str], order: int) -> str:
+    return (
+        f"{path} line {number}: {' '.join(row)!r} should be log10 of a probability, {order} words and, perhaps, "
+        "a back-off weight"
+    )
+
+
+@njit(nogil=True, cache=True)
+def _walk(keys: np.ndarray, targets: np.ndarray, width: int, tokens: np.ndarray) -> int:
+    """The state of a context, or -1."""
+    state = 0
+    for token in tokens:
+        spot = table.find(keys, np.int64(state) * width + token)
+        if spot < 0:
+            return -1
+        state = targets[spot]
+    return state
+
+
+@njit(nogil=True, cache=True)
+def _insert(
+    ids: np.ndarray,
+    values: np.ndarray,
+    keys: np.ndarray,
+    scores: np.ndarray,
+    targets: np.ndarray,
+    backoff: np.ndarray,
+    shorter: np.ndarray,
+    width: int,
+    states: int,
+    is_context: bool,
+) -> int:
+    """Adds the n-grams of one order, all lower ones being there; returns the number of states, or -1."""
+    count, order = ids.shape
+    for i in range(count):
+        context = _walk(keys, targets, width, ids[i, : order - 1])
+        if context < 0:
+            return -1
+        suffix = 0
+        for first in range(1, order):
+            suffix = _walk(keys, targets, width, ids[i, first:])
+            if suffix >= 0:
+                break
+        suffix = max(suffix, 0)
+        key = np.int64(context) * width + ids[i, order - 1]
+        spot = table.place(keys, key)
+        keys[spot] = key
+        scores[spot] = values[i, 0]
+        if is_context:
+            targets[spot] = states
+            backoff[states] = values[i, 1]
+            shorter[states] = suffix
+            states += 1
+        else:
+            targets[spot] = suffix
+    return states

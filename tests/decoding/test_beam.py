@@ -1,0 +1,153 @@
+import itertools
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ds2.data.vocabulary import Vocabulary
+from ds2.decoding import candidates, greedy, hot_words, ngram
+from ds2.decoding.beam import BeamSearch
+from tests.decoding import arpa
+
+VOCABULARY = Vocabulary(["<blank>", "<unk>", "你", "<space>", "a"])
+TOKENS = len(VOCABULARY)
+SENTENCES = [["你", "a"], ["你", "a", "a"], ["你", "<space>", "a"], ["a"], ["<space>", "你"]]
+ALL = 10**6
+WIDE = 1000  # more than there are texts in the small cases
+NO_WORDS = hot_words.build({}, VOCABULARY)
+NO_MODEL = ngram.empty(TOKENS)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return ngram.read(arpa.write(tmp_path_factory.mktemp("lm") / "3.arpa", SENTENCES, 3), VOCABULARY)
+
+
+def random_logs(seed, steps, tokens=TOKENS, sharpness=2.0):
+    logits = np.random.default_rng(seed).normal(0, sharpness, (steps, tokens)).astype(np.float32)
+    return candidates.log_softmax(logits)
+
+
+def whole(logs):
+    return candidates.prune(logs, 1.0, logs.shape[1])
+
+
+def text_of(path):
+    return tuple(token for token, _ in itertools.groupby(path) if token)
+
+
+def brute_force(logs):
+    """ln P of every text, summed over all alignments."""
+    totals = {}
+    for path in itertools.product(range(logs.shape[1]), repeat=len(logs)):
+        value = sum(float(logs[step, token]) for step, token in enumerate(path))
+        totals[text_of(path)] = np.logaddexp(totals.get(text_of(path), -np.inf), value)
+    return totals
+
+
+def occurrences(boosts, text):
+    return sum(boost * (text[i : i + len(word)] == word) for word, boost in boosts.items() for i in range(len(text)))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(2, 5))
+def test_a_wide_prefix_beam_search_equals_brute_force_over_all_alignments(seed, steps, tokens):
+    logs = random_logs(seed, steps, tokens)
+    expected = brute_force(logs)
+    vocabulary = Vocabulary(VOCABULARY.tokens[:tokens])
+    search = BeamSearch(WIDE, 0.0, 0.0, ngram.empty(tokens), hot_words.build({}, vocabulary))
+    found = {tuple(h.ids.tolist()): h for h in search(whole(logs), best=ALL)}
+    assert found.keys() == expected.keys()
+    for text, hypothesis in found.items():
+        assert hypothesis.score == pytest.approx(expected[text], abs=1e-4)
+        assert hypothesis.ctc == hypothesis.score
+
+
+BOOSTS = {"你a": 1.5, "a": 0.25, "a你a": 2.0, "你 a你": 3.0}
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10**6), st.integers(1, 4), st.floats(0, 3), st.floats(-2, 4), st.booleans())
+def test_the_score_of_every_text_is_the_sum_that_is_promised(model, seed, steps, alpha, beta, with_words):
+    logs = random_logs(seed, steps)
+    boosts = BOOSTS if with_words else {}
+    search = BeamSearch(WIDE, alpha, beta, model, hot_words.build(boosts, VOCABULARY))
+    expected = {
+        text: value
+        + alpha * ngram.score(model, np.array(text, np.int32))
+        + beta * len(text)
+        + occurrences(boosts, VOCABULARY.decode(text).replace("\ufffd", "?"))
+        for text, value in brute_force(logs).items()
+    }
+    found = search(whole(logs), best=ALL)
+    assert {tuple(h.ids.tolist()) for h in found} == expected.keys()
+    for hypothesis in found:
+        assert hypothesis.score == pytest.approx(expected[tuple(hypothesis.ids.tolist())], abs=1e-4)
+    assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 40), st.floats(0.2, 6), st.sampled_from([0.5, 0.99, 1.0]))
+def test_a_beam_of_one_without_weights_is_the_best_path(seed, steps, sharpness, cutoff):
+    logs = random_logs(seed, steps, sharpness=sharpness)
+    expected = next(greedy.best_path(logs[None], np.array([steps])))
+    search = BeamSearch(1, 0.0, 0.0, NO_MODEL, NO_WORDS)
+    found = search(candidates.prune(logs, cutoff, 3))
+    assert [h.ids.tolist() for h in found] == [expected.tolist()]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 2.2]))
+def test_flashlight_finds_the_same(tmp_path_factory, seed, alpha):
+    # Without beta, which flashlight does not have. Its weight is that of log10.
+    decoder = pytest.importorskip("flashlight.lib.text.decoder")
+    from flashlight.lib.text.decoder.kenlm import KenLM
+    from flashlight.lib.text.dictionary import Dictionary
+
+    path = arpa.write(tmp_path_factory.getbasetemp() / "flashlight.arpa", SENTENCES, 3)
+    logs = random_logs(seed, 12)
+    tokens = Dictionary()
+    for token in VOCABULARY.tokens:
+        tokens.add_entry(token)
+    options = decoder.LexiconFreeDecoderOptions(
+        400, TOKENS, 1e6, alpha * math.log(10), 0.0, True, decoder.CriterionType.CTC
+    )
+    theirs = decoder.LexiconFreeDecoder(options, KenLM(str(path), tokens), 0, 0, []).decode(
+        logs.ctypes.data, *logs.shape
+    )
+    ours = BeamSearch(400, alpha, 0.0, ngram.read(path, VOCABULARY), NO_WORDS)(whole(logs), best=5)
+    assert [list(text_of(one.tokens[1:-1])) for one in theirs[:5]] == [one.ids.tolist() for one in ours]
+    assert [one.score for one in theirs[:5]] == pytest.approx([one.score for one in ours], abs=1e-3)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 30), st.sampled_from([{}, BOOSTS]))
+def test_leaving_out_what_cannot_enter_the_beam_changes_nothing(model, seed, steps, beam, boosts):
+    # Prefixes are skipped by a bound on what they can gain; a bound too high to skip any must give the same.
+    logs = random_logs(seed, steps)
+    words = hot_words.build(boosts, VOCABULARY)
+    skipping = BeamSearch(beam, 0.8, 0.3, model, words)(whole(logs), best=beam)
+    slow = BeamSearch(beam, 0.8, 0.3, model, words._replace(most=1e9))(whole(logs), best=beam)
+    assert [h.ids.tolist() for h in skipping] == [h.ids.tolist() for h in slow]
+    assert [h.score for h in skipping] == [h.score for h in slow]
+
+
+def test_threads_find_the_same(model):
+    search = BeamSearch(50, 0.8, 0.5, model, hot_words.build(BOOSTS, VOCABULARY))
+    many = [whole(random_logs(seed, 30)) for seed in range(40)]
+    with ThreadPoolExecutor(4) as executor:
+        assert [[h.ids.tolist() for h in found] for found in executor.map(search, many)] == [
+            [h.ids.tolist() for h in search(one)] for one in many
+        ]
+
+
+def test_a_hot_word_wins_over_a_likelier_text_and_only_as_a_whole():
+    logs = np.log(np.array([[0.01, 0.01, 0.6, 0.01, 0.37], [0.9, 0.025, 0.025, 0.025, 0.025]]))
+    logs = np.concatenate([logs, np.log([[0.01, 0.01, 0.3, 0.01, 0.67]])])
+    plain = BeamSearch(20, 0.0, 0.0, NO_MODEL, NO_WORDS)(whole(logs))[0]
+    boosted = BeamSearch(20, 0.0, 0.0, NO_MODEL, hot_words.build({"a你": 3.0}, VOCABULARY))(whole(logs))[0]
+    partly = BeamSearch(20, 0.0, 0.0, NO_MODEL, hot_words.build({"a你你你": 3.0}, VOCABULARY))(whole(logs))[0]
+    assert [VOCABULARY.decode(h.ids) for h in (plain, boosted, partly)] == ["你a", "a你", "你a"]

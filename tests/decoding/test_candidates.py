@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ds2.decoding import candidates
+from ds2.errors import UserError
+
+
+def random_logs(seed, steps, tokens, sharpness=3.0):
+    return candidates.log_softmax(np.random.default_rng(seed).normal(0, sharpness, (steps, tokens)))
+
+
+def naive(row, cutoff_prob, cutoff_top_n):
+    kept, total = [], 0.0
+    for token in sorted(range(len(row)), key=lambda i: (-row[i], i)):
+        if len(kept) == cutoff_top_n or (kept and cutoff_prob < 1 and total >= cutoff_prob):
+            break
+        kept.append(token)
+        total += np.exp(row[token])
+    return kept
+
+
+@given(
+    st.integers(0, 10**6), st.integers(0, 8), st.integers(2, 50), st.floats(0.01, 1), st.integers(1, 60), st.booleans()
+)
+def test_the_likeliest_tokens_up_to_either_limit_are_kept(seed, steps, tokens, cutoff_prob, cutoff_top_n, ties):
+    logs = random_logs(seed, steps, tokens)
+    if ties:
+        logs = candidates.log_softmax(logs.round())
+    kept = candidates.prune(logs, cutoff_prob, cutoff_top_n)
+    assert len(kept.bounds) == steps + 1
+    for step in range(steps):
+        ids = kept.tokens[kept.bounds[step] : kept.bounds[step + 1]]
+        if ties:  # among equals at the limit any may stay
+            assert sorted(logs[step, ids]) == sorted(logs[step, naive(logs[step], cutoff_prob, cutoff_top_n)])
+        else:
+            assert ids.tolist() == naive(logs[step], cutoff_prob, cutoff_top_n)
+        scores = kept.scores[kept.bounds[step] : kept.bounds[step + 1]]
+        assert scores == pytest.approx(logs[step, ids], abs=1e-5)
+
+
+@given(st.integers(0, 10**6), st.floats(-1000, 1000))
+def test_log_softmax_is_normalised_whatever_is_added(seed, offset):
+    logits = np.random.default_rng(seed).normal(0, 3, (4, 7))
+    logs = candidates.log_softmax(logits + offset)
+    assert np.exp(logs).sum(axis=1) == pytest.approx(np.ones(4))
+    assert logs == pytest.approx(candidates.log_softmax(logits), abs=1e-9)
+
+
+def test_a_network_that_diverged_is_named():
+    with pytest.raises(UserError, match="not a number"):
+        candidates.prune(np.array([[-0.1, -2.0], [np.nan, -1.0]]), 0.99, 40)

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from ds2.evaluation import bootstrap
+from ds2.evaluation.error_rate import Errors
+
+
+def utterances(rates, length=10):
+    return [Errors(correct=length - wrong, substitutions=wrong) for wrong in rates]
+
+
+def test_the_interval_holds_the_rate_and_narrows_with_the_root_of_the_number():
+    random = np.random.default_rng(1)
+    few, many = (utterances(random.binomial(10, 0.2, count)) for count in (100, 1600))
+    widths = []
+    for errors in (few, many):
+        low, high = bootstrap.interval(errors, [None] * len(errors))
+        assert low < sum(errors, Errors()).rate < high
+        widths.append(high - low)
+    assert widths[0] / widths[1] == pytest.approx(4, rel=0.25)
+
+
+def test_it_covers_the_true_rate_about_as_often_as_it_says():
+    random = np.random.default_rng(2)
+    intervals = [bootstrap.interval(utterances(random.binomial(10, 0.3, 80)), [None] * 80) for _ in range(60)]
+    assert 0.85 < np.mean([low <= 0.3 <= high for low, high in intervals]) <= 1
+
+
+def test_speakers_who_differ_make_it_wider_than_utterances_would():
+    rates = [0] * 50 + [1] * 50 + [4] * 50 + [8] * 50
+    speakers = [name for name in "abcd" for _ in range(50)]
+    by_speaker = bootstrap.interval(utterances(rates), speakers)
+    by_utterance = bootstrap.interval(utterances(rates), [None] * 200)
+    assert by_speaker[1] - by_speaker[0] > 4 * (by_utterance[1] - by_utterance[0])
+
+
+@pytest.mark.parametrize("speakers", [["a"] * 200, ["a"] * 199 + [None]])
+def test_one_speaker_or_an_unnamed_one_means_utterances(speakers):
+    errors = utterances([i % 5 for i in range(200)])
+    assert bootstrap.interval(errors, speakers) == bootstrap.interval(errors, [None] * 200)
+
+
+def test_a_rate_without_doubt_has_no_width():
+    assert bootstrap.interval(utterances([0] * 20), [None] * 20) == (0.0, 0.0)
+    assert bootstrap.interval(utterances([10]), ["a"]) == (1.0, 1.0)
+    assert bootstrap.interval([Errors(insertions=1), Errors(insertions=1)], [None, None]) == (1.0, 1.0)

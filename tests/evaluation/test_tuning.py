@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from ds2 import layout
+from ds2.data.vocabulary import Vocabulary
+from ds2.decoding import candidates, hot_words, ngram
+from ds2.decoding.beam import BeamSearch
+from ds2.evaluation import tuning
+from ds2.evaluation.error_rate import Errors
+from ds2.evaluation.tuning import Point, Utterances
+from tests.decoding import arpa
+from tests.training import tiny
+
+pytestmark = pytest.mark.wheel
+
+VOCABULARY = Vocabulary(["<blank>", "<unk>", "北", "京", "上", "海"])
+
+
+@pytest.fixture(scope="module")
+def points(tmp_path_factory):
+    """Of a network that hears 京 and 海 as much the same, and a language that knows Beijing and Shanghai."""
+    path = arpa.write(tmp_path_factory.mktemp("lm") / "lm.arpa", [["北", "京"], ["上", "海"]], 2)
+    random = np.random.default_rng(0)
+    kept, references = [], []
+    for text in ["北京", "上海"] * 10:
+        logits = random.normal(0, 0.7, (4, len(VOCABULARY)))
+        first = VOCABULARY.encode(text)[0]
+        logits[0, first] += 6
+        logits[1, 0] += 6
+        logits[2, [3, 5]] += 6
+        logits[3, 0] += 6
+        kept.append(candidates.prune(candidates.log_softmax(logits), 1.0, 6))
+        references.append(text)
+    search = BeamSearch(10, 0.0, 0.0, ngram.read(path, VOCABULARY), hot_words.build({}, VOCABULARY))
+    return tuning.tune(Utterances(kept, references), search, VOCABULARY, "cer")
+
+
+def test_the_language_model_gets_the_weight_that_mends_the_errors(points):
+    by_weights = {(point.alpha, point.beta): point.errors for point in points}
+    best = tuning.best(points)
+    assert best.errors.total < by_weights[0.0, 0.0].total
+    assert best.alpha > 0
+    assert {errors.reference_length for errors in by_weights.values()} == {40}
+    assert len(by_weights) == len(points)
+
+
+def test_of_equal_points_the_middle_one_is_the_best():
+    points = [Point(alpha, beta, Errors(substitutions=1)) for alpha in (0.0, 0.5, 1.0) for beta in (1.0, 2.0, 3.0)]
+    assert tuning.best([*points, Point(9.0, 9.0, Errors(substitutions=2))]) == points[4]
+
+
+def test_the_table_has_a_line_for_every_point_and_the_picture_is_one(points, tmp_path):
+    tuning.write_table(tmp_path / "tune.tsv", points, "cer")
+    lines = [line.split("\t") for line in (tmp_path / "tune.tsv").read_text().splitlines()]
+    assert lines[0] == ["alpha", "beta", "cer", "substitutions", "deletions", "insertions"]
+    assert [(float(a), float(b), float(rate)) for a, b, rate, *_ in lines[1:]] == [
+        (point.alpha, point.beta, pytest.approx(point.errors.rate, abs=1e-6)) for point in points
+    ]
+    tuning.write_picture(tmp_path / "tune.png", points, "cer")
+    assert (tmp_path / "tune.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_tunes_on_the_dev_set_and_says_how_to_adopt_it(workspace):
+    from ds2 import params
+    from ds2.evaluation import session
+
+    tiny.write_data(workspace)
+    tiny.train(workspace, workspace, tiny.settings(num_epoch=2))
+    vocabulary = tiny.data(workspace).vocabulary
+    arpa.write(layout.LANGUAGE_MODEL, [[token] for token in vocabulary.tokens[2:]], 2)
+    chosen = tiny.settings()
+    evaluation = chosen.evaluate.model_copy(update={"checkpoint": "epoch_2", "beam_size": 5})
+    options = session.tune(chosen.model_copy(update={"evaluate": evaluation})).split(" ")
+    assert options[::2] == ["-S"] * 3
+    adopted = dict(option.removeprefix("evaluate.").split("=") for option in options[1::2])
+    params.from_dict({"evaluate": {key: value if key == "decoder" else float(value) for key, value in adopted.items()}})
+    rows = [line.split("\t") for line in layout.TUNING.read_text().splitlines()[1:]]
+    assert (adopted["alpha"], adopted["beta"]) in {(row[0], row[1]) for row in rows}
+    assert layout.TUNING_PICTURE.exists()
