@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2 import layout, params
-from ds2.data import audio, augment, features, frames, parallel
+from ds2.data import audio, augment, features, frames, parallel, snr
 from ds2.data.manifest import Manifest, Utterance
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
@@ -25,6 +25,7 @@ class Batch:
         positions: int64 [B], in the manifest.
         seconds: of audio.
         dropped: utterances that could not be used, each with the reason.
+        snr: float64 [B], estimated signal-to-noise ratios in dB; None with augmentation and where no audio was read.
     """
 
     features: np.ndarray
@@ -34,6 +35,7 @@ class Batch:
     positions: np.ndarray
     seconds: float
     dropped: tuple[str, ...] = ()
+    snr: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -59,12 +61,12 @@ class Assembler:
 
     def __call__(self, utterances: Sequence[Utterance], positions: Sequence[int], epoch: int = 0) -> Batch:
         """Reads, augments, normalises and pads; unreadable files and labels that do not fit are left out."""
-        kept, values, labels, dropped = [], [], [], []
+        kept, values, labels, dropped, ratios = [], [], [], [], []
         for utterance, position in zip(utterances, positions, strict=True):
             label = np.zeros(0, np.int32) if self.vocabulary is None else self.vocabulary.encode(utterance.text)
             needed = frames.steps_needed_by_ids(label)
             try:
-                value = self._features(utterance, int(position), epoch, needed)
+                value, ratio = self._features(utterance, int(position), epoch, needed)
             except audio.AudioError as error:
                 dropped.append(f"{utterance.audio_filepath}: {error}")
                 continue
@@ -75,6 +77,7 @@ class Assembler:
             kept.append((position, utterance.duration))
             values.append(value)
             labels.append(label)
+            ratios.append(ratio)
         return Batch(
             features=_pad(values, (self.features.num_mel_bins,), np.float32),
             frames=np.array([len(value) for value in values], np.int64),
@@ -83,17 +86,22 @@ class Assembler:
             positions=np.array([position for position, _ in kept], np.int64),
             seconds=float(sum(duration for _, duration in kept)),
             dropped=tuple(dropped),
+            snr=np.array(ratios, np.float64) if self.augmenter is None else None,
         )
 
-    def _features(self, utterance: Utterance, position: int, epoch: int, steps_needed: int) -> np.ndarray:
+    def _features(
+        self, utterance: Utterance, position: int, epoch: int, steps_needed: int
+    ) -> tuple[np.ndarray, float | None]:
+        """And the signal-to-noise ratio where nothing is changed."""
         samples = audio.load(layout.audio_file(utterance.audio_filepath), self.features.sample_rate)
         if self.augmenter is None:
-            return self._normalized(samples)
+            value = features.extract(samples, self.features)
+            return self.statistics.normalize(value), snr.estimate(value)
         random = augment.generator(self.seed, epoch, position)
         value = self._normalized(self.augmenter.change_waveform(samples, random))
         if frames.count_steps(len(value)) < steps_needed:
             value = self._normalized(samples)  # played faster it is too short for its labels
-        return self.augmenter.change_features(value, random)
+        return self.augmenter.change_features(value, random), None
 
     def _normalized(self, samples: np.ndarray) -> np.ndarray:
         return self.statistics.normalize(features.extract(samples, self.features))

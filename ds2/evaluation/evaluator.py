@@ -40,6 +40,7 @@ class Prediction:
         confidence: 0 to 1, exp(ln P / characters): the geometric mean over the hypothesis's characters (at least one)
             of the probability P that the network gives to what the decoder followed, which is the best path for
             ctc_greedy and all alignments in the beam for the others. Language model and hot words have no part in it.
+        snr: the estimated signal-to-noise ratio in dB; None where it is not known.
     """
 
     audio_filepath: str
@@ -48,6 +49,7 @@ class Prediction:
     speaker: str | None = None
     duration: float = 0.0
     confidence: float = 0.0
+    snr: float | None = None
 
     def errors(self, metric: str) -> Errors:
         """By "cer" or "wer"."""
@@ -123,6 +125,7 @@ class Network:
 
     Attributes:
         seconds: spent in the network so far.
+        snr: estimated signal-to-noise ratios so far, in dB, by position in the manifest.
     """
 
     def __init__(self, model: DeepSpeech2, manifest: Manifest, loader: Loader, batch_size: int) -> None:
@@ -133,6 +136,7 @@ class Network:
         self._loader = loader
         self._plan = batches.by_length(manifest.durations, batch_size)
         self.seconds = 0.0
+        self.snr: dict[int, float] = {}
 
     def log_probabilities(self) -> Iterator[list[tuple[int, np.ndarray]]]:
         """Yields, batch by batch, each utterance's position in the manifest and ln P, float32 [steps, tokens]."""
@@ -145,6 +149,7 @@ class Network:
                 start = time.perf_counter()
                 logits, steps = forward(self._model, batch)
                 self.seconds += time.perf_counter() - start
+                self.snr.update(zip(batch.positions.tolist(), batch.snr.tolist(), strict=True))
                 yield [
                     (int(position), candidates.log_softmax(one[:count]))
                     for position, one, count in zip(batch.positions, logits, steps, strict=True)
@@ -222,9 +227,9 @@ def evaluate(
     network = Network(model, manifest, loader, batch_size)
     decoding = _Decoding(search)
     decoding.run(network)
-    best_paths = _predictions(manifest, vocabulary, decoding.best_paths)
+    best_paths = _predictions(manifest, vocabulary, decoding.best_paths, network.snr)
     return Evaluation(
-        predictions=best_paths if search is None else _predictions(manifest, vocabulary, decoding.found),
+        predictions=best_paths if search is None else _predictions(manifest, vocabulary, decoding.found, network.snr),
         audio_seconds=float(manifest.durations.sum()),
         seconds=time.perf_counter() - start,
         network_seconds=network.seconds,
@@ -233,7 +238,9 @@ def evaluate(
     )
 
 
-def _predictions(manifest: Manifest, vocabulary: Vocabulary, found: dict[int, _Found]) -> list[Prediction]:
+def _predictions(
+    manifest: Manifest, vocabulary: Vocabulary, found: dict[int, _Found], snr: dict[int, float]
+) -> list[Prediction]:
     predictions = []
     for position, utterance in enumerate(manifest):
         ids, log_probability = found[position]
@@ -245,6 +252,7 @@ def _predictions(manifest: Manifest, vocabulary: Vocabulary, found: dict[int, _F
                 utterance.speaker,
                 utterance.duration,
                 math.exp(min(0.0, log_probability) / max(1, len(ids))),
+                snr[position],
             )
         )
     return predictions
