@@ -1,6 +1,7 @@
 """The report that people read: one page, without a network, about one evaluation."""
 
 import functools
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from ds2.evaluation.breakdown import Column, Group, Scored
 from ds2.evaluation.evaluator import Evaluation
 from ds2.files import replacing
 
-# What keeps the page small whatever the data: rows of a table, utterances, tokens of an utterance, characters of a
-# name and of a token.
-_ROWS, _WORST, _TOKENS, _NAME, _TOKEN = 30, 100, 120, 160, 40
+# What keeps the page small whatever the data: rows of a table, utterances, tokens of an utterance.
+_ROWS, _WORST, _TOKENS = 30, 100, 120
+# Where the bars end, in multiples of the rate of all utterances: one bad group must not make the others too small.
+_WIDEST = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,6 @@ def write(
     worst = breakdown.worst_first(scored)
     speakers, others = breakdown.by_speaker(scored, _ROWS)
     groups = {"duration": breakdown.by_duration(scored), "speaker": speakers, "snr": breakdown.by_snr(scored)}
-    if others is not None:
-        groups["others"] = [others]
     learning = curves.read(layout.CURVES / "steps.tsv", "step", "loss")
     held_out = curves.read(layout.CURVES / "epochs.tsv", "epoch", metric)
     page = _template().render(
@@ -66,8 +66,9 @@ def write(
         metrics=metrics,
         names=names,
         groups=groups,
+        others=others,
         speakers=len({prediction.speaker for prediction, _ in scored if prediction.speaker is not None}),
-        scale=_scale(group for ones in groups.values() for group in ones),
+        scale=_scale(metrics[metric], itertools.chain(*groups.values())),
         confusions=breakdown.confusions(scored, metric, _ROWS),
         worst=[_entry(one, metric) for one in worst[:_WORST]],
         wrong=len(worst),
@@ -89,15 +90,19 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"percent": lambda rate: f"{100 * rate:.2f} %", "name": _short, "token": _short_token}
+    environment.filters |= {"percent": lambda rate: f"{100 * rate:.2f} %", "short": _short, "at": _at}
     return environment.get_template("page.html")
 
 
-def _scale(groups: Iterable[Group]) -> float:
-    """The rate at the right end of all bars: no interval is cut off, but groups too small for one may be."""
-    groups = list(groups)
-    highest = [group.interval[1] for group in groups if group.interval] or [group.errors.rate for group in groups]
-    return max(highest) or 1.0
+def _scale(whole: float, groups: Iterable[Group]) -> float:
+    """The rate at the right end of all bars. Those of groups too small for an interval do not decide it."""
+    highest = max((group.interval[1] for group in groups if group.interval), default=1.0)
+    return min(max(highest, whole), _WIDEST * whole) or 1.0
+
+
+def _at(rate: float, scale: float) -> float:
+    """Where a rate is in a bar, from 0 to 100."""
+    return round(min(100.0, 100 * rate / scale), 2)
 
 
 def _entry(one: Scored, metric: str) -> Entry:
@@ -117,13 +122,9 @@ def _audio(path: str) -> tuple[str, str | None]:
     return inside, "../" * (len(layout.REPORT.parts) - 1) + quote(os.fsencode(inside))
 
 
-def _short(text: str, most: int = _NAME) -> str:
+def _short(text: str, most: int) -> str:
     """The end of a path says more than its beginning, and so may that of any name: the middle is left out."""
     if len(text) <= most:
         return text
     half = (most - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
-
-
-def _short_token(text: str) -> str:
-    return _short(text, _TOKEN)

@@ -28,7 +28,7 @@ TAGS = set(
     re.findall(
         r"\w+",
         "html head meta title style body h1 h2 h3 nav a dl div dt dd data p br span bdi header strong article "
-        "table thead tbody tr th td i audio figure figcaption svg rect path text polyline",
+        "table thead tbody tfoot tr th td i audio figure figcaption svg rect path text polyline",
     )
 )
 
@@ -262,5 +262,5 @@ def test_the_page_stays_small_for_a_hundred_thousand_utterances(root):
     found = Page(html)
     assert len(found.all("article")) == 100
     assert len(rows(html, "speaker")) == 30
-    assert words(rows(html, "others")[0]).split("|")[1] == f"{100_000 - 30 * 50:,}"
+    assert f">{100_000 - 30 * 50:,}</td>" in html[html.index("<tfoot>") : html.index("</tfoot>")]
     assert sum(int(words(row).split("|")[1].replace(",", "")) for row in rows(html, "duration")) == 100_000
