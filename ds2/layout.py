@@ -22,6 +22,7 @@ TRAIN_METRICS = Path("results/train.json")
 EVALUATE_METRICS = Path("results/evaluate.json")
 PREDICTIONS = Path("results/predictions.jsonl")
 ERRORS = Path("results/errors.txt")
+REPORT = Path("results/report.html")
 TUNING = Path("results/tune.tsv")
 TUNING_PICTURE = Path("results/tune.png")
 

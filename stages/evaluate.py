@@ -1,8 +1,8 @@
 """Recognises the test data with a trained model and scores the result.
 
-reads   models/, dataset/manifest.test and its audio
+reads   models/, dataset/manifest.test and its audio, results/curves/ for the report
 params  evaluate
-writes  results/evaluate.json, results/predictions.jsonl, results/errors.txt
+writes  results/evaluate.json, results/predictions.jsonl, results/errors.txt, results/report.html
 """
 
 from ds2.errors import ends_with_a_sentence

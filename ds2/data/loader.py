@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2 import layout, params
-from ds2.data import audio, augment, features, frames, parallel
+from ds2.data import audio, augment, features, frames, parallel, snr
 from ds2.data.manifest import Manifest, Utterance
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
@@ -26,6 +26,7 @@ class Batch:
         seconds: of audio.
         dropped: utterances that could not be used, each with the reason.
         unhurried: utterances that were to be played faster and were not, because their labels would not have fit.
+        snr: float64 [B], estimated signal-to-noise ratios in dB; None with augmentation and where no audio was read.
     """
 
     features: np.ndarray
@@ -36,6 +37,7 @@ class Batch:
     seconds: float
     dropped: tuple[str, ...] = ()
     unhurried: int = 0
+    snr: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -61,7 +63,7 @@ class Assembler:
 
     def __call__(self, utterances: Sequence[Utterance], positions: Sequence[int], epoch: int = 0) -> Batch:
         """Reads, augments, normalises and pads; unreadable files and labels that do not fit are left out."""
-        kept, values, labels, dropped, unhurried = [], [], [], [], 0
+        kept, values, labels, ratios, dropped, unhurried = [], [], [], [], [], 0
         speeds = np.ones(len(positions))
         if self.augmenter is not None:
             speeds = self.augmenter.speeds(self.seed, epoch, np.asarray(positions))
@@ -73,11 +75,11 @@ class Assembler:
             except audio.AudioError as error:
                 dropped.append(f"{utterance.audio_filepath}: {error}")
                 continue
-            value = self._features(samples, speed, int(position), epoch)
+            value, ratio = self._features(samples, speed, int(position), epoch)
             steps = frames.count_steps(len(value))
             hurried_too_much = speed > 1.0 and steps < needed
             if hurried_too_much:
-                value = self._features(samples, 1.0, int(position), epoch)
+                value, ratio = self._features(samples, 1.0, int(position), epoch)
                 steps = frames.count_steps(len(value))
             if self.vocabulary is not None and not 0 < needed <= steps:
                 dropped.append(f"{utterance.audio_filepath}: {len(label)} labels do not fit in {steps} output steps")
@@ -86,6 +88,7 @@ class Assembler:
             kept.append((position, utterance.duration))
             values.append(value)
             labels.append(label)
+            ratios.append(ratio)
         return Batch(
             features=_pad(values, (self.features.num_mel_bins,), np.float32),
             frames=np.array([len(value) for value in values], np.int64),
@@ -95,14 +98,19 @@ class Assembler:
             seconds=float(sum(duration for _, duration in kept)),
             dropped=tuple(dropped),
             unhurried=unhurried,
+            snr=np.array(ratios, np.float64) if self.augmenter is None else None,
         )
 
-    def _features(self, samples: np.ndarray, speed: float, position: int, epoch: int) -> np.ndarray:
+    def _features(
+        self, samples: np.ndarray, speed: float, position: int, epoch: int
+    ) -> tuple[np.ndarray, float | None]:
+        """And the signal-to-noise ratio where nothing is changed."""
         if self.augmenter is None:
-            return self._normalized(samples)
+            value = features.extract(samples, self.features)
+            return self.statistics.normalize(value), snr.estimate(value)
         random = augment.generator(self.seed, epoch, position)
         value = self._normalized(self.augmenter.change_waveform(samples, speed, random))
-        return self.augmenter.change_features(value, random)
+        return self.augmenter.change_features(value, random), None
 
     def _normalized(self, samples: np.ndarray) -> np.ndarray:
         return self.statistics.normalize(features.extract(samples, self.features))

@@ -1,5 +1,6 @@
 """Character and word error rates over a whole corpus, and alignments for people to read."""
 
+import itertools
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,21 +67,30 @@ def compare(reference: Sequence[str], hypothesis: Sequence[str]) -> Errors:
     return Errors(correct, substitutions, deletions, insertions)
 
 
+def columns(reference: Sequence[str], hypothesis: Sequence[str]) -> list[tuple[str, str, str]]:
+    """An alignment with the fewest errors: the reference's token, the hypothesis's, and S, D, I or nothing.
+
+    The token that is missing in a deletion or an insertion is empty.
+    """
+    found = []
+    for operation in Levenshtein.opcodes(reference, hypothesis):
+        left = reference[operation.src_start : operation.src_end]
+        right = hypothesis[operation.dest_start : operation.dest_end]
+        mark = {"equal": "", "replace": "S", "delete": "D", "insert": "I"}[operation.tag]
+        found += [(*pair, mark) for pair in itertools.zip_longest(left, right, fillvalue="")]
+    return found
+
+
 def alignment(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
     """The alignment as sclite prints it: REF and HYP below each other, stars for gaps, S, D or I under errors.
 
     Columns fit in a terminal that shows Han characters two columns wide.
     """
     rows: tuple[list[str], list[str], list[str]] = ([], [], [])
-    for operation in Levenshtein.opcodes(reference, hypothesis):
-        left = reference[operation.src_start : operation.src_end]
-        right = hypothesis[operation.dest_start : operation.dest_end]
-        for i in range(max(len(left), len(right))):
-            pair = [side[i] if i < len(side) else "" for side in (left, right)]
-            width = max(map(_width, pair))
-            mark = {"equal": "", "replace": "S", "delete": "D", "insert": "I"}[operation.tag]
-            for row, cell in zip(rows, (*(text or "*" * width for text in pair), mark), strict=True):
-                row.append(cell + " " * (width - _width(cell)))
+    for *pair, mark in columns(reference, hypothesis):
+        width = max(map(_width, pair))
+        for row, cell in zip(rows, (*(text or "*" * width for text in pair), mark), strict=True):
+            row.append(cell + " " * (width - _width(cell)))
     return "\n".join(
         f"{label} {' '.join(row)}".rstrip() for label, row in zip(("REF: ", "HYP: ", "Eval:"), rows, strict=True)
     )

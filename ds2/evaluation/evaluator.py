@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import paddle
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # it takes a second to import, and most evaluations are greed
     from ds2.decoding.candidates import Candidates
 
 _Found = tuple[np.ndarray, float]  # token ids and their ln P
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Prediction:
         confidence: 0 to 1, exp(ln P / characters): the geometric mean over the hypothesis's characters (at least one)
             of the probability P that the network gives to what the decoder followed, which is the best path for
             ctc_greedy and all alignments in the beam for the others. Language model and hot words have no part in it.
+        snr: the estimated signal-to-noise ratio in dB; None where it is not known.
     """
 
     audio_filepath: str
@@ -49,6 +51,7 @@ class Prediction:
     speaker: str | None = None
     duration: float = 0.0
     confidence: float = 0.0
+    snr: float | None = None
 
     def errors(self, metric: str) -> Errors:
         """By "cer" or "wer"."""
@@ -124,6 +127,7 @@ class Network:
 
     Attributes:
         seconds: spent in the network so far.
+        snr: estimated signal-to-noise ratios so far, in dB, by position in the manifest.
     """
 
     def __init__(
@@ -138,6 +142,7 @@ class Network:
         plan = batches.by_length(manifest.durations, batch_size)
         self._share = [plan[i] for i in range(group.rank, len(plan), group.size)]
         self.seconds = 0.0
+        self.snr: dict[int, float] = {}
 
     def log_probabilities(self) -> Iterator[list[tuple[int, np.ndarray]]]:
         """Yields, batch by batch, each utterance's position in the manifest and ln P, float32 [steps, tokens]."""
@@ -150,6 +155,7 @@ class Network:
                 start = time.perf_counter()
                 logits, steps = forward(self._model, batch)
                 self.seconds += time.perf_counter() - start
+                self.snr.update(zip(batch.positions.tolist(), batch.snr.tolist(), strict=True))
                 yield [
                     (int(position), candidates.log_softmax(one[:count]))
                     for position, one, count in zip(batch.positions, logits, steps, strict=True)
@@ -181,12 +187,6 @@ class _Decoding:
             for found, seconds in parallel.prefetch(threads, self._decode, self._work(network), ahead=2 * cores):
                 self.found.update(found)
                 self.seconds += seconds
-
-    def merge(self, group: Group) -> None:
-        """Adds what the other processes have found in their shares."""
-        for best_paths, found in group.gather((self.best_paths, self.found)):
-            self.best_paths.update(best_paths)
-            self.found.update(found)
 
     def _work(self, network: Network) -> "Iterator[list[tuple[int, Candidates]]]":
         for batch in network.log_probabilities():
@@ -236,10 +236,11 @@ def evaluate(
     network = Network(model, manifest, loader, batch_size, group)
     decoding = _Decoding(search)
     decoding.run(network)
-    decoding.merge(group)
-    best_paths = _predictions(manifest, vocabulary, decoding.best_paths)
+    snr = _merged(network.snr, group)
+    best_paths = _predictions(manifest, vocabulary, _merged(decoding.best_paths, group), snr)
+    found = _merged(decoding.found, group)
     return Evaluation(
-        predictions=best_paths if search is None else _predictions(manifest, vocabulary, decoding.found),
+        predictions=best_paths if search is None else _predictions(manifest, vocabulary, found, snr),
         audio_seconds=float(manifest.durations.sum()),
         seconds=time.perf_counter() - start,
         network_seconds=network.seconds,
@@ -248,7 +249,14 @@ def evaluate(
     )
 
 
-def _predictions(manifest: Manifest, vocabulary: Vocabulary, found: dict[int, _Found]) -> list[Prediction]:
+def _merged(found: dict[int, _Value], group: Group) -> dict[int, _Value]:
+    """What all processes have found, each in its share, by position in the manifest."""
+    return {position: value for part in group.gather(found) for position, value in part.items()}
+
+
+def _predictions(
+    manifest: Manifest, vocabulary: Vocabulary, found: dict[int, _Found], snr: dict[int, float]
+) -> list[Prediction]:
     predictions = []
     for position, utterance in enumerate(manifest):
         ids, log_probability = found[position]
@@ -260,6 +268,7 @@ def _predictions(manifest: Manifest, vocabulary: Vocabulary, found: dict[int, _F
                 utterance.speaker,
                 utterance.duration,
                 math.exp(min(0.0, log_probability) / max(1, len(ids))),
+                snr[position],
             )
         )
     return predictions

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from ds2.evaluation import error_rate
+from ds2.evaluation import breakdown, error_rate
+from ds2.evaluation.error_rate import Errors
 from ds2.evaluation.evaluator import Evaluation, Prediction
 from ds2.files import replacing
 
@@ -24,25 +25,27 @@ def write_predictions(path: Path, evaluation: Evaluation, metric: str) -> None:
             }
             if prediction.speaker is not None:
                 row["speaker"] = prediction.speaker
+            if prediction.snr is not None:
+                row["snr"] = round(prediction.snr, 1)
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def write_errors(path: Path, evaluation: Evaluation, metric: str) -> None:
     """The totals, then all utterances with errors, most errors first, aligned as sclite shows them."""
     total = evaluation.errors(metric)
-    wrong = [p for p in evaluation.predictions if p.errors(metric).total]
+    wrong = breakdown.worst_first(breakdown.score(evaluation.predictions, metric))
     with replacing(path) as file:
         file.write(
             f"{metric.upper()} {total.rate:.2%}: {total.total} errors in {total.reference_length} "
             f"({total.substitutions} substitutions, {total.deletions} deletions, {total.insertions} insertions); "
             f"{len(wrong)} of {len(evaluation.predictions)} utterances have errors\n"
         )
-        for prediction in sorted(wrong, key=lambda p: (-p.errors(metric).total, -p.errors(metric).rate)):
-            file.write(f"\n{_entry(prediction, metric)}\n")
+        for prediction, errors in wrong:
+            file.write(f"\n{_entry(prediction, errors, metric)}\n")
 
 
-def _entry(prediction: Prediction, metric: str) -> str:
-    errors, tokens = prediction.errors(metric), error_rate.TOKENS[metric]
+def _entry(prediction: Prediction, errors: Errors, metric: str) -> str:
+    tokens = error_rate.TOKENS[metric]
     scores = f"{errors.correct} {errors.substitutions} {errors.deletions} {errors.insertions}"
     aligned = error_rate.alignment(tokens(prediction.reference), tokens(prediction.hypothesis))
     return f"id: {prediction.audio_filepath}\nScores: (#C #S #D #I) {scores}\n{aligned}"

@@ -10,7 +10,7 @@ from ds2.data import parallel
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
-from ds2.evaluation import report
+from ds2.evaluation import page, report
 from ds2.evaluation.evaluator import Network
 from ds2.evaluation.evaluator import evaluate as run
 from ds2.files import write_json
@@ -38,6 +38,7 @@ def evaluate(settings: params.Params) -> None:
     report.write_errors(layout.ERRORS, evaluation, metric)
     metrics = evaluation.metrics(metric)
     write_json(layout.EVALUATE_METRICS, metrics)
+    page.write(layout.REPORT, evaluation, metric, metrics, {"decoder": settings.evaluate.decoder, "checkpoint": name})
     rates = f"{settings.evaluate.decoder} {evaluation.errors(metric).rate:.5f}"
     if evaluation.greedy is not None:
         rates += f", ctc_greedy {metrics[f'{metric}_greedy']:.5f}"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ds2 import layout, params
-from ds2.data import audio, augment, features, mean_istd
+from ds2.data import audio, augment, features, mean_istd, snr
 from ds2.data import manifest as manifests
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest, Utterance
@@ -66,6 +66,13 @@ def test_features_are_normalised_with_the_statistics(data):
         samples = audio.load(layout.audio_file(utterance.audio_filepath), FEATURES.sample_rate)
         expected = assembler.statistics.normalize(features.extract(samples, FEATURES))
         np.testing.assert_array_equal(found.features[position, : found.frames[position]], expected)
+
+
+def test_the_signal_to_noise_ratio_is_that_of_the_audio_before_it_is_normalised(data):
+    manifest, assembler = data
+    (found,) = load(manifest, assembler, [[2, 0, 3]])
+    samples = [audio.load(layout.audio_file(f"{i}.wav"), FEATURES.sample_rate) for i in (2, 0, 3)]
+    assert found.snr.tolist() == [snr.estimate(features.extract(one, FEATURES)) for one in samples]
 
 
 def test_two_workers_make_the_same_batches_as_none(data, workspace):

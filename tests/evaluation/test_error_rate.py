@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ds2.evaluation.error_rate import TOKENS, Errors, alignment, characters, compare, words
+from ds2.evaluation.error_rate import TOKENS, Errors, alignment, characters, columns, compare, words
 
 texts = st.lists(st.sampled_from("abc你好"), max_size=12)
 counts = st.integers(0, 50)
@@ -131,6 +131,15 @@ def test_an_alignment_shows_every_token_in_its_column_with_the_right_mark(refere
             assert mark == "D"
         else:
             assert mark == ("" if left == right else "S")
+
+
+@given(tokens, tokens)
+def test_the_columns_of_an_alignment_are_what_it_shows(reference, hypothesis):
+    found = columns(reference, hypothesis)
+    assert [left for left, _, _ in found if left] == reference
+    assert [right for _, right, _ in found if right] == hypothesis
+    shown = [cell[2] for cell in cells(alignment(reference, hypothesis))]
+    assert [mark for _, _, mark in found] == shown
 
 
 @given(tokens, tokens)

@@ -8,7 +8,7 @@ import paddle
 import pytest
 
 from ds2 import layout
-from ds2.data import manifest
+from ds2.data import audio, features, manifest, snr
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.decoding import hot_words, ngram
@@ -114,6 +114,13 @@ def test_the_confidence_is_the_networks(result, searched, model, root):
 
 def test_worker_processes_do_not_change_the_result(model, root, result):
     assert run(model, root, workers=2).predictions == result.predictions
+
+
+def test_predictions_have_the_signal_to_noise_ratio_of_their_own_audio(result, root):
+    for prediction in result.predictions:
+        samples = audio.load(Path(prediction.audio_filepath), tiny.RATE)
+        assert prediction.snr == snr.estimate(features.extract(samples, tiny.settings().features))
+    assert len({round(prediction.snr, 1) for prediction in result.predictions}) > 3
 
 
 def test_predictions_stand_in_the_manifests_order(result, root):
@@ -288,6 +295,10 @@ def test_the_stage_scores_the_checkpoint_with_its_own_vocabulary_and_statistics(
     assert len(lines) == len(result.predictions)
     text = (copied / layout.ERRORS).read_text(encoding="utf-8")
     assert text.startswith(f"CER {result.errors('cer').rate:.2%}")
+    page = (copied / layout.REPORT).read_text(encoding="utf-8")
+    assert f"{100 * result.errors('cer').rate:.2f} %</data>" in page
+    assert "ctc_greedy" in page
+    assert "epoch_3 (epoch 3)" in page
     assert '"cer"' in (copied / layout.EVALUATE_METRICS).read_text()
 
 

@@ -42,13 +42,13 @@ def test_predictions_are_one_line_an_utterance_in_order_with_all_keys(tmp_path):
     ]
 
 
-def test_predictions_say_who_spoke_how_long_and_how_sure_the_network_was(tmp_path):
+def test_predictions_say_who_spoke_how_long_how_clearly_and_how_sure_the_network_was(tmp_path):
     path = tmp_path / "predictions.jsonl"
     report.write_predictions(
-        path, Evaluation([Prediction("1.wav", "好", "好", "li", 1.25, 0.87654321)], 1.0, 1.0), "cer"
+        path, Evaluation([Prediction("1.wav", "好", "好", "li", 1.25, 0.87654321, 20.04)], 1.0, 1.0), "cer"
     )
     row = json.loads(path.read_text())
-    assert (row["speaker"], row["duration"], row["confidence"]) == ("li", 1.25, 0.8765)
+    assert (row["speaker"], row["duration"], row["confidence"], row["snr"]) == ("li", 1.25, 0.8765, 20.0)
 
 
 def test_predictions_can_be_read_without_unescaping(tmp_path):

@@ -117,7 +117,12 @@ def test_force_trains_nothing_and_gives_the_same(short, command):
     assert "Running stage 'train'" in printed
     assert epochs_trained(printed) == []
     assert short.products() == before
-    assert short.run("git", "status", "--porcelain", "results/predictions.jsonl", "results/errors.txt") == ""
+    assert (
+        short.run(
+            "git", "status", "--porcelain", "results/predictions.jsonl", "results/errors.txt", "results/report.html"
+        )
+        == ""
+    )
 
 
 def test_deleted_models_come_back_and_null_starts_over(short, long):

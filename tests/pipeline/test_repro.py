@@ -22,6 +22,7 @@ PRODUCTS = (
     "results/evaluate.json",
     "results/predictions.jsonl",
     "results/errors.txt",
+    "results/report.html",
 )
 
 

@@ -1,0 +1,130 @@
+"""The report that people read: one page, without a network, about one evaluation."""
+
+import functools
+import itertools
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from ds2 import layout
+from ds2.evaluation import breakdown, curves, error_rate
+from ds2.evaluation.breakdown import Column, Group, Scored
+from ds2.evaluation.evaluator import Evaluation
+from ds2.files import replacing
+
+# What keeps the page small whatever the data: rows of a table, utterances, tokens of an utterance.
+_ROWS, _WORST, _TOKENS = 30, 100, 120
+# Where the bars end, in multiples of the rate of all utterances: one bad group must not make the others too small.
+_WIDEST = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One of the worst utterances.
+
+    Attributes:
+        scored: the utterance and its errors.
+        path: below the repository where it lies there, else as the manifest has it.
+        source: the address of the audio as seen from the page; None outside the repository: no server shows it.
+        columns: of the alignment, the first ones.
+        more: columns that are left out.
+    """
+
+    scored: Scored
+    path: str
+    source: str | None
+    columns: Sequence[Column]
+    more: int
+
+
+def write(
+    path: Path, evaluation: Evaluation, metric: str, metrics: Mapping[str, int | float], names: Mapping[str, str]
+) -> None:
+    """Writes the page; the same for the same evaluation, byte for byte.
+
+    Everything that comes from the data is escaped, and the page forbids scripts and addresses elsewhere.
+
+    Args:
+        path: the file.
+        evaluation: what it is about.
+        metric: "cer" or "wer".
+        metrics: of the evaluation, for the totals.
+        names: of the decoder and the checkpoint.
+    """
+    scored = breakdown.score(evaluation.predictions, metric)
+    worst = breakdown.worst_first(scored)
+    speakers, others = breakdown.by_speaker(scored, _ROWS)
+    groups = {"duration": breakdown.by_duration(scored), "speaker": speakers, "snr": breakdown.by_snr(scored)}
+    learning = curves.read(layout.CURVES / "steps.tsv", "step", "loss")
+    held_out = curves.read(layout.CURVES / "epochs.tsv", "epoch", metric)
+    page = _template().render(
+        metric=metric,
+        metrics=metrics,
+        names=names,
+        groups=groups,
+        others=others,
+        speakers=len({prediction.speaker for prediction, _ in scored if prediction.speaker is not None}),
+        scale=_scale(metrics[metric], itertools.chain(*groups.values())),
+        confusions=breakdown.confusions(scored, metric, _ROWS),
+        worst=[_entry(one, metric) for one in worst[:_WORST]],
+        wrong=len(worst),
+        curves={"loss": curves.draw(learning), "rate": curves.draw(held_out, percent=True)},
+        width=curves.WIDTH,
+        height=curves.HEIGHT,
+    )
+    with replacing(path) as file:
+        file.write(page)
+
+
+@functools.cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("ds2", "evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"percent": lambda rate: f"{100 * rate:.2f} %", "short": _short, "at": _at}
+    return environment.get_template("page.html")
+
+
+def _scale(whole: float, groups: Iterable[Group]) -> float:
+    """The rate at the right end of all bars. Those of groups too small for an interval do not decide it."""
+    highest = max((group.interval[1] for group in groups if group.interval), default=1.0)
+    return min(max(highest, whole), _WIDEST * whole) or 1.0
+
+
+def _at(rate: float, scale: float) -> float:
+    """Where a rate is in a bar, from 0 to 100."""
+    return round(min(100.0, 100 * rate / scale), 2)
+
+
+def _entry(one: Scored, metric: str) -> Entry:
+    prediction, _ = one
+    tokens = error_rate.TOKENS[metric]
+    columns = error_rate.columns(tokens(prediction.reference), tokens(prediction.hypothesis))
+    path, source = _audio(prediction.audio_filepath)
+    return Entry(one, path, source, columns[:_TOKENS], max(0, len(columns) - _TOKENS))
+
+
+def _audio(path: str) -> tuple[str, str | None]:
+    """The path to show, and the address of the audio relative to the page."""
+    root = os.path.abspath(layout.repository_root())
+    inside = os.path.relpath(os.path.abspath(layout.audio_file(path)), root)
+    if inside.split(os.sep)[0] == os.pardir:
+        return path, None
+    return inside, "../" * (len(layout.REPORT.parts) - 1) + quote(os.fsencode(inside))
+
+
+def _short(text: str, most: int) -> str:
+    """The end of a path says more than its beginning, and so may that of any name: the middle is left out."""
+    if len(text) <= most:
+        return text
+    half = (most - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
