@@ -15,26 +15,31 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import paddle
 
 from benchmarks.corpus import Corpus
 from benchmarks.table import RUNS, Row
 from ds2 import params
-from ds2.data import mean_istd
+from ds2.data import batches, mean_istd
 from ds2.data.augment import Augmenter
 from ds2.data.frames import FRAMES_A_STEP
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
-from ds2.training.trainer import Trainer, TrainingData
+from ds2.model.deepspeech2 import DeepSpeech2
+from ds2.training.distributed import Alone
+from ds2.training.schedule import learning_rate
+from ds2.training.step import Step
 
 _BATCH = 16
 _EPOCH = 2
 _SIZE = 1024
 # Model, and how many batches are measured after the first two.
 _MODELS = {
-    "2 x 192": (params.Model(conv_channels=32, num_rnn_layers=2, rnn_layer_size=192), 24),
-    "3 x 1024": (params.Model(), RUNS),
+    "demo, 8 channels": (params.Model(conv_channels=8, num_rnn_layers=2, rnn_layer_size=192), 24),
+    "32 channels, 2 x 192": (params.Model(conv_channels=32, num_rnn_layers=2, rnn_layer_size=192), 24),
+    "full, 3 x 1024": (params.Model(), RUNS),
 }
 
 
@@ -53,14 +58,16 @@ def _rows(title: str, model: params.Model, count: int, manifest: Manifest, setti
     train = settings.train.model_copy(update={"batch_size": _BATCH, "max_batch_seconds": None})
     settings = settings.model_copy(update={"model": model, "train": train})
     normalisation, _ = mean_istd.compute(manifest, settings, workers=1)
-    data = TrainingData(manifest, None, Vocabulary.of(utterance.text for utterance in manifest), normalisation)
-    trainer = Trainer(settings, data, "benchmark", workers=1)
-    trainer.epoch = _EPOCH - 1
-    trainer.model.train()
-    plan = trainer._plan()
+    vocabulary = Vocabulary.of(utterance.text for utterance in manifest)
     augmenter = Augmenter(settings.augment, settings.features.sample_rate)
-    assembler = Assembler(settings.features, normalisation, data.vocabulary, augmenter, train.seed)
-    work = operations_a_frame(model, settings.features.num_mel_bins, len(data.vocabulary))
+    assembler = Assembler(settings.features, normalisation, vocabulary, augmenter, train.seed)
+    heard = manifest.durations / augmenter.speeds(train.seed, _EPOCH, np.arange(len(manifest)))
+    plan = batches.of_epoch(heard, _BATCH, train.seed, _EPOCH)
+    network = DeepSpeech2(model, settings.features.num_mel_bins, len(vocabulary))
+    network.train()
+    optimizer = paddle.optimizer.Adam(parameters=network.parameters(), weight_decay=train.weight_decay or None)
+    step = Step(network, optimizer, settings, Alone())
+    work = operations_a_frame(network, settings.features.num_mel_bins)
     real = padded = 0
     audio_seconds = waited = total = 0.0
     with Loader(manifest, assembler, workers=1) as loader:
@@ -68,7 +75,7 @@ def _rows(title: str, model: params.Model, count: int, manifest: Manifest, setti
         mark = time.perf_counter()
         for i, batch in enumerate(loader.load((plan[i] for i in range(min(count + 2, len(plan)))), _EPOCH)):
             arrived = time.perf_counter()
-            trainer._train_step(batch)
+            step([batch], i + 1, learning_rate(i + 1, train))
             done = time.perf_counter()
             if i >= 2:  # before that, memory is laid out and the worker starts
                 waited, total = waited + arrived - mark, total + done - mark
@@ -86,11 +93,8 @@ def _rows(title: str, model: params.Model, count: int, manifest: Manifest, setti
     ]
 
 
-def operations_a_frame(model: params.Model, num_mel_bins: int, num_tokens: int) -> float:
+def operations_a_frame(network: DeepSpeech2, num_mel_bins: int) -> float:
     """Multiplications and additions of the forward pass for a frame of features."""
-    from ds2.model.deepspeech2 import DeepSpeech2
-
-    network = DeepSpeech2(model, num_mel_bins, num_tokens)
     products, mels = 0, num_mel_bins
     for layer in network.conv.layers:
         mels = (mels + 1) // 2

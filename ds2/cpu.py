@@ -27,9 +27,13 @@ def prefer_fast_kernels(environment: MutableMapping[str, str] = os.environ, cpui
         environment.setdefault("MKL_DEBUG_CPU_TYPE", "5")
 
 
+# As the user has it: paddle sets it to 1 when it is loaded.
+_CHOSEN_THREADS = os.environ.get("OMP_NUM_THREADS", "")
+
+
 def threads() -> int:
     """The threads that the network may use: OMP_NUM_THREADS, else one a core."""
-    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    chosen = _CHOSEN_THREADS
     return int(chosen) if chosen.isdigit() and int(chosen) > 0 else len(os.sched_getaffinity(0))
 
 
