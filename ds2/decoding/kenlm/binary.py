@@ -28,7 +28,7 @@ def read(path: Path, vocabulary: Vocabulary) -> Probing | Trie:
     found = header.read(data, path)
     with_tables = found.kind in (0, 1)
     if found.version != (_PROBING if with_tables else _TRIE):
-        raise UserError(f"{path} is a KenLM binary of another version of its format: make it again with build_binary")
+        raise header.other_version(path)
     words = [*vocabulary.tokens, _BEGIN, _END]
     built = (probing.build if with_tables else trie.build)(data, found, path, words)
     for name, word in zip((_BEGIN, _END), built.ids[-2:], strict=True):

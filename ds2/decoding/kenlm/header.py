@@ -56,20 +56,22 @@ def read(data: np.ndarray, path: Path) -> Header:
     if beginning.startswith(_INCOMPLETE):
         raise UserError(f"{path} is a KenLM binary that was not finished: {_AGAIN}")
     if not beginning.startswith(_SANITY):
-        foreign = len(data) > len(_SANITY) and not beginning.startswith(_MAGIC + _VERSION)
-        reason = "of another version of its format" if foreign else "damaged or from another kind of machine"
-        raise UserError(f"{path} is a KenLM binary {reason}: {_AGAIN}")
+        if len(data) < len(_SANITY):
+            raise truncated(path, len(data), len(_SANITY))
+        if not beginning.startswith(_MAGIC + _VERSION):
+            raise other_version(path)
+        raise damaged(path, "or made on another kind of machine")
     at = len(_SANITY) + _FIXED.size
     if len(beginning) < at:
         raise truncated(path, len(data), at)
     order, multiplier, kind, has_words, version = _FIXED.unpack_from(beginning, len(_SANITY))
     if len(beginning) < at + 8 * order:
         raise truncated(path, len(data), at + 8 * order)
-    if order < 2 or kind > 5 or not multiplier >= 1.0:
-        raise UserError(f"{path} is a KenLM binary of a kind that is not known here: {_AGAIN}")
+    if order < 2 or kind > 5 or not 1.0 <= multiplier < 1e6:
+        raise UserError(f"{path} is a KenLM binary of a kind that is not known here, or damaged: {_AGAIN}")
     counts = list(struct.unpack_from(f"<{order}Q", beginning, at))
     if max(counts) > 8 * len(data):
-        raise UserError(f"{path} is a damaged KenLM binary, it has fewer bits than n-grams: {_AGAIN}")
+        raise damaged(path, "it has fewer bits than n-grams")
     return Header(kind, version, multiplier, counts, bool(has_words), align8(at + 8 * order))
 
 
@@ -83,7 +85,17 @@ def check_end(data: np.ndarray, end: int, header: Header, path: Path) -> None:
     if len(data) < end + len(words):
         raise truncated(path, len(data), end + len(words))
     if data[end : end + len(words)].tobytes() != words:
-        raise UserError(f"{path} is a damaged KenLM binary, its words are not where they should be: {_AGAIN}")
+        raise damaged(path, "its words are not where they should be")
+
+
+def damaged(path: Path, how: str) -> UserError:
+    """Says that a file cannot be as it was written."""
+    return UserError(f"{path} is a damaged KenLM binary, {how}: {_AGAIN}")
+
+
+def other_version(path: Path) -> UserError:
+    """Says that a file was written by a KenLM of another time."""
+    return UserError(f"{path} is a KenLM binary of another version of its format: {_AGAIN}")
 
 
 def truncated(path: Path, there: int, wanted: int) -> UserError:

@@ -10,7 +10,6 @@ from ds2.decoding import automaton
 from ds2.decoding.kenlm import header, scoring
 from ds2.decoding.kenlm.header import Header
 from ds2.decoding.kenlm.memory import SIGN, as_float, load32, load64, load_bits
-from ds2.errors import UserError
 
 # Bits of a probability (without its sign) and of a back-off weight that are not quantised.
 _PROBABILITY, _BACKOFF = 31, 32
@@ -62,7 +61,7 @@ def build(data: np.ndarray, found: Header, path: Path, words: list[str]) -> Trie
     """A model in a mapped file, uint8 [bytes], of kinds 2 to 5; `words` are named by `ids`, <s> and </s> at their end.
 
     Raises:
-        UserError: the file is cut off.
+        UserError: the file is cut off, damaged or of another version.
     """
     counts, order = found.counts, len(found.counts)
     vocabulary = found.size + 8
@@ -94,7 +93,7 @@ def build(data: np.ndarray, found: Header, path: Path, words: list[str]) -> Trie
         # One entry more says where the last one's n-grams end; eight bytes more let readers take eight at once.
         at += ((1 + count) * int(entry_bits[level]) + 7) // 8 + 8
     header.check_end(data, at, found, path)
-    ids = _look_up(data, vocabulary, path, words)
+    ids = _look_up(data, vocabulary, counts[0], path, words)
     begin, end = int(ids[-2]), int(ids[-1])
     start = scoring.start(order, begin, load32(data, unigrams + begin * _UNIGRAM + 4))
     return Trie(
@@ -109,7 +108,7 @@ def _setting(data: np.ndarray, at: int, count: int, version: int, most: int, pat
         raise header.truncated(path, len(data), at + count)
     values = data[at : at + count].tolist()
     if values[0] != version or max(values[1:]) > most:
-        raise UserError(f"{path} is a KenLM binary of another version of its format: make it again with build_binary")
+        raise header.other_version(path)
     return values
 
 
@@ -119,11 +118,11 @@ def _chop(entries: int, longest: int, most: int) -> int:
     return min(range(min(bits, most) + 1), key=lambda chop: (longest >> (bits - chop)) * 64 - entries * chop)
 
 
-def _look_up(data: np.ndarray, at: int, path: Path, words: list[str]) -> np.ndarray:
+def _look_up(data: np.ndarray, at: int, most: int, path: Path, words: list[str]) -> np.ndarray:
     """The words, int32: one more than the place of their hash; 0, the unknown word, where there is none."""
     count = int(load64(data, at - 8))
-    if 8 * count > len(data) - at:
-        raise header.truncated(path, len(data), at + 8 * count)
+    if not 0 < count < most:
+        raise header.damaged(path, "its numbers of words differ")
     known = data[at : at + 8 * count].view("<u8")
     hashes = np.array([header.word_hash(word) for word in words], np.uint64)
     places = np.minimum(np.searchsorted(known, hashes), count - 1)
