@@ -15,10 +15,10 @@ from numba import njit
 
 from ds2 import layout, params
 from ds2.data.vocabulary import BLANK_ID, Vocabulary
-from ds2.decoding import candidates, hot_words, ngram, table
+from ds2.decoding import automaton, candidates, hot_words, language_model, ngram, table
 from ds2.decoding.candidates import Candidates
 from ds2.decoding.hot_words import HotWords
-from ds2.decoding.ngram import Ngram
+from ds2.decoding.language_model import LanguageModel
 
 _NONE = -np.inf
 
@@ -56,7 +56,7 @@ class BeamSearch:
     beam_size: int
     alpha: float
     beta: float
-    language_model: Ngram = field(repr=False)
+    language_model: LanguageModel = field(repr=False)
     words: HotWords = field(repr=False)
     cutoff_prob: float = 1.0
     cutoff_top_n: int = 1_000_000
@@ -92,7 +92,7 @@ def search(settings: params.Evaluate, vocabulary: Vocabulary) -> BeamSearch:
         settings.beam_size,
         settings.alpha if with_model else 0.0,
         settings.beta if with_model else 0.0,
-        ngram.read(layout.LANGUAGE_MODEL, vocabulary) if with_model else ngram.empty(len(vocabulary)),
+        language_model.read(layout.LANGUAGE_MODEL, vocabulary) if with_model else ngram.empty(len(vocabulary)),
         hot_words.build(settings.hot_words or {}, vocabulary),
         settings.cutoff_prob,
         settings.cutoff_top_n,
@@ -133,7 +133,7 @@ def _search(
     beam_size: int,
     alpha: float,
     beta: float,
-    model: Ngram,
+    model: LanguageModel,
     words: HotWords,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Nodes, scores and ln P_ctc of the final beam, and the tree of prefixes: parent and token of every node."""
@@ -145,7 +145,7 @@ def _search(
     child = np.zeros(len(children), np.int32)
     parent = np.zeros(most, np.int32)
     token = np.full(most, -1, np.int32)
-    lm_state = np.zeros(most, np.int32)
+    lm_state = np.zeros((most, len(model.start)), np.int32)
     word_state = np.zeros(most, np.int32)
     extra = np.zeros(most)  # all of the score but P_ctc
     slot = np.full(most, -1, np.int32)  # place in the beam
@@ -162,7 +162,7 @@ def _search(
     widest = (bounds[1:] - bounds[:-1]).max() if steps else 0
     room = beam_size * widest
     new_parent, new_token = np.zeros(room, np.int32), np.zeros(room, np.int32)
-    new_lm, new_word = np.zeros(room, np.int32), np.zeros(room, np.int32)
+    new_lm, new_word = np.zeros((room, len(model.start)), np.int32), np.zeros(room, np.int32)
     new_ctc, new_extra = np.zeros(room), np.zeros(room)
 
     for step in range(steps):
@@ -210,14 +210,12 @@ def _search(
                     continue  # it is in the beam already and got its share above
                 gain, state = hot_words.advance(words, word_state[node], letter)
                 gain += beta
-                context = 0
                 if alpha != 0.0:
-                    value, context = ngram.advance(model, lm_state[node], model.ids[letter])
-                    gain += alpha * value
+                    gain += alpha * automaton.advance(model, lm_state[node], model.ids[letter], new_lm[found])
                 if ctc + extra[node] + gain < floor:
                     continue
                 new_parent[found], new_token[found], new_ctc[found] = node, letter, ctc
-                new_extra[found], new_lm[found], new_word[found] = extra[node] + gain, context, state
+                new_extra[found], new_word[found] = extra[node] + gain, state
                 found += 1
 
         # The best of both.
@@ -261,12 +259,13 @@ def _search(
 
     ctc = np.zeros(len(beam))
     finals = np.zeros(len(beam))
+    ending = np.zeros(len(model.start), np.int32)
     for i in range(len(beam)):
         node = beam[i]
         ctc[i] = _log_add(blank[i], last[i])
         finals[i] = ctc[i] + extra[node] - words.lent[word_state[node]]
         if alpha != 0.0:
-            finals[i] += alpha * ngram.advance(model, lm_state[node], model.end)[0]
+            finals[i] += alpha * automaton.advance(model, lm_state[node], model.end, ending)
     return beam, finals, ctc, parent, token
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 from ds2.data.vocabulary import UNKNOWN_ID, Vocabulary
-from ds2.decoding import table
+from ds2.decoding import automaton, table
 from ds2.errors import UserError
 
 _BEGIN, _END = "<s>", "</s>"
@@ -27,7 +27,7 @@ _CHUNK = 50_000
 
 
 class Ngram(NamedTuple):
-    """A model as the compiled search reads it; all scores are natural logarithms.
+    """A model as the compiled search reads it (see automaton); all scores are natural logarithms.
 
     Attributes:
         keys: int64, table of state * width + token.
@@ -37,7 +37,7 @@ class Ngram(NamedTuple):
         shorter: int32 [states], the longest shorter context; of the empty context, state 0, itself.
         ids: int32 [tokens], the token that a vocabulary's token counts as: itself, or <unk> where the model lacks it.
         width: tokens of the vocabulary and two more.
-        start: the state after <s>.
+        start: int32 [1], the state after <s>.
         end: the token </s>.
     """
 
@@ -52,25 +52,18 @@ class Ngram(NamedTuple):
     end: int
 
 
-@njit(nogil=True, cache=True)
-def advance(model: Ngram, state: int, token: int) -> tuple[float, int]:
-    """The natural log-probability of a token and the state that follows. `token` is one of `ids` or `end`."""
-    score = 0.0
+def _advance(model, state, token, following):
+    score, here = 0.0, state[0]
     while True:
-        spot = table.find(model.keys, state * model.width + token)
+        spot = table.find(model.keys, here * model.width + token)
         if spot >= 0:
-            return score + model.scores[spot], model.targets[spot]
-        score += model.backoff[state]
-        state = model.shorter[state]
+            following[0] = model.targets[spot]
+            return score + model.scores[spot]
+        score += model.backoff[here]
+        here = model.shorter[here]
 
 
-def score(model: Ngram, tokens: np.ndarray) -> float:
-    """The log-probability, natural, of a whole sentence of the vocabulary's ids, with its end."""
-    total, state = 0.0, model.start
-    for token in [*model.ids[tokens], model.end]:
-        value, state = advance(model, state, token)
-        total += value
-    return total
+automaton.register(Ngram, _advance)
 
 
 def empty(tokens: int) -> Ngram:
@@ -79,7 +72,7 @@ def empty(tokens: int) -> Ngram:
     none = np.zeros(1, np.int32)
     return Ngram(
         keys, np.zeros(len(keys), np.float32), np.zeros(len(keys), np.int32), np.zeros(1, np.float32), none,
-        np.zeros(tokens, np.int32), width, 0, tokens + 1,
+        np.zeros(tokens, np.int32), width, none, tokens + 1,
     )  # fmt: skip
 
 
@@ -89,15 +82,13 @@ def read(path: Path, vocabulary: Vocabulary) -> Ngram:
     n-grams with words that the vocabulary lacks can never be asked for and are left out.
 
     Raises:
-        UserError: the file does not exist or is not an ARPA file, or none of its words is in the vocabulary.
+        UserError: the file is not an ARPA file, or none of its words is in the vocabulary.
     """
     try:
         with open(path, encoding="utf-8") as file:
             return _read(file, path, vocabulary)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: ctc_beam_search needs a language model; run dvc repro lm") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not text in UTF-8: an ARPA file is needed, not a KenLM binary") from None
+        raise UserError(f"{path} is neither text in UTF-8, as an ARPA file is, nor a KenLM binary") from None
 
 
 def _read(file: Iterator[str], path: Path, vocabulary: Vocabulary) -> Ngram:
@@ -130,10 +121,10 @@ def _read(file: Iterator[str], path: Path, vocabulary: Vocabulary) -> Ngram:
         if states < 0:
             raise UserError(f"{path}: has a {order}-gram without the {order - 1}-gram that it begins with")
     own = np.arange(tokens, dtype=np.int32)
-    start = targets[table.find(keys, begin)] if len(counts) > 1 else 0
+    start = np.array([targets[table.find(keys, begin)] if len(counts) > 1 else 0], np.int32)
     return Ngram(
         keys, scores, targets, backoff[:states].copy(), shorter[:states].copy(),
-        np.where(known[:tokens], own, UNKNOWN_ID).astype(np.int32), width, int(start), end,
+        np.where(known[:tokens], own, UNKNOWN_ID).astype(np.int32), width, start, end,
     )  # fmt: skip
 
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 
 from ds2.data.vocabulary import Vocabulary
-from ds2.decoding import ngram
+from ds2.decoding import automaton, language_model, ngram
 from ds2.errors import UserError
 from tests.decoding import arpa
 
@@ -33,17 +34,22 @@ def test_the_scores_are_kenlms(order, ids, tmp_path_factory):
         state, value = kenlm.score(state, i)
         expected += value
     expected += kenlm.finish(state)[1]
-    found = ngram.score(ngram.read(path, VOCABULARY), np.array(ids, np.int32))
+    found = automaton.score(ngram.read(path, VOCABULARY), np.array(ids, np.int32))
     assert found == pytest.approx(expected * np.log(10), abs=1e-4)
+
+
+@njit
+def advance(model, state, token, following):
+    return automaton.advance(model, state, token, following)
 
 
 @pytest.mark.parametrize("order", [1, 3])
 def test_probabilities_sum_to_one_in_every_state(order, tmp_path):
     model = ngram.read(arpa.write(tmp_path / "lm.arpa", SENTENCES, order), VOCABULARY)
     # The words 早 and <unk> are asked for by one name, <unk>; 甲 of the file cannot be asked for.
-    asked = [1, 2, 3, 4, 5, model.end]
+    asked, following = [1, 2, 3, 4, 5, model.end], np.zeros(1, np.int32)
     for state in range(len(model.backoff)):
-        total = sum(np.exp(ngram.advance(model, state, token)[0]) for token in asked)
+        total = sum(np.exp(advance(model, np.array([state], np.int32), token, following)) for token in asked)
         assert total < 1 + 1e-4
         if state == 0:
             assert total > 0.9
@@ -53,8 +59,8 @@ def test_a_model_without_unknown_words_gives_them_next_to_nothing(tmp_path):
     path = tmp_path / "lm.arpa"
     path.write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1\t<s>\n-0.5\t</s>\n-0.2\t你\n\n\\end\\\n", encoding="utf-8")
     model = ngram.read(path, VOCABULARY)
-    assert ngram.score(model, np.array([2])) == pytest.approx(-0.7 * np.log(10))
-    assert ngram.score(model, np.array([3])) == pytest.approx(-100.5 * np.log(10))
+    assert automaton.score(model, np.array([2])) == pytest.approx(-0.7 * np.log(10))
+    assert automaton.score(model, np.array([3])) == pytest.approx(-100.5 * np.log(10))
 
 
 def test_a_context_whose_suffix_was_pruned_backs_off_to_the_longest_that_is_there(tmp_path):
@@ -68,7 +74,7 @@ def test_a_context_whose_suffix_was_pruned_backs_off_to_the_longest_that_is_ther
     model = ngram.read(path, VOCABULARY)
     # After 你 你 好 the context 你 好 does not exist, so that of 好 decides.
     expected = (0 - 0.3) - 0.05 - 0.01 + (-0.2 - 0.4) + (-0.2 - 1)
-    assert ngram.score(model, np.array([2, 2, 3, 3])) == pytest.approx(expected * np.log(10), abs=1e-5)
+    assert automaton.score(model, np.array([2, 2, 3, 3])) == pytest.approx(expected * np.log(10), abs=1e-5)
 
 
 GOOD = (
@@ -105,9 +111,9 @@ def test_what_is_not_such_a_file_is_refused_by_a_sentence(old, new, said, tmp_pa
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_is_missing_or_binary_is_named(tmp_path):
+def test_a_file_that_is_missing_or_neither_is_named(tmp_path):
     with pytest.raises(UserError, match=r"lm\.arpa does not exist"):
-        ngram.read(tmp_path / "lm.arpa", VOCABULARY)
-    (tmp_path / "lm.binary").write_bytes(b"mmap lm http://kheafield.com/code format version 5\n\0\xff\xfe")
+        language_model.read(tmp_path / "lm.arpa", VOCABULARY)
+    (tmp_path / "lm.gz").write_bytes(b"\x1f\x8b\xff\xfe")
     with pytest.raises(UserError, match="ARPA"):
-        ngram.read(tmp_path / "lm.binary", VOCABULARY)
+        language_model.read(tmp_path / "lm.gz", VOCABULARY)

@@ -1,0 +1,55 @@
+"""What the beam search needs of a language model, whichever kind it is: states, and the way from one to the next.
+
+A model is a named tuple that compiled code takes, with at least
+
+    ids: int [tokens], what the model calls each token of the vocabulary: a word of its own, or its unknown word.
+    start: int32 [n], the state after <s>; every state of the model has this length.
+    end: what it calls </s>.
+
+A kind of model says by `register` how it advances, so compiled code has the right function in it from the beginning.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numba.extending import overload
+
+_KINDS: dict[type, Callable] = {}
+
+
+def register(kind: type[NamedTuple], function: Callable) -> None:
+    """Makes `function`, with the arguments of `advance` by name, the `advance` of a kind of model."""
+    _KINDS[kind] = function
+
+
+def advance(model: NamedTuple, state: np.ndarray, token: int, following: np.ndarray) -> float:
+    """The natural log-probability of a token after a state; for compiled code only.
+
+    Args:
+        model: of a kind that is registered.
+        state: int32 [n].
+        token: one of the model's `ids` or its `end`.
+        following: int32 [n], takes the state that follows; not the same memory as `state`.
+    """
+    raise NotImplementedError
+
+
+@overload(advance)
+def _advance_of(model, state, token, following):
+    return _KINDS.get(getattr(model, "instance_class", None))
+
+
+def score(model: NamedTuple, tokens: np.ndarray) -> float:
+    """The log-probability, natural, of a whole sentence of the vocabulary's ids, with its end."""
+    return _score(model, np.asarray(tokens, np.int32))
+
+
+@njit(nogil=True, cache=True)
+def _score(model: NamedTuple, tokens: np.ndarray) -> float:
+    total, state, following = 0.0, model.start.copy(), model.start.copy()
+    for token in tokens:
+        total += advance(model, state, model.ids[token], following)
+        state, following = following, state
+    return total + advance(model, state, model.end, following)
