@@ -4,7 +4,6 @@ python -m tests.pipeline.kills --kills 20 --workers 0 --seed 7
 """
 
 import argparse
-import json
 import os
 import random
 import re
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from tests import products as lasting
 from tests.pipeline.conftest import Repository
 from tests.process import Stage
 
@@ -199,12 +199,13 @@ def products(repository: Path, epochs: int = EPOCHS) -> dict[str, Any]:
                 for name, value in paddle.load(str(folder / file)).items():
                     array = np.asarray(value)
                     found[f"{folder.name}/{file}/{name}"] = (array.dtype.str, array.shape, array.tobytes())
-        state = json.loads((folder / "state.json").read_bytes())
-        for key in state.keys() - {"files", "checksum"}:
+        state = lasting.state(folder / "state.json")
+        for key in state.keys() - {"files"}:
             found[f"{folder.name}/state.json/{key}"] = state[key]
     assert any(name.startswith(f"{newest.name}/optimizer.pdopt") for name in found)
-    for name in ("results/curves/steps.tsv", "results/curves/epochs.tsv", "results/train.json"):
+    for name in ("results/curves/steps.tsv", "results/curves/epochs.tsv"):
         found[name] = (repository / name).read_text()
+    found["results/train.json"] = lasting.metrics(repository / "results/train.json")
     for file in sorted((repository / "log").rglob("vdlrecords.*.log")):
         reader = LogReader(file_path=str(file))
         for tag in reader.get_tags().get("scalar", []):
