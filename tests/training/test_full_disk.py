@@ -74,7 +74,7 @@ def test_a_save_that_does_not_fit_leaves_the_state_before(share, root, undisturb
     before = contents(root)
     largest = max((path.stat().st_size for path in (root / "models").rglob("*") if path.is_file()), default=0)
     stage = Stage(root, file_size=int(share * largest))
-    assert_ended_with_a_sentence(stage, r"\.ds2/autosave/\w+/step_\d+", "File too large")
+    assert_ended_with_a_sentence(stage, r"\.ds2/autosave/\w+/(step|epoch)_\d+", "File too large")
     assert contents(root) == before
     stage = Stage(root)
     assert stage.end() == 0, stage.log

@@ -77,7 +77,7 @@ def test_the_stage_survives_signals_and_a_kill_to_the_same_bits(workspace):
     assert states(workspace)
 
     stage = Stage(workspace)
-    stage.until(r"Train epoch: \[3/4\], batch: \[3/4\]")
+    stage.until(r"Train epoch: \[")
     stage.kill()
     stage.end()
 
