@@ -11,6 +11,7 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from benchmarks.corpus import Corpus
 from benchmarks.table import Row
 from ds2 import layout, params
 from ds2.data import batches, mean_istd, parallel
+from ds2.data.loader import Batch
 from ds2.data.vocabulary import Vocabulary
 
 _LINES = 5_000_000
@@ -62,14 +64,15 @@ def _write(corpus: Corpus, folder: Path) -> None:
 def _first_batch(folder: Path, settings: params.Params, started: float) -> tuple[float, float, float]:
     """Seconds, seconds of processor time, gigabytes."""
     from ds2.training import session
-    from ds2.training.trainer import Trainer
+    from ds2.training.step import Step
 
-    def stop(trainer: Trainer, batch: object) -> None:
+    def stop(step: Step, arrived: Iterable[Batch], *place: object) -> None:
+        next(iter(arrived))
         raise _FirstBatch(time.time() - started, time.process_time(), _peak("self") + sum(map(_peak, _children())))
 
     os.environ.pop("DVC_ROOT", None)
     os.chdir(folder)
-    Trainer._train_step = stop
+    Step.__call__ = Step.probe = stop
     try:
         session.train(settings)
     except _FirstBatch as first:
