@@ -23,14 +23,6 @@ REPOSITORY = Path(__file__).parents[2]
 BATCHES = 4  # in an epoch of the tiny data
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """The tiny data, not to be changed."""
-    folder = tmp_path_factory.mktemp("data")
-    tiny.write_data(folder)
-    return folder
-
-
 @pytest.fixture
 def place(root, tmp_path):
     """A working directory with the tiny data, to be spoilt."""

@@ -15,14 +15,6 @@ pytestmark = pytest.mark.wheel
 BATCHES = 4  # in an epoch of the tiny data
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """The tiny data, not to be changed."""
-    folder = tmp_path_factory.mktemp("data")
-    tiny.write_data(folder)
-    return folder
-
-
 @pytest.fixture
 def inject(monkeypatch):
     """inject(3, 4): the third and fourth batch that is trained on has an infinity in its features."""

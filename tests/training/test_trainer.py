@@ -24,14 +24,6 @@ pytestmark = pytest.mark.wheel
 BATCHES = 4  # in an epoch of the tiny data
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """The tiny data, not to be changed."""
-    folder = tmp_path_factory.mktemp("data")
-    tiny.write_data(folder)
-    return folder
-
-
 @pytest.fixture
 def own_root(workspace):
     """The tiny data in the working directory, to be spoilt."""
