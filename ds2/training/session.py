@@ -43,7 +43,7 @@ def train(settings: params.Params) -> None:
         trainer = Trainer(settings, data, of, workers)
         trainer.begin(store)
         visual = layout.repository_root() / layout.LOG / (os.environ.get("DVC_EXP_NAME") or identity[:8])
-        curves = journal.Curves(trainer.history, visual, layout.CURVES)
+        curves = journal.Curves(trainer.history, visual, layout.CURVES, settings)
         try:
             trainer.run(store, curves)
         finally:

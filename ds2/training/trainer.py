@@ -108,7 +108,7 @@ class Trainer:
                 plan = self._plan()
                 clock = clock or journal.Clock(len(plan) * (num_epoch - self.epoch) - self.batch)
                 self._train_epoch(training, plan, store, curves, clock)
-                self._end_epoch(scoring, store)
+                self._end_epoch(scoring, store, curves)
                 curves.update()
                 curves.write_tables()
                 self._stop_if_asked()
@@ -172,7 +172,7 @@ class Trainer:
     def _train_epoch(
         self, loader: Loader, plan: batches.Batches, store: Store, curves: journal.Curves, clock: journal.Clock
     ) -> None:
-        train, log_interval = self._settings.train, self._settings.runtime.log_interval
+        train = self._settings.train
         self.model.train()
         unhurried = 0
         waiting = time.perf_counter()
@@ -183,13 +183,13 @@ class Trainer:
             for reason in batch.dropped:
                 logger.warning(f"left out of the training: {reason}")
             if len(batch):
+                curves.batch(batch, self.epoch + 1)
                 loss, grad_norm, rate = self._train_step(batch)
                 if self.history.add_step(self.step, self.batch, len(plan), loss, rate, grad_norm):
                     curves.update()
                 clock.count(len(batch), waited)
-                if self.batch % log_interval == 0 or self.batch == len(plan):
-                    place = (self.epoch + 1, train.num_epoch), (self.batch, len(plan))
-                    journal.log_batch(*place, loss, rate, clock)
+                place = self.epoch + 1, train.num_epoch, self.batch, len(plan)
+                curves.step(journal.Moment(*place, self.step, len(batch), loss, rate), clock)
             at_end = self.batch == len(plan)
             if not at_end and (self.batch % train.save_interval == 0 or self._stop_signal is not None):
                 self._save_step(store)
@@ -214,11 +214,12 @@ class Trainer:
         self._optimizer.clear_grad()
         return float(loss), grad_norm, rate
 
-    def _end_epoch(self, scoring: Loader | None, store: Store) -> None:
+    def _end_epoch(self, scoring: Loader | None, store: Store, curves: journal.Curves) -> None:
         self.epoch, self.batch = self.epoch + 1, 0
         scores: dict[str, float] = {}
         if scoring is not None and self._data.scored is not None:
             result = self._score(scoring, self._data.scored)
+            curves.scored(result.predictions, self.epoch)
             scores = {metric: result.errors(metric).rate for metric in ("cer", "wer")}
             example = result.predictions[(self.epoch * 7919) % len(result.predictions)]
             logger.info(f"reference: {example.reference} | recognised: {example.hypothesis}")

@@ -122,7 +122,7 @@ def train(root: Path, place: Path, chosen: params.Params, workers: int = 0, curv
     with store.locked():
         trainer = Trainer(chosen, data(root, chosen), made_of, workers)
         trainer.begin(store)
-        shown = curves(trainer.history, place / "log", place / "curves")
+        shown = curves(trainer.history, place / "log", place / "curves", chosen)
         try:
             trainer.run(store, shown)
         finally:
