@@ -69,6 +69,7 @@ def _text(table: list[_Row]) -> str:
 
 def _page(old: str, new: str, tables: list[list[_Row]]) -> str:
     """Makes the page; returns its address, or why there is none."""
+    _OUT.mkdir(parents=True, exist_ok=True)  # dvc makes only one level
     drawn = "\n".join(_drawn(table) for table in tables)
     with tempfile.TemporaryDirectory() as folder:
         template = Path(folder) / "template.html"

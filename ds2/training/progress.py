@@ -1,7 +1,6 @@
 """How far a training is: one bar an epoch on a terminal, log lines elsewhere, never both."""
 
 import sys
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -10,9 +9,7 @@ from datetime import timedelta
 from loguru import logger
 from tqdm import tqdm
 
-# The defaults would share the lock with other processes, though only this one writes, and start a thread.
-tqdm.set_lock(threading.RLock())
-tqdm.monitor_interval = 0
+tqdm.monitor_interval = 0  # no thread that looks after bars
 
 # The bar's speed is that of so many batches.
 _RECENT = 20
