@@ -1,5 +1,7 @@
-# make repro   environment, dependencies, dvc repro, dvc metrics show
-# make test    the same environment plus the test tools; the tests that fit ten minutes
+# make repro        environment, dependencies, dvc repro, dvc metrics show
+# make test         the same environment plus the test tools; the tests that fit ten minutes
+# make compare      what changed between HEAD and the workspace (FROM=... TO=... for others), in a page with the curves
+# make experiments  the experiments: the parameters in which they differ, and their CER
 # PADDLE=gpu or PADDLE=cpu chooses the wheel; without it gpu where nvidia-smi works, else cpu.
 
 PYTHON ?= python3
@@ -9,11 +11,20 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: repro test test-slow test-wheel lint pictures install install-dev
+# Without the columns of files and of other metrics; cer stays even where it is the same.
+COLUMNS_DROPPED := ^(?!(Experiment|State|Executor|cer|wer|corpora)$$|(?!runtime)\w+\.)
+
+.PHONY: repro compare experiments test test-slow test-wheel lint pictures install install-dev
 
 repro: install
 	dvc repro
 	dvc metrics show
+
+compare: install
+	@$(BIN)/python -m ds2.compare $(or $(FROM),HEAD) $(or $(TO),workspace)
+
+experiments: install
+	@dvc exp show --no-pager --only-changed --keep '^cer$$' --drop '$(COLUMNS_DROPPED)' --sort-by cer
 
 test: install-dev
 	$(BIN)/python -m pytest -m "not slow"

@@ -5,6 +5,7 @@ import os
 import sys
 
 from loguru import logger
+from tqdm import tqdm
 
 from ds2 import layout, params
 from stages import orphan
@@ -25,7 +26,13 @@ def start(description: str, *arguments: tuple[str, str]) -> tuple[params.Params,
         parser.add_argument(name, help=help_text)
     parsed = parser.parse_args()
     logger.remove()
-    logger.add(sys.stderr, format="{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}", level="INFO")
+    logger.add(_line, format="{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}", level="INFO")
     if "PADDLE_TRAINER_ID" not in os.environ:  # a process of a training ends with the one that started it
         orphan.end_with_dvc()
     return params.load(layout.PARAMS), parsed
+
+
+def _line(message: str) -> None:
+    """Writes a log line, above a progress bar if there is one."""
+    tqdm.write(message, file=sys.stderr, end="")
+    sys.stderr.flush()

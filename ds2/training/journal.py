@@ -1,14 +1,17 @@
-"""What a training tells while it runs: log lines, VisualDL, curve files."""
+"""What a training tells while it runs: progress, VisualDL, curve files."""
 
 import datetime
-import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from loguru import logger
-from visualdl import LogWriter
-
+from ds2 import params
+from ds2.data.loader import Batch
+from ds2.evaluation.evaluator import Prediction
+from ds2.training import progress
 from ds2.training.history import History
+from ds2.training.progress import Moment
+from ds2.training.visual import Visual
 
 
 class Clock:
@@ -38,10 +41,15 @@ class Clock:
         self._mark, self._utterances, self._waited = now, 0, 0.0
         return result
 
-    def eta(self) -> datetime.timedelta:
-        """The time that the batches left will take at the mean speed of this run, evaluation included."""
+    def eta(self, batches: int | None = None) -> datetime.timedelta:
+        """The time that so many batches will take at the mean speed of this run, evaluation included.
+
+        Args:
+            batches: None: all that are left.
+        """
         mean = (time.perf_counter() - self._start) / max(1, self._done)
-        return datetime.timedelta(seconds=int(mean * max(0, self._left - self._done)))
+        left = self._left - self._done if batches is None else batches
+        return datetime.timedelta(seconds=int(mean * max(0, left)))
 
 
 class NoCurves:
@@ -49,6 +57,15 @@ class NoCurves:
 
     def update(self) -> None:
         """Nothing to write."""
+
+    def step(self, now: Moment, clock: Clock) -> None:
+        """Nothing to tell."""
+
+    def batch(self, batch: Batch, epoch: int) -> None:
+        """Nothing to show."""
+
+    def scored(self, predictions: Sequence[Prediction], epoch: int) -> None:
+        """Nothing to show."""
 
     def write_tables(self) -> None:
         """Nothing to write."""
@@ -58,48 +75,50 @@ class NoCurves:
 
 
 class Curves(NoCurves):
-    """The history as VisualDL shows it and as results/curves holds it."""
+    """The history as VisualDL shows it and as results/curves holds it, and what is told between its rows."""
 
-    def __init__(self, history: History, visual: Path, tables: Path) -> None:
-        """Writes what there is: a continued training shows its first part too, and no step twice.
+    def __init__(self, history: History, visual: Path, tables: Path, settings: params.Params) -> None:
+        """Writes what there is.
 
         Args:
             history: may go on growing.
             visual: VisualDL's folder of this run; written anew.
             tables: the folder of the curve files.
+            settings: all parameters.
         """
         self._history = history
         self._tables = tables
-        shutil.rmtree(visual, ignore_errors=True)
-        self._writer = LogWriter(str(visual))
-        self._steps = self._epochs = 0
+        self._interval = settings.runtime.log_interval
+        self._progress = progress.shown()
+        self._visual = Visual(visual, settings)
         self.update()
 
     def update(self) -> None:
-        """Writes what was added to the history since the last call."""
-        for row in self._history.steps[self._steps :]:
-            for name in ("loss", "learning_rate", "grad_norm"):
-                self._writer.add_scalar(f"train/{name}", row[name], int(row["step"]))
-        for row in self._history.epochs[self._epochs :]:
-            self._writer.add_scalar("epoch/loss", row["loss"], int(row["epoch"]))
-            for name in ("cer", "wer"):
-                if name in row:
-                    self._writer.add_scalar(f"epoch/{name}", row[name], int(row["epoch"]))
-        self._steps, self._epochs = len(self._history.steps), len(self._history.epochs)
+        """Gives VisualDL what was added to the history since the last call."""
+        self._visual.update(self._history)
+
+    def step(self, now: Moment, clock: Clock) -> None:
+        """Tells how far the training is and, at every interval and the end of an epoch, how fast."""
+        cer = self._history.epochs[-1].get("cer") if self._history.epochs else None
+        self._progress.move(now, clock.eta(now.batches - now.batch), clock.eta(), cer)
+        if now.batch % self._interval == 0 or now.batch == now.batches:
+            speed, waiting = clock.speed()
+            self._visual.speed(now.step, speed, waiting)
+            self._progress.interval(now, clock.eta(), speed, waiting)
+
+    def batch(self, batch: Batch, epoch: int) -> None:
+        """Shows the features that the network learns from, of one batch of every epoch."""
+        self._visual.pictures(batch, epoch)
+
+    def scored(self, predictions: Sequence[Prediction], epoch: int) -> None:
+        """Shows what was understood of a few utterances after an epoch."""
+        self._visual.examples(predictions, epoch)
 
     def write_tables(self) -> None:
         """Writes results/curves."""
         self._history.write(self._tables)
 
     def close(self) -> None:
-        """Flushes VisualDL's file."""
-        self._writer.close()
-
-
-def log_batch(epoch: tuple[int, int], batch: tuple[int, int], loss: float, rate: float, clock: Clock) -> None:
-    """The line that users know, then utterances a second and the share of time spent waiting for data."""
-    speed, waiting = clock.speed()
-    logger.info(
-        f"Train epoch: [{epoch[0]}/{epoch[1]}], batch: [{batch[0]}/{batch[1]}], loss: {loss:.5f}, "
-        f"learning_rate: {rate:.8f}, eta: {clock.eta()}, {speed:.1f} utt/s, waiting: {waiting:.1%}"
-    )
+        """Takes the bar away and flushes VisualDL's file."""
+        self._progress.close()
+        self._visual.close()

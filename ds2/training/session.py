@@ -50,7 +50,9 @@ def train(settings: params.Params) -> None:
         trainer = Trainer(settings, data, of, workers, group)
         trainer.begin(store)
         visual = layout.repository_root() / layout.LOG / (os.environ.get("DVC_EXP_NAME") or identity[:8])
-        curves = journal.Curves(trainer.history, visual, layout.CURVES) if group.rank == 0 else journal.NoCurves()
+        curves = (
+            journal.Curves(trainer.history, visual, layout.CURVES, settings) if group.rank == 0 else journal.NoCurves()
+        )
         try:
             trainer.run(store, curves)
         finally:

@@ -32,6 +32,7 @@ from ds2.training.history import History
 from ds2.training.precision import LossScale
 from ds2.training.schedule import learning_rate
 from ds2.training.step import Outcome, Step, shares
+from ds2.training.stopping import StopSignals
 from ds2.training.store import Store
 
 
@@ -98,7 +99,7 @@ class Trainer:
         self.history = History()
         self.cost = Cost()
         self.epoch = self.batch = self.step = 0
-        self._stop_signal: int | None = None
+        self._stop_signals = StopSignals()
         self._told: set[str] = set()  # files that a skipped step was logged for
         self._before_skips = (0, 0, 0)
         self._unhurried = 0  # utterances of this epoch that were too short for their labels when played faster
@@ -124,7 +125,7 @@ class Trainer:
             self._publish(store)
         elif self.epoch >= num_epoch:
             raise UserError(f"train.num_epoch is {num_epoch}, but the checkpoint has {self.epoch} epochs: raise it")
-        with self._loaders() as (training, scoring), self._stop_at_signal():
+        with self._loaders() as (training, scoring), self._stop_signals.heeded(interrupt=self._group.size == 1):
             if (self.epoch, self.batch) == (0, 0) and self._settings.runtime.probe_longest:
                 self._probe(training)
             clock = None
@@ -132,10 +133,10 @@ class Trainer:
                 plan = self._plan()
                 clock = clock or journal.Clock(len(plan) * (num_epoch - self.epoch) - self.batch)
                 self._train_epoch(training, plan, store, curves, clock)
-                self._end_epoch(scoring, store)
+                self._end_epoch(scoring, store, curves)
                 curves.update()
                 curves.write_tables()
-                if self._group.any(self._stop_signal is not None):
+                if self._group.any(self._stop_signals.asked is not None):
                     self._stop()
         self._group.leave()
 
@@ -222,11 +223,11 @@ class Trainer:
     def _train_epoch(
         self, loader: Loader, plan: batches.Batches, store: Store, curves: journal.Curves, clock: journal.Clock
     ) -> None:
-        train, log_interval = self._settings.train, self._settings.runtime.log_interval
+        train = self._settings.train
         self.model.train()
         left = range(self.batch, len(plan))
         parts = (part for i in left for part in shares(plan[i], train, self._group))
-        stream = self._watched(loader.load(parts, self.epoch + 1), clock)
+        stream = self._watched(loader.load(parts, self.epoch + 1), curves, clock)
         self.cost.start()
         self._unhurried = 0
         for i in left:
@@ -244,10 +245,9 @@ class Trainer:
                     loss, norm = outcome.loss, outcome.grad_norm
                     if self.history.add_step(self.step, self.batch, len(plan), loss, rate, norm):
                         curves.update()
-                    if self.batch % log_interval == 0 or self.batch == len(plan):
-                        place = (self.epoch + 1, train.num_epoch), (self.batch, len(plan))
-                        journal.log_batch(*place, loss, rate, clock)
-            at_end, stop = self.batch == len(plan), self._group.any(self._stop_signal is not None)
+                    place = self.epoch + 1, train.num_epoch, self.batch, len(plan)
+                    curves.step(journal.Moment(*place, self.step, outcome.utterances, loss, rate), clock)
+            at_end, stop = self.batch == len(plan), self._group.any(self._stop_signals.asked is not None)
             if not at_end and (self.batch % train.save_interval == 0 or stop):
                 self._save(store)
                 logger.info(f"saved after batch {self.batch} of epoch {self.epoch + 1}")
@@ -257,8 +257,8 @@ class Trainer:
         if unhurried := sum(self._group.gather(self._unhurried)):
             logger.info(f"{unhurried} utterances kept their own speed: played faster, their labels would not have fit")
 
-    def _watched(self, stream: Iterator[Batch], clock: journal.Clock) -> Iterator[Batch]:
-        """The batches of a loader; says what was left out of them, and counts the time spent waiting for them."""
+    def _watched(self, stream: Iterator[Batch], curves: journal.Curves, clock: journal.Clock) -> Iterator[Batch]:
+        """The batches of a loader; shows them, says what was left out, and counts the time spent waiting for them."""
         while True:
             start = time.perf_counter()
             batch = next(stream, None)
@@ -268,6 +268,8 @@ class Trainer:
             for reason in batch.dropped:
                 logger.warning(f"left out of the training: {reason}")
             self._unhurried += batch.unhurried
+            if len(batch):
+                curves.batch(batch, self.epoch + 1)
             yield batch
 
     def _skip(self, outcome: Outcome, store: Store) -> None:
@@ -302,13 +304,14 @@ class Trainer:
                 "the files that the log names; the state from before them is saved"
             )
 
-    def _end_epoch(self, scoring: Loader | None, store: Store) -> None:
+    def _end_epoch(self, scoring: Loader | None, store: Store, curves: journal.Curves) -> None:
         self.epoch, self.batch = self.epoch + 1, 0
         self._before_skips = 0, self.step, self.history.nonfinite
         self.cost.note_peak(max(self._group.gather(peak_memory_mb())))
         scores: dict[str, float] = {}
         if scoring is not None and self._data.scored is not None:
             result = self._score(scoring, self._data.scored)
+            curves.scored(result.predictions, self.epoch)
             scores = {metric: result.errors(metric).rate for metric in ("cer", "wer")}
             example = result.predictions[(self.epoch * 7919) % len(result.predictions)]
             logger.info(f"reference: {example.reference} | recognised: {example.hypothesis}")
@@ -365,28 +368,9 @@ class Trainer:
                 with Loader(data.scored, plain, self._workers) as scoring:
                     yield training, scoring
 
-    @contextmanager
-    def _stop_at_signal(self) -> Iterator[None]:
-        """SIGINT and SIGTERM ask for a stop after the batch; a second one stops at once."""
-
-        def ask(number: int, frame: object) -> None:
-            if self._stop_signal is not None:
-                raise KeyboardInterrupt
-            self._stop_signal = number  # and nothing else: the log's lock may be held by the very line interrupted
-
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        for number in before:
-            # A signal would break paddle's connections; a second one needs no answer then, the supervisor kills.
-            signal.siginterrupt(number, self._group.size == 1)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     def _stop(self) -> None:
         """Ends all processes, once all have learned that one was asked to stop; unless there is nothing left to do."""
-        number = max(signal_ or 0 for signal_ in self._group.gather(self._stop_signal))
+        number = max(signal_ or 0 for signal_ in self._group.gather(self._stop_signals.asked))
         if self.epoch < self._settings.train.num_epoch:
             self._group.leave()
             # null would start over once more

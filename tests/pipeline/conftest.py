@@ -159,7 +159,18 @@ def _lasting(path: Path) -> bytes:
 
 def _project_files() -> list[str]:
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    wanted = ("ds2/", "stages/", "recipes/", ".dvc/", "dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", "dataset/")
+    wanted = (
+        "ds2/",
+        "stages/",
+        "recipes/",
+        ".dvc/",
+        "Makefile",
+        "dvc.yaml",
+        "params.yaml",
+        ".gitignore",
+        ".dvcignore",
+        "dataset/",
+    )
     return [name for name in tracked.split("\0") if name.startswith(wanted)]
 
 

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 
 import pytest
@@ -11,7 +10,6 @@ from loguru import logger
 
 from ds2.errors import UserError
 from ds2.training import checkpoint
-from ds2.training.journal import Curves
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -43,17 +41,10 @@ def ended(root, tmp_path_factory):
 @pytest.fixture(scope="module")
 def stopped(root, tmp_path_factory):
     """A training stopped in the middle of its second epoch, not to be changed."""
-
-    class Stopping(Curves):
-        def update(self):
-            super().update()
-            if self._steps == 6:
-                signal.raise_signal(signal.SIGTERM)
-
     place = tmp_path_factory.mktemp("stopped")
     chosen = tiny.settings(num_epoch=4, augment=True, save_interval=1)
     with pytest.raises(UserError, match="after 1 epochs and 2 batches"):
-        tiny.train(root, place, chosen, curves=Stopping)
+        tiny.train(root, place, chosen, curves=tiny.stopping_at(6))
     return place
 
 

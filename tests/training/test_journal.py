@@ -1,17 +1,17 @@
 import datetime
 import re
-import signal
 from types import SimpleNamespace
 
 import pytest
 from loguru import logger
-from visualdl import LogReader
 
 from ds2.errors import UserError
 from ds2.training import journal
 from ds2.training.history import History
-from ds2.training.journal import Clock, Curves, log_batch
+from ds2.training.journal import Clock, Curves
+from ds2.training.progress import Lines, Moment
 from tests.training import tiny
+from tests.training.visual import read_back
 
 pytestmark = pytest.mark.wheel
 
@@ -38,7 +38,8 @@ def test_the_log_line_is_the_one_that_users_know_with_two_fields_more(lines, now
     now.value += datetime.timedelta(days=5, hours=21, minutes=14, seconds=44).total_seconds()
     clock.wait(127121.0)
     clock.count(5084840)
-    log_batch((1, 100), (100, 17664), 55.6935, 2.04e-6, clock)
+    speed, waiting = clock.speed()
+    Lines().interval(Moment(1, 100, 100, 17664, 100, 8, 55.6935, 2.04e-6), clock.eta(), speed, waiting)
     assert lines == [
         "Train epoch: [1/100], batch: [100/17664], loss: 55.69350, learning_rate: 0.00000204, "
         "eta: 5 days, 21:14:44, 10.0 utt/s, waiting: 25.0%"
@@ -97,14 +98,9 @@ def test_a_training_logs_every_so_many_batches_and_the_last_of_an_epoch(lines, t
     ]
 
 
-def read_back(folder):
-    """All points of VisualDL's files in a folder, by tag."""
-    points = {}
-    for path in sorted(folder.glob("vdlrecords.*.log")):
-        reader = LogReader(file_path=str(path))
-        for tag in reader.get_tags().get("scalar", []):
-            points.setdefault(tag, []).extend((point.id, point.value) for point in reader.get_data("scalar", tag))
-    return points
+def of_history(folder):
+    """All points of scalars in a folder but those of speed, by tag."""
+    return {tag: points for tag, points in read_back(folder, "scalar").items() if not tag.startswith("speed/")}
 
 
 def expected(history):
@@ -119,24 +115,18 @@ def expected(history):
 def test_visualdl_shows_the_loss_the_rate_and_the_error_rates(tmp_path):
     tiny.write_data(tmp_path)
     trainer = tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=2))
-    assert read_back(tmp_path / "log") == expected(trainer.history)
-    assert [step for step, _ in read_back(tmp_path / "log")["train/loss"]] == list(range(1, 9))
+    assert of_history(tmp_path / "log") == expected(trainer.history)
+    assert [step for step, _ in read_back(tmp_path / "log", "scalar")["train/loss"]] == list(range(1, 9))
 
 
 def test_after_a_continued_run_visualdl_has_every_step_once(tmp_path):
-    class Dying(Curves):
-        def update(self):
-            super().update()
-            if self._steps == 7:
-                raise RuntimeError("the power is gone")
-
     tiny.write_data(tmp_path)
     chosen = tiny.settings(num_epoch=3, save_interval=2)
     with pytest.raises(RuntimeError):
-        tiny.train(tmp_path, tmp_path, chosen, curves=Dying)
-    assert [step for step, _ in read_back(tmp_path / "log")["train/loss"]] == list(range(1, 8))
+        tiny.train(tmp_path, tmp_path, chosen, curves=tiny.dying_at(7))
+    assert [step for step, _ in read_back(tmp_path / "log", "scalar")["train/loss"]] == list(range(1, 8))
     trainer = tiny.train(tmp_path, tmp_path, chosen)
-    points = read_back(tmp_path / "log")
+    points = of_history(tmp_path / "log")
     assert points == expected(trainer.history)
     assert [step for step, _ in points["train/loss"]] == list(range(1, 13))
     assert [epoch for epoch, _ in points["epoch/cer"]] == [1, 2, 3]
@@ -146,31 +136,25 @@ def test_after_more_epochs_visualdl_has_every_step_once(tmp_path):
     tiny.write_data(tmp_path)
     tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=1))
     trainer = tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=3))
-    assert read_back(tmp_path / "log") == expected(trainer.history)
-    assert [step for step, _ in read_back(tmp_path / "log")["train/grad_norm"]] == list(range(1, 13))
+    assert of_history(tmp_path / "log") == expected(trainer.history)
+    assert [step for step, _ in read_back(tmp_path / "log", "scalar")["train/grad_norm"]] == list(range(1, 13))
 
 
 def test_a_stopped_training_has_shown_all_steps_up_to_its_state(tmp_path):
-    class Stopping(Curves):
-        def update(self):
-            super().update()
-            if self._steps == 6:
-                signal.raise_signal(signal.SIGTERM)
-
     tiny.write_data(tmp_path)
     with pytest.raises(UserError):
-        tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=3), curves=Stopping)
-    assert [step for step, _ in read_back(tmp_path / "log")["train/loss"]] == list(range(1, 7))
+        tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=3), curves=tiny.stopping_at(6))
+    assert [step for step, _ in read_back(tmp_path / "log", "scalar")["train/loss"]] == list(range(1, 7))
 
 
 def test_without_scores_visualdl_shows_none(tmp_path):
     history = History()
-    curves = Curves(history, tmp_path / "log", tmp_path / "curves")
+    curves = Curves(history, tmp_path / "log", tmp_path / "curves", tiny.settings())
     history.add_step(1, 1, 1, 2.0, 0.1, 3.0)
     history.add_epoch(1, {})
     curves.update()
     curves.close()
-    points = read_back(tmp_path / "log")
+    points = read_back(tmp_path / "log", "scalar")
     assert points["epoch/loss"] == [(1, 2.0)]
     assert not {"epoch/cer", "epoch/wer"} & points.keys()
 
@@ -179,6 +163,6 @@ def test_only_one_file_of_visualdl_stays_in_the_folder_of_a_run(tmp_path):
     for _ in range(2):
         history = History()
         history.add_step(1, 1, 1, 2.0, 0.1, 3.0)
-        Curves(history, tmp_path / "log", tmp_path / "curves").close()
+        Curves(history, tmp_path / "log", tmp_path / "curves", tiny.settings()).close()
     assert len(list((tmp_path / "log").glob("vdlrecords.*.log"))) == 1
-    assert read_back(tmp_path / "log")["train/loss"] == [(1, 2.0)]
+    assert read_back(tmp_path / "log", "scalar")["train/loss"] == [(1, 2.0)]

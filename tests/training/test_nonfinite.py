@@ -7,7 +7,6 @@ from loguru import logger
 from ds2.data.loader import Loader
 from ds2.errors import UserError
 from ds2.training import checkpoint
-from ds2.training.journal import Curves
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -101,16 +100,10 @@ def test_after_it_the_training_goes_on_from_there(root, tmp_path, inject, monkey
 
 
 def test_the_count_of_skips_survives_an_interruption(root, tmp_path, inject):
-    class Dying(Curves):
-        def update(self):
-            super().update()
-            if self._steps == 5:
-                raise RuntimeError("the power is gone")
-
     inject(2)
     chosen = settings(num_epoch=2, save_interval=1)
     with pytest.raises(RuntimeError):
-        tiny.train(root, tmp_path, chosen, curves=Dying)
+        tiny.train(root, tmp_path, chosen, curves=tiny.dying_at(6))
     assert tiny.train(root, tmp_path, chosen).history.nonfinite == 1
 
 

@@ -43,19 +43,6 @@ def assert_same(left, right):
     assert left[1:] == right[1:]
 
 
-def stopping_at(points, number=signal.SIGTERM):
-    """Curves that send a signal when they have so many points, one a batch."""
-
-    class Stopping(Curves):
-        def update(self):
-            before = self._steps
-            super().update()
-            if before < self._steps == points:
-                signal.raise_signal(number)
-
-    return Stopping
-
-
 @pytest.fixture(scope="module")
 def undisturbed(root, tmp_path_factory):
     """Four epochs with and without augmentation, never stopped."""
@@ -113,20 +100,20 @@ def test_worker_processes_do_not_change_a_bit(root, tmp_path, undisturbed):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("points", [1, 6, 7])
-def test_a_training_stopped_within_an_epoch_goes_on_to_the_same_bits(points, number, root, tmp_path, undisturbed):
+@pytest.mark.parametrize("step", [1, 6, 7])
+def test_a_training_stopped_within_an_epoch_goes_on_to_the_same_bits(step, number, root, tmp_path, undisturbed):
     chosen = tiny.settings(num_epoch=4, augment=True)
-    epochs, batches = divmod(points, BATCHES)
+    epochs, batches = divmod(step, BATCHES)
     with pytest.raises(UserError, match=rf"{number.name} after {epochs} epochs and {batches} batches"):
-        tiny.train(root, tmp_path, chosen, curves=stopping_at(points, number))
+        tiny.train(root, tmp_path, chosen, curves=tiny.stopping_at(step, number))
     assert_same_after_going_on(root, tmp_path, chosen, undisturbed)
 
 
 def test_a_training_stopped_again_and_again_ends_with_the_same_bits(root, tmp_path, undisturbed):
     chosen = tiny.settings(num_epoch=4, augment=True)
-    for points in (2, 3, 8, 9, 13):
+    for step in (2, 3, 8, 9, 13):
         with pytest.raises(UserError, match="stopped by SIGTERM"):
-            tiny.train(root, tmp_path, chosen, curves=stopping_at(points))
+            tiny.train(root, tmp_path, chosen, curves=tiny.stopping_at(step))
     assert_same_after_going_on(root, tmp_path, chosen, undisturbed)
 
 
@@ -136,28 +123,21 @@ def assert_same_after_going_on(root, place, chosen, undisturbed):
     assert_same(products(place, 4), undisturbed(True))
 
 
-@pytest.mark.parametrize("points", [BATCHES, 2 * BATCHES])
-def test_a_signal_in_the_last_batch_of_an_epoch_lets_the_epoch_end(points, root, tmp_path):
-    with pytest.raises(UserError, match=f"after {points // BATCHES} epochs and 0 batches"):
-        tiny.train(root, tmp_path, tiny.settings(num_epoch=4), curves=stopping_at(points))
-    assert checkpoint.load(tmp_path / "models" / f"epoch_{points // BATCHES}").state.batch == 0
+@pytest.mark.parametrize("step", [BATCHES, 2 * BATCHES])
+def test_a_signal_in_the_last_batch_of_an_epoch_lets_the_epoch_end(step, root, tmp_path):
+    with pytest.raises(UserError, match=f"after {step // BATCHES} epochs and 0 batches"):
+        tiny.train(root, tmp_path, tiny.settings(num_epoch=4), curves=tiny.stopping_at(step))
+    assert checkpoint.load(tmp_path / "models" / f"epoch_{step // BATCHES}").state.batch == 0
 
 
 def test_a_signal_in_the_very_last_batch_is_not_a_failure(root, tmp_path):
-    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=1), curves=stopping_at(BATCHES))
+    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=1), curves=tiny.stopping_at(BATCHES))
     assert trainer.epoch == 1
 
 
 def test_a_second_signal_stops_at_once(root, tmp_path):
-    class Impatient(Curves):
-        def update(self):
-            super().update()
-            if self._steps == 2:
-                signal.raise_signal(signal.SIGINT)
-                signal.raise_signal(signal.SIGINT)
-
     with pytest.raises(KeyboardInterrupt):
-        tiny.train(root, tmp_path, tiny.settings(num_epoch=2), curves=Impatient)
+        tiny.train(root, tmp_path, tiny.settings(num_epoch=2), curves=tiny.stopping_at(2, signal.SIGINT, signal.SIGINT))
 
 
 def test_a_signal_that_comes_while_a_line_is_logged_does_no_harm(root, tmp_path):
@@ -178,20 +158,14 @@ def test_the_signals_handlers_are_as_before_after_a_training(root, tmp_path):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     tiny.train(root, tmp_path / "whole", tiny.settings(num_epoch=1))
     with pytest.raises(UserError):
-        tiny.train(root, tmp_path / "stopped", tiny.settings(num_epoch=1), curves=stopping_at(1))
+        tiny.train(root, tmp_path / "stopped", tiny.settings(num_epoch=1), curves=tiny.stopping_at(1))
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_training_that_dies_goes_on_from_the_last_interval(root, tmp_path, undisturbed):
-    class Dying(Curves):
-        def update(self):
-            super().update()
-            if self._steps == 8:
-                raise RuntimeError("the power is gone")
-
     chosen = tiny.settings(num_epoch=4, augment=True, save_interval=2)
     with pytest.raises(RuntimeError):
-        tiny.train(root, tmp_path, chosen, curves=Dying)
+        tiny.train(root, tmp_path, chosen, curves=tiny.dying_at(8))
     own = next((tmp_path / "autosave").iterdir())
     assert (own / "step_6").is_dir()
     tiny.train(root, tmp_path, chosen)
@@ -238,7 +212,7 @@ def test_a_number_of_epochs_lower_than_all_that_is_kept_trains_them_anew(keep, r
 
 def test_a_training_told_not_to_resume_starts_over(root, tmp_path):
     tiny.train(root, tmp_path, tiny.settings(num_epoch=2))
-    stopping = stopping_at(BATCHES + 1)
+    stopping = tiny.stopping_at(BATCHES + 1)
     with pytest.raises(UserError, match=r"after 1 epochs and 1 batches.*with train.resume_model=auto, goes on"):
         tiny.train(root, tmp_path, tiny.settings(num_epoch=2, resume_model=None), curves=stopping)
     assert [folder.name for folder in (tmp_path / "models").glob("epoch_*")] == ["epoch_1"]

@@ -1,6 +1,8 @@
 """A data set and a model so small that they are learned in seconds: every character is a tone of its own."""
 
 import json
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from ds2.data.manifest import Manifest, Utterance
 from ds2.data.vocabulary import Vocabulary
 from ds2.training import checkpoint
 from ds2.training.fingerprint import fingerprint, ingredients
-from ds2.training.journal import Curves
+from ds2.training.journal import Clock, Curves
+from ds2.training.progress import Moment
 from ds2.training.store import Store
 from ds2.training.trainer import Trainer, TrainingData
 
@@ -122,12 +125,38 @@ def train(root: Path, place: Path, chosen: params.Params, workers: int = 0, curv
     with store.locked():
         trainer = Trainer(chosen, data(root, chosen), made_of, workers)
         trainer.begin(store)
-        shown = curves(trainer.history, place / "log", place / "curves")
+        shown = curves(trainer.history, place / "log", place / "curves", chosen)
         try:
             trainer.run(store, shown)
         finally:
             shown.close()
     return trainer
+
+
+def acting_at(step: int, act: Callable[[], None]) -> type[Curves]:
+    """Curves that do something after a step was shown."""
+
+    class Acting(Curves):
+        def step(self, now: Moment, clock: Clock) -> None:
+            super().step(now, clock)
+            if now.step == step:
+                act()
+
+    return Acting
+
+
+def stopping_at(step: int, *numbers: int) -> type[Curves]:
+    """Curves that send this process signals after a step; no number: SIGTERM."""
+    return acting_at(step, lambda: [signal.raise_signal(number) for number in numbers or (signal.SIGTERM,)])
+
+
+def dying_at(step: int) -> type[Curves]:
+    """Curves that raise a RuntimeError after a step."""
+
+    def die() -> None:
+        raise RuntimeError("the power is gone")
+
+    return acting_at(step, die)
 
 
 def weights(model: paddle.nn.Layer) -> dict[str, np.ndarray]:

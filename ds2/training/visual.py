@@ -1,0 +1,97 @@
+"""What VisualDL shows of a training."""
+
+import functools
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from visualdl import LogWriter
+
+from ds2 import params
+from ds2.data.loader import Batch
+from ds2.evaluation.evaluator import Prediction
+from ds2.training.history import History
+
+# Of every epoch: so many utterances' features, and so many decoded utterances, which stay the same ones.
+_PICTURES = 3
+_EXAMPLES = 5
+# Features are normalised; what lies further from the mean, in deviations, is shown no brighter.
+_RANGE = 2.5
+# The sections of params.yaml that decide a training, in the order of VisualDL's table.
+_SECTIONS = ("train", "model", "features", "augment")
+
+
+class Visual:
+    """VisualDL's file of a run, in a folder of its own.
+
+    Scalars and hyperparameters are written anew from the history at every start, so that a continued training shows
+    its first part too, and no step twice. Speed, pictures and examples are in no checkpoint: they show what this
+    process has done since its start.
+    """
+
+    def __init__(self, folder: Path, settings: params.Params) -> None:
+        """Empties the folder and writes the hyperparameters."""
+        shutil.rmtree(folder, ignore_errors=True)
+        self._writer = LogWriter(str(folder))
+        self._steps = self._epochs = self._pictured = 0
+        scores = ["epoch/cer", "epoch/wer"] if settings.train.evaluate_on else []
+        self._writer.add_hparams(_hyperparameters(settings), [*scores, "epoch/loss"])
+
+    def update(self, history: History) -> None:
+        """Writes what was added to the history since the last call."""
+        for row in history.steps[self._steps :]:
+            for name in ("loss", "learning_rate", "grad_norm"):
+                self._writer.add_scalar(f"train/{name}", row[name], int(row["step"]))
+        for row in history.epochs[self._epochs :]:
+            for name in ("loss", "cer", "wer"):
+                if name in row:
+                    self._writer.add_scalar(f"epoch/{name}", row[name], int(row["epoch"]))
+        self._steps, self._epochs = len(history.steps), len(history.epochs)
+
+    def speed(self, step: int, utterances_per_second: float, waiting: float) -> None:
+        """Writes how fast the training was up to a step, and the share of the time that it waited for data."""
+        self._writer.add_scalar("speed/utterances_per_second", utterances_per_second, step)
+        self._writer.add_scalar("speed/waiting_for_data", waiting, step)
+
+    def pictures(self, batch: Batch, epoch: int) -> None:
+        """Writes the features of the first batch that comes in an epoch, as the network gets them."""
+        if epoch == self._pictured:
+            return
+        self._pictured = epoch
+        for i, (values, frames) in enumerate(zip(batch.features[:_PICTURES], batch.frames, strict=False), start=1):
+            self._writer.add_image(f"features/{i}", _picture(values[:frames]), epoch)
+
+    def examples(self, predictions: Sequence[Prediction], epoch: int) -> None:
+        """Writes what was understood of a few utterances, the same ones in every epoch."""
+        count = min(_EXAMPLES, len(predictions))
+        for i, position in enumerate(np.linspace(0, len(predictions) - 1, count).astype(int), start=1):
+            one = predictions[position]
+            self._writer.add_text(f"examples/{i}", f"{one.reference}  →  {one.hypothesis}", epoch)
+
+    def close(self) -> None:
+        """Flushes the file."""
+        self._writer.close()
+
+
+def _hyperparameters(settings: params.Params) -> dict[str, Any]:
+    """Name, with a slash where params.yaml's has a dot, and value of what decides a training."""
+    values = settings.model_dump(mode="json")
+    flat: dict[str, Any] = {}
+    for section in _SECTIONS:
+        for name in params.names():
+            first, *rest = name.split(".")
+            if first == section:
+                value: Any = functools.reduce(lambda inner, key: inner[key], rest, values[section])
+                # VisualDL knows numbers and strings, and leaves a table's cell empty where a name has a dot.
+                flat[name.replace(".", "/")] = json.dumps(value) if isinstance(value, (bool, list)) else value
+    return flat
+
+
+def _picture(values: np.ndarray) -> np.ndarray:
+    """RGB, uint8 [mel bins, frames, 3], of normalised features, float32 [frames, mel bins]; high bins above."""
+    shares = np.clip(values.T[::-1] / (2 * _RANGE) + 0.5, 0, 1)
+    return matplotlib.colormaps["magma"](shares, bytes=True)[..., :3]
