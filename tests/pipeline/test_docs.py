@@ -1,6 +1,7 @@
 """Every command in README, CONTRIBUTING and docs/ is run here or by another test, or has a reason why not."""
 
 import importlib
+import shutil
 
 import pytest
 import soundfile
@@ -160,6 +161,8 @@ def reader(trained, tmp_path_factory):
     """A repository with what the pages take for granted, trained and committed."""
     folder = tmp_path_factory.mktemp("reader") / "repository"
     repository = trained.copy(folder)
+    # With its times and __pycache__, where numba keeps what it has compiled: else that alone takes half a minute.
+    shutil.copytree(documents.ROOT / "ds2/decoding", folder / "ds2/decoding", dirs_exist_ok=True)
     for name in ("a.wav", "b.mp3", "folder/c.wav"):
         (folder / name).parent.mkdir(exist_ok=True)
         soundfile.write(folder / name, tone(1.0), 16000)
