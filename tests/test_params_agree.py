@@ -1,4 +1,4 @@
-"""params.yaml, the recipes, dvc.yaml, the READMEs and the code say the same of the parameters."""
+"""params.yaml, the recipes, dvc.yaml, the READMEs' options and the code say the same of the parameters."""
 
 import functools
 import re
@@ -104,18 +104,3 @@ def test_the_readmes_options_have_the_full_size_recipes_values(readme):
         if YAML(typ="safe", pure=True).load(default) != _value(name, recipe)
     ]
     assert wrong == []
-
-
-def test_both_readmes_name_the_same_commands_files_and_parameters():
-    english, chinese = (
-        sorted(re.findall(r"`([^`\n]+)`", path.read_text(encoding="utf-8").replace("```", ""))) for path in READMES
-    )
-    assert english == chinese
-
-
-def test_the_readmes_name_no_parameter_that_does_not_exist():
-    sections = "|".join(params.Params.model_fields)
-    for readme in READMES:
-        named = re.findall(rf"`((?:{sections})\.[a-z_.]+)`", readme.read_text(encoding="utf-8"))
-        known = {*params.names(), *(name.rsplit(".", 1)[0] for name in params.names())}
-        assert [name for name in named if name not in known and not Path(ROOT / name).exists()] == []

@@ -1,0 +1,239 @@
+"""Every command in README, CONTRIBUTING and docs/ is run here or by another test, or has a reason why not."""
+
+import importlib
+import json
+import re
+import shutil
+import socket
+from contextlib import contextmanager
+from urllib.error import URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import pytest
+import soundfile
+
+from tests import documents
+from tests.conftest import tone
+from tests.pipeline.running import until
+
+# What is run for a command of the pages, in this order, in one repository: the command itself, or a cheaper form with
+# the names that exist there.
+AS_IT_IS = ""
+RUN = {
+    "dvc repro": AS_IT_IS,
+    "dvc repro manifest": AS_IT_IS,
+    "dvc dag": AS_IT_IS,
+    "dvc metrics show": AS_IT_IS,
+    "dvc metrics show results/data.json": AS_IT_IS,
+    "dvc metrics show results/evaluate.json": AS_IT_IS,
+    "dvc metrics show results/lm.json": AS_IT_IS,
+    "dvc plots show": AS_IT_IS,
+    "head -n 3 dataset/rejected.jsonl": AS_IT_IS,
+    "iconv -f gb18030 -t utf-8": "echo | iconv -f gb18030 -t utf-8",
+    "df -h /dev/shm": AS_IT_IS,
+    "du -sh .dvc/cache .ds2 models dataset log": AS_IT_IS,
+    "python -m ds2.params": AS_IT_IS,
+    "python -m stages.train --help": AS_IT_IS,
+    "python -c 'import paddle; print(paddle.__version__, paddle.is_compiled_with_cuda())'": AS_IT_IS,
+    "python -c 'import paddle; paddle.utils.run_check()'": AS_IT_IS,
+    "python -m ds2.transcribe --model models/best_model a.wav b.mp3": AS_IT_IS,
+    "python -m ds2.transcribe --model models/best_model folder/ list.txt": AS_IT_IS,
+    "find /data -name '*.wav' | python -m ds2.transcribe --model models/best_model --json -": (
+        "find folder -name '*.wav' | python -m ds2.transcribe --model models/best_model --json -"
+    ),
+    "python -m ds2.data.augment --show a.wav": AS_IT_IS,
+    "python -m ds2.data.augment --show a.wav --out heard --seed 7": AS_IT_IS,
+    "cp recipes/aishell.yaml params.yaml": AS_IT_IS,
+    "cp recipes/full.yaml params.yaml": AS_IT_IS,
+    "cp recipes/small.yaml params.yaml": AS_IT_IS,
+    "git checkout params.yaml": AS_IT_IS,
+    'git add params.yaml dvc.lock results dataset/annotation && git commit -m "my data"': (
+        'git add params.yaml dvc.lock results dataset/annotation && git commit --allow-empty -m "my data"'
+    ),
+    # From here on: experiments that leave the model alone ...
+    "dvc exp run -S runtime.num_workers=0": AS_IT_IS,
+    "dvc exp run -S train.augment=false": AS_IT_IS,
+    "dvc exp run -S augment.noise.prob=0.8 -S augment.noise.min_snr_dB=0": AS_IT_IS,
+    "dvc exp run -S evaluate.average_checkpoints=3": "dvc exp run -S evaluate.average_checkpoints=2",
+    "dvc exp run -S evaluate.decoder=ctc_beam_search": AS_IT_IS,
+    "python -m stages.tune": AS_IT_IS,
+    "dvc exp run -S evaluate.decoder=ctc_beam_search -S evaluate.alpha=1.5 -S evaluate.beta=2": AS_IT_IS,
+    "dvc repro lm": AS_IT_IS,
+    # ... and those that train.
+    "cp -r models/epoch_100 pretrained": "cp -r models/epoch_2 pretrained",
+    "dvc exp run -S train.resume_model=pretrained -S train.num_epoch=120": (
+        "dvc exp run -S train.resume_model=pretrained -S train.num_epoch=3 train"
+    ),
+    "cp -r models/best_model pretrained": "rm -r pretrained && cp -r models/best_model pretrained",
+    "cp recipes/finetune.yaml params.yaml": (
+        "cp recipes/finetune.yaml params.yaml && git checkout params.yaml"
+        " && dvc exp run -S train.pretrained_model=pretrained -S train.num_epoch=1 train"
+    ),
+    "dvc exp run -S train.augment=false -S train.warmup_steps=100 -S train.num_epoch=100 -S model.dropout=0.0": (
+        "git checkout params.yaml && dvc exp run -S train.augment=false -S train.warmup_steps=100"
+        " -S train.num_epoch=1 -S model.dropout=0.0 train"
+    ),
+    "dvc exp run -S model.rnn_layer_size=256": (
+        "git checkout params.yaml && dvc exp run -n one -S model.rnn_layer_size=8 -S train.num_epoch=1"
+    ),
+    "dvc metrics diff HEAD <experiment>": "dvc metrics diff HEAD one",
+    "dvc plots diff HEAD <experiment>": "dvc plots diff HEAD one",
+    "dvc exp run --queue -S train.seed=1,2,3": (
+        "git checkout params.yaml && dvc exp run --queue -n grid -S evaluate.batch_size=3,5"
+    ),
+    "dvc queue start": "dvc queue start > started.txt 2>&1 < /dev/null",
+    "dvc queue status": AS_IT_IS,
+    "dvc queue logs <experiment>": "dvc queue logs grid-1",
+    "dvc queue stop": AS_IT_IS,
+    "dvc exp run --queue -S 'train.learning_rate=3e-4,1e-3' -S 'model.dropout=0.0,0.1'": AS_IT_IS,
+    "dvc exp show --only-changed": AS_IT_IS,
+    "dvc exp show --sort-by results/evaluate.json:cer --csv > experiments.csv": AS_IT_IS,
+    "dvc exp apply <experiment>": "dvc exp apply one",
+    "dvc exp branch <experiment> better": "dvc exp branch one better",
+    "dvc exp remove <experiment>": "dvc exp remove one",
+    "dvc gc -w": "dvc gc -w --force",
+}
+
+# What other tests run, and which.
+RUN_ELSEWHERE = {
+    "dvc exp run -S train.num_epoch=110": "test_continuing.test_more_epochs_as_an_experiment",
+    "dvc exp run -S 'train.resume_model=null'": "test_continuing.test_deleted_models_come_back_and_null_starts_over",
+    "dvc exp run --temp": "test_continuing.test_more_epochs_in_a_temporary_copy",
+    "dvc pull": "test_continuing.test_a_clone_goes_on_from_what_dvc_pull_brings",
+    "dvc exp run --pull": "test_continuing.test_a_clone_without_dvc_pull_starts_from_the_beginning",
+    "dvc commit": "test_interrupted.test_half_a_training_is_hard_to_commit_and_completed_by_force",
+    "dvc repro -f -s train": "test_repro.test_a_finished_training_run_again_trains_nothing",
+    "dvc repro mean_istd vocabulary": "conftest.prepared",
+    "make compare": "test_compare.test_make_compare_and_make_experiments",
+    "make compare FROM=<experiment>": "test_compare.test_make_compare_and_make_experiments",
+    "make experiments": "test_compare.test_make_compare_and_make_experiments",
+    "python -m http.server": "test_docs.test_the_report_and_its_sound_come_from_pythons_server",
+    "visualdl --logdir log": "test_docs.test_visualdl_shows_every_run_by_its_name",
+    "dvc exp run -S 'corpora=[aishell,musan]'": (
+        "test_corpora.test_noises_named_as_a_corpus_are_there_before_the_training_and_added_later_they_train_anew"
+    ),
+    "dvc exp run -S 'corpora=[aishell,musan,rirs_noises]'": (
+        "test_corpora.test_noises_named_as_a_corpus_are_there_before_the_training_and_added_later_they_train_anew"
+    ),
+}
+
+_GATE = "the gate .ci/run runs it"
+_INSTALLS = "makes an environment of its own out of gigabytes of wheels"
+_CLUSTER = "needs several GPUs or machines; tests/training/test_distributed.py trains with several processes"
+NOT_RUN = {
+    "git clone <this repository> ds2 && cd ds2": "this is the repository",
+    "make repro": _INSTALLS,
+    "make install": _INSTALLS,
+    "PADDLE=cpu make repro": _INSTALLS,
+    "PADDLE=gpu make repro": _INSTALLS,
+    "PADDLE=gpu make install": _INSTALLS,
+    "source .venv/cpu/bin/activate": "the environment is made by make",
+    "source .venv/gpu/bin/activate": "the environment is made by make",
+    "make pictures": "redraws the pictures of docs/ from the demo's training",
+    "make test": _GATE,
+    "make lint": _GATE,
+    "make test-slow": _GATE,
+    "PADDLE=gpu make test-wheel": _GATE,
+    ".ci/run": "it is the gate",
+    "python -m pytest tests/test_params_agree.py": "make test runs it",
+    "ruff check && ruff format": "make lint runs the check",
+    "nvidia-smi": "there is no GPU",
+    "CUDA_VISIBLE_DEVICES=0,1 dvc repro": _CLUSTER,
+    "PADDLE_NNODES=2 PADDLE_MASTER=10.0.0.1:6170 PADDLE_RANK=0 CUDA_VISIBLE_DEVICES=0,1 dvc repro": _CLUSTER,
+    "PADDLE_NNODES=2 PADDLE_MASTER=10.0.0.1:6170 PADDLE_RANK=1 CUDA_VISIBLE_DEVICES=0,1 python -m stages.train": (
+        _CLUSTER
+    ),
+    "export PADDLE_MASTER=$(scontrol show hostnames $SLURM_JOB_NODELIST | head -n 1):6170 "
+    "PADDLE_NNODES=$SLURM_NNODES": _CLUSTER,
+    "srun --ntasks-per-node=1 bash -c 'export PADDLE_RANK=$SLURM_NODEID\n"
+    "    if [ $PADDLE_RANK = 0 ]; then dvc repro train; else python -m stages.train; fi'": _CLUSTER,
+}
+
+
+def test_every_command_of_the_pages_is_run_or_has_a_reason_why_not():
+    typed = {command for page in documents.PAGES for command in documents.commands(page)}
+    listed = [*RUN, *RUN_ELSEWHERE, *NOT_RUN]
+    assert len(listed) == len(set(listed))
+    assert sorted(typed - set(listed)) == []
+    assert sorted(set(listed) - typed) == []
+
+
+def test_the_tests_that_run_commands_elsewhere_exist():
+    for place in set(RUN_ELSEWHERE.values()):
+        module, name = place.split(".")
+        assert hasattr(importlib.import_module(f"tests.pipeline.{module}"), name), place
+
+
+@pytest.fixture(scope="module")
+def reader(trained, tmp_path_factory):
+    """A repository with what the pages take for granted, trained and committed."""
+    folder = tmp_path_factory.mktemp("reader") / "repository"
+    repository = trained.copy(folder)
+    # With its times and __pycache__, where numba keeps what it has compiled: else that alone takes half a minute.
+    shutil.copytree(documents.ROOT / "ds2/decoding", folder / "ds2/decoding", dirs_exist_ok=True)
+    for name in ("a.wav", "b.mp3", "folder/c.wav"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        soundfile.write(folder / name, tone(1.0), 16000)
+    (folder / "list.txt").write_text("folder/c.wav\n", encoding="utf-8")
+    yield repository
+    repository.run("dvc", "queue", "stop", "--kill")
+    repository.end_processes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", RUN)
+def test_a_command_of_the_pages_runs(command, reader):
+    reader.run("bash", "-c", RUN[command] or command)
+    if command == "dvc queue start":
+        until(lambda: reader.queue() == ["Success", "Success"])
+
+
+@contextmanager
+def served(reader, *command):
+    """Runs a server; get(path) is what it answers at an address once it does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = reader.start(*(part.replace("PORT", str(port)) for part in command))
+
+    def get(path):
+        with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as answer:
+            return answer.read()
+
+    def answers():
+        try:
+            return get("")
+        except URLError:
+            return b""
+
+    try:
+        until(answers)
+        yield get
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+@pytest.mark.slow
+def test_the_report_and_its_sound_come_from_pythons_server(reader):
+    with served(reader, "python", "-m", "http.server", "PORT", "--bind", "127.0.0.1") as get:
+        page = get("results/report.html").decode()
+        sounds = re.findall(r'<audio [^>]*src="([^"]+)"', page)
+        assert sounds
+        assert get(f"results/{sounds[0]}")[:4] == b"RIFF"
+
+
+@pytest.mark.slow
+def test_visualdl_shows_every_run_by_its_name(reader):
+    with served(reader, "visualdl", "--logdir", "log", "--port", "PORT", "--disable-telemetry") as get:
+
+        def data(path, **query):
+            return json.loads(get(f"app/api/{path}?{urlencode(query)}"))["data"]
+
+        runs = data("runs")
+        assert sorted(runs) == sorted(path.name for path in (reader.folder / "log").iterdir() if path.is_dir())
+        assert runs
+        losses = data("scalar/list", run=runs[0], tag="train/loss")
+        assert [step for _, step, _ in losses] == list(range(1, len(losses) + 1))
+        assert losses
