@@ -8,7 +8,7 @@ import socket
 from contextlib import contextmanager
 from urllib.error import URLError
 from urllib.parse import urlencode
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 import soundfile
@@ -198,7 +198,9 @@ def served(reader, *command):
     server = reader.start(*(part.replace("PORT", str(port)) for part in command))
 
     def get(path):
-        with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as answer:
+        # VisualDL wants to know a reader's language, as every browser says it.
+        asked = Request(f"http://127.0.0.1:{port}/{path}", headers={"Accept-Language": "zh-CN,en"})
+        with urlopen(asked, timeout=60) as answer:
             return answer.read()
 
     def answers():
@@ -232,7 +234,7 @@ def test_visualdl_shows_every_run_by_its_name(reader):
             return json.loads(get(f"app/api/{path}?{urlencode(query)}"))["data"]
 
         runs = data("runs")
-        assert sorted(runs) == sorted(path.name for path in (reader.folder / "log").iterdir() if path.is_dir())
+        assert sorted(runs) == sorted(f"log/{path.name}" for path in (reader.folder / "log").iterdir())
         assert runs
         losses = data("scalar/list", run=runs[0], tag="train/loss")
         assert [step for _, step, _ in losses] == list(range(1, len(losses) + 1))
