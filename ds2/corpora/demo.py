@@ -8,7 +8,7 @@ import os
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -38,13 +38,27 @@ _VOICES = {
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A sentence and how it is spoken."""
+    """A sentence and how it is spoken and recorded.
+
+    Attributes:
+        text: the sentence.
+        voice: libespeak-ng's name of it.
+        rate: in words a minute.
+        pitch: from 0 to 99.
+        pitch_range: from 0 to 99.
+        before: milliseconds of silence; recordings have some, and a model that has never seen any fails on it.
+        after: likewise.
+        snr: of the speech over the room's noise, in dB.
+    """
 
     text: str
     voice: str
     rate: int
     pitch: int
     pitch_range: int
+    before: int
+    after: int
+    snr: int
 
     @property
     def audio(self) -> Path:
@@ -52,8 +66,8 @@ class Spoken:
         return layout.AUDIO / "demo" / self.voice / f"{self._digest()}.flac"
 
     def _digest(self) -> str:
-        what = f"{self.text} {self.rate} {self.pitch} {self.pitch_range}"
-        return hashlib.blake2b(what.encode("utf-8"), digest_size=6).hexdigest()
+        what = astuple(replace(self, voice=""))
+        return hashlib.blake2b(" ".join(map(str, what)).encode("utf-8"), digest_size=6).hexdigest()
 
 
 def utterances() -> dict[str, list[Spoken]]:
@@ -68,6 +82,9 @@ def utterances() -> dict[str, list[Spoken]]:
                 draw.randint(210, 290),
                 draw.randint(35, 65),
                 draw.randint(40, 70),
+                draw.randint(0, 300),
+                draw.randint(0, 300),
+                draw.randint(35, 60),
             )
             for _ in range(count)
         ]
@@ -112,10 +129,18 @@ def _speak(chunk: Sequence[Spoken]) -> None:
             raise UserError(f"{spoken.audio} could not be made: see the message above, and run the stage again")
 
 
+def _recorded(samples: np.ndarray, spoken: Spoken) -> np.ndarray:
+    """Speech, float32 [n], in a quiet room."""
+    edges = [milliseconds * _SAMPLE_RATE // 1000 for milliseconds in (spoken.before, spoken.after)]
+    noise = np.sqrt(np.mean(samples**2)) * 10 ** (-spoken.snr / 20)
+    random = np.random.default_rng(list(spoken.text.encode("utf-8")))
+    return np.pad(samples, edges) + noise * random.standard_normal(len(samples) + sum(edges))
+
+
 def _write_and_exit(voice: espeak.Synthesizer, spoken: Spoken) -> NoReturn:
     try:
         samples = voice.speak(spoken.text, f"cmn+{spoken.voice}", spoken.rate, spoken.pitch, spoken.pitch_range)
-        samples = soxr.resample(samples, voice.sample_rate, _SAMPLE_RATE, quality="HQ")
+        samples = _recorded(soxr.resample(samples, voice.sample_rate, _SAMPLE_RATE, quality="HQ"), spoken)
         with replacing(layout.audio_file(str(spoken.audio)), "wb") as file:
             soundfile.write(file, np.clip(samples, -1.0, 1.0), _SAMPLE_RATE, format="FLAC", subtype="PCM_16")
         os._exit(0)

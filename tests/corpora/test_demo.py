@@ -1,3 +1,5 @@
+import dataclasses
+import io
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,19 @@ def test_what_is_spoken_is_audible_16_khz_mono_and_not_clipped(few, workspace):
         assert 0.5 <= len(samples) / rate <= 20
         assert np.sqrt(np.mean(samples**2)) > 0.01
         assert np.mean(np.abs(samples) > 0.999) < 1e-3
+
+
+def test_silence_is_recorded_before_and_after_the_speech_and_a_room_is_heard_in_it(speak):
+    # Of the same speech, only the edges differ.
+    close = dataclasses.replace(demo.utterances()["train"][0], before=0, after=0, snr=40)
+    far = dataclasses.replace(close, before=200, after=100)
+    found = speak("silence", [close, far])
+    close, far = (soundfile.read(io.BytesIO(found[spoken.audio]))[0] for spoken in (close, far))
+    assert len(far) == len(close) + 0.3 * 16000
+    speech = np.sqrt(np.mean(close**2))
+    for silence in (far[:3200], far[-1600:]):
+        assert np.sqrt(np.mean(silence**2)) == pytest.approx(speech / 100, rel=0.1)
+    assert np.corrcoef(far[3200:-1600], close)[0, 1] > 0.99
 
 
 def test_a_second_build_speaks_nothing_and_mends_what_is_missing(few, workspace):
