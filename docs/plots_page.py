@@ -4,47 +4,22 @@ Run it to take other versions of the scripts: python docs/plots_page.py (it need
 """
 
 import hashlib
+import json
 import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / ".dvc" / "plots.html"
 
-# npm package, version, sha256 of what npm packs, and the script in it. DVC draws with vega 5 and vega-lite 5.
+# npm package, version, sha256 of build/NAME.min.js in it. DVC draws with vega 5 and vega-lite 5.
 PACKAGES = (
-    ("vega", "5.33.1", "1b8504b6731c5311be3269c4d84ca996a5cc293bc772283293ede20c490e16c3", "vega.min.js"),
-    ("vega-lite", "5.23.0", "e4cbfdd8f6f1abe381c59cd558fd6a559c12b1496bfdf2e0c3295263a40fe4da", "vega-lite.min.js"),
-    ("vega-embed", "6.29.0", "ecf1ee709c2bac9e0a4ead6908114b05b62c71493e10a8a4308109bb070f8eb1", "vega-embed.min.js"),
+    ("vega", "5.33.1", "463f3db6a40b20e9747b4ed38f37ed0add508838f9141b1cf8366784b07b30c8"),
+    ("vega-lite", "5.23.0", "58c27358e26f2d319cf62f45bc17a4c8362f08645001df2ec8d341eee4097c7f"),
+    ("vega-embed", "6.29.0", "12d02acfbe3ec59ef9a37dd4822a2e04e2961b5bbb671bbe661d2221715b99da"),
 )
 
-# Of the packages that the three scripts carry in them.
-INSIDE = """\
-vega.min.js contains d3 (Copyright Mike Bostock) and topojson-client (Copyright Michael Bostock), vega-embed.min.js
-contains semver (Copyright Isaac Z. Schlueter and Contributors), all under the ISC licence:
-
-Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby granted,
-provided that the above copyright notice and this permission notice appear in all copies.
-THE SOFTWARE IS PROVIDED "AS IS" AND THE AUTHOR DISCLAIMS ALL WARRANTIES WITH REGARD TO THIS SOFTWARE INCLUDING ALL
-IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS. IN NO EVENT SHALL THE AUTHOR BE LIABLE FOR ANY SPECIAL, DIRECT,
-INDIRECT, OR CONSEQUENTIAL DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING FROM LOSS OF USE, DATA OR PROFITS, WHETHER IN AN
-ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF OR IN CONNECTION WITH THE USE OR PERFORMANCE OF
-THIS SOFTWARE.
-
-vega-embed.min.js contains fast-json-patch (Copyright (c) 2017-2021 Joachim Wester) and
-json-stringify-pretty-compact (Copyright (c) 2014, 2016, 2017, 2019, 2021, 2022 Simon Lydell), under the MIT licence:
-
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-persons to whom the Software is furnished to do so, subject to the following conditions:
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
-Software.
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
-OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-"""
+# Of what these depend on: for Node, the command line and TypeScript only, not in the scripts.
+NOT_IN_THE_SCRIPTS = {"commander", "iconv-lite", "node-fetch", "rw", "vega-typings", "yargs", "@types/estree"}
 
 # The menu of a plot keeps what works without a network: to save the picture.
 HEAD = """\
@@ -81,26 +56,54 @@ vegaEmbed = (embed => (where, spec) => embed(where, spec, {
 
 
 def main() -> None:
-    """Packs the scripts with npm and writes the page."""
-    licence, scripts = "", []
-    for name, version, sha256, script in PACKAGES:
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(["npm", "pack", "--silent", f"{name}@{version}"], cwd=folder, check=True)
-            [archive] = Path(folder).iterdir()
-            found = hashlib.sha256(archive.read_bytes()).hexdigest()
-            if found != sha256:
-                raise SystemExit(f"{name} {version} is not what it was: its sha256 is {found}")
-            with tarfile.open(archive) as packed:
-                code = packed.extractfile(f"package/build/{script}").read().decode()
-                if name == "vega-lite":  # the three are of the same people, under the same licence
-                    licence = packed.extractfile("package/LICENSE").read().decode()
-        code = code.partition("//# sourceMappingURL")[0].strip()
-        scripts.append(f"<script>\n/* {name} {version}, see the licences above */\n{code}\n</script>\n")
-    names = ", ".join(f"{name} {version}" for name, version, *_ in PACKAGES)
-    comment = f"Made by docs/plots_page.py. The scripts are those of {names}:\n\n{licence}\n{INSIDE}"
-    if any(word in "".join(scripts) for word in ("{plot_divs}", "{refresh_tag}", "{scripts}")) or "--" in comment:
+    """Installs the scripts with npm and writes the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = [f"{name}@{version}" for name, version, _ in PACKAGES]
+        subprocess.run(["npm", "install", "--ignore-scripts", "--no-audit", *wanted], cwd=folder, check=True)
+        installed = Path(folder) / "node_modules"
+        scripts = "".join(_script(installed, *package) for package in PACKAGES)
+        comment = f"Made by docs/plots_page.py. The scripts and what they include:\n\n{_licences(installed)}"
+    if any(word in scripts for word in ("{plot_divs}", "{refresh_tag}", "{scripts}")) or "-->" in comment:
         raise SystemExit("a script has the text of a placeholder in it, or a licence that of a comment's end")
-    PAGE.write_text(f"{HEAD}<!--\n{comment}-->\n{''.join(scripts)}{TAIL}", encoding="utf-8")
+    PAGE.write_text(f"{HEAD}<!--\n{comment}-->\n{scripts}{TAIL}", encoding="utf-8")
+
+
+def _script(installed: Path, name: str, version: str, sha256: str) -> str:
+    code = (installed / name / "build" / f"{name}.min.js").read_bytes()
+    found = hashlib.sha256(code).hexdigest()
+    if found != sha256:
+        raise SystemExit(f"{name} {version} is not what it was: the sha256 of its script is {found}")
+    text = code.decode().partition("//# sourceMappingURL")[0].strip()
+    return f"<script>\n/* {name} {version}, see the licences above */\n{text}\n</script>\n"
+
+
+def _licences(installed: Path) -> str:
+    """The licences, each once, under the names of the packages that have it."""
+    owners: dict[str, list[str]] = {}
+    for name in sorted(_packages(installed)):
+        owners.setdefault(_licence(installed, name), []).append(name)
+    return "\n\n".join(f"{', '.join(names)}:\n\n{text}\n" for text, names in owners.items())
+
+
+def _packages(installed: Path) -> set[str]:
+    """The packages in the scripts."""
+    found: set[str] = set()
+    pending = [name for name, *_ in PACKAGES]
+    while pending:
+        name = pending.pop()
+        if name not in found | NOT_IN_THE_SCRIPTS:
+            found.add(name)
+            pending += json.loads((installed / name / "package.json").read_text()).get("dependencies", {})
+    return found
+
+
+def _licence(installed: Path, name: str) -> str:
+    for path in sorted((installed / name).iterdir()):
+        if path.name.lower().startswith("licen"):
+            return path.read_text(encoding="utf-8").strip()
+    if name.startswith("vega"):  # some packages of theirs leave it out
+        return (installed / "vega-lite" / "LICENSE").read_text(encoding="utf-8").strip()
+    raise SystemExit(f"{name} has no licence")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ def test_it_says_whose_scripts_it_has_and_under_which_licences():
     licences = page.partition("<!--")[2].partition("-->")[0]
     assert "University of Washington Interactive Data Lab" in licences
     assert "Redistributions in binary form must reproduce" in licences
+    assert "semver:\n\nThe ISC License\n\nCopyright (c) Isaac Z. Schlueter" in licences
 
 
 def test_the_tables_of_a_comparison_have_a_place_in_it():
