@@ -24,22 +24,23 @@ def draw_pipeline(path: Path) -> None:
     graph = networkx.DiGraph(re.findall(r'"(.+?)" -> "(.+?)"', dot))
     # The arrows that follow from others would only cross them.
     graph = networkx.transitive_reduction(graph)
-    for column, names in enumerate(networkx.topological_generations(graph)):
-        for name in names:
-            graph.nodes[name]["column"] = column
-    places = networkx.multipartite_layout(graph, subset_key="column")
+    columns = list(networkx.topological_generations(graph))
+    column_of = {name: column for column, names in enumerate(columns) for name in names}
+    places = {}
+    for column, names in enumerate(columns):
+        # An arrow over several columns leaves from the lowest box, else it would cross the boxes between.
+        far = {name: max((column_of[end] for end in graph[name]), default=0) for name in names}
+        for row, name in enumerate(sorted(names, key=lambda name: (far[name], name))):
+            places[name] = column, (len(names) - 1) / 2 - row
     figure, axes = pyplot.subplots(figsize=(9, 1.9))
-    networkx.draw_networkx(
-        graph,
-        places,
-        ax=axes,
-        node_shape="s",
-        node_size=2600,
-        font_size=9,
-        edge_color="#666666",
-        node_color="none",
-        bbox={"boxstyle": "round,pad=0.5", "facecolor": "#e8f1fb", "edgecolor": "#3b6ea5"},
-    )
+    box = {"boxstyle": "round,pad=0.5", "facecolor": "#e8f1fb", "edgecolor": "#3b6ea5"}
+    boxes = {name: axes.text(*place, name, ha="center", va="center", bbox=box) for name, place in places.items()}
+    axes.update_datalim(list(places.values()))
+    axes.autoscale_view()
+    for start, end in graph.edges:
+        patches = {"patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch()}
+        arrow = {"arrowstyle": "-|>", "color": "#666666", "shrinkA": 2, "shrinkB": 2, **patches}
+        axes.annotate("", places[end], places[start], arrowprops=arrow)
     axes.set_axis_off()
     axes.margins(0.12, 0.3)
     figure.savefig(path, dpi=110, bbox_inches="tight")
