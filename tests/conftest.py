@@ -6,6 +6,7 @@ import numpy as np  # isort: skip
 import pytest
 import soundfile
 from hypothesis import settings
+from loguru import logger
 
 # How long an example takes says something of the machine's load, not of the code.
 settings.register_profile("ds2", deadline=None)
@@ -41,3 +42,22 @@ def write_audio(workspace):
         return path
 
     return write
+
+
+@pytest.fixture
+def log():
+    """The messages of the log, warnings and the rest, as they come."""
+    yield from _messages("INFO")
+
+
+@pytest.fixture
+def warnings():
+    """The warnings in the log, as they come."""
+    yield from _messages("WARNING")
+
+
+def _messages(level: str):
+    found: list[str] = []
+    sink = logger.add(lambda message: found.append(message.record["message"]), level=level)
+    yield found
+    logger.remove(sink)

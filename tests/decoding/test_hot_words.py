@@ -1,6 +1,5 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loguru import logger
 
 from ds2.data.vocabulary import Vocabulary
 from ds2.decoding import hot_words
@@ -40,14 +39,11 @@ def test_a_word_is_lent_its_boost_evenly_and_it_is_taken_back():
     assert [round(total, 9) for total in totals] == [0, 2, 4, 0, 2, 4, 8]  # 8: the word, and 北 may begin another
 
 
-def test_a_word_with_an_unknown_character_is_left_out_and_said():
-    said = []
-    handler = logger.add(said.append, format="{message}")
+def test_a_word_with_an_unknown_character_is_left_out_and_said(log):
     words = hot_words.build({"上海": 5.0, "北京": 2.0}, VOCABULARY)
-    logger.remove(handler)
     assert walk(words, "北京")[0][-1] == 2.0
-    assert len(said) == 1
-    assert "上海" in said[0]
+    assert len(log) == 1
+    assert "上海" in log[0]
 
 
 def test_without_words_nothing_changes():

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 
 import pytest
-from loguru import logger
 
 from ds2.errors import UserError
 from ds2.training import checkpoint
@@ -21,13 +20,6 @@ DAMAGES = {
     "zeroed": lambda content: bytes(len(content)),
     "flipped": lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
 }
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    tiny.write_data(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +38,6 @@ def stopped(root, tmp_path_factory):
     with pytest.raises(UserError, match="after 1 epochs and 2 batches"):
         tiny.train(root, place, chosen, curves=tiny.stopping_at(6))
     return place
-
-
-@pytest.fixture
-def warnings():
-    found = []
-    sink = logger.add(lambda message: found.append(message.record["message"]), level="WARNING")
-    yield found
-    logger.remove(sink)
 
 
 def copy(place, target):
@@ -86,8 +70,8 @@ def assert_same(left, right):
     assert left[1:] == right[1:]
 
 
-def names_it(warnings, folder, file):
-    return any(str(folder) in message and file in message for message in warnings)
+def names_it(messages, folder, file):
+    return any(str(folder) in message and file in message for message in messages)
 
 
 @pytest.mark.parametrize("how", DAMAGES)
@@ -104,20 +88,13 @@ def test_a_damaged_last_epoch_is_named_and_trained_anew(file, how, root, ended, 
 
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("file", FILES)
-def test_a_damaged_state_within_an_epoch_is_named_and_costs_its_batches(
-    file, how, root, stopped, ended, tmp_path, warnings
-):
+def test_a_damaged_state_within_an_epoch_is_named_and_costs_its_batches(file, how, root, stopped, ended, tmp_path, log):
     own = copy(stopped, tmp_path)
     assert sorted(path.name for path in own.glob("step_*")) == ["step_5", "step_6"]
     damage(own / "step_6" / file, how)
-    told = []
-    sink = logger.add(lambda message: told.append(message.record["message"]), level="INFO")
-    try:
-        tiny.train(root, tmp_path, CHOSEN)
-    finally:
-        logger.remove(sink)
-    assert names_it(warnings, own / "step_6", file)
-    assert any(re.search("going on from .*step_5: epoch 1 done, 1 batches", message) for message in told)
+    tiny.train(root, tmp_path, CHOSEN)
+    assert names_it(log, own / "step_6", file)
+    assert any(re.search("going on from .*step_5: epoch 1 done, 1 batches", message) for message in log)
     assert_same(products(tmp_path), products(ended))
 
 

@@ -3,7 +3,6 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from loguru import logger
 
 from ds2.errors import UserError
 from ds2.training import journal
@@ -17,15 +16,6 @@ pytestmark = pytest.mark.wheel
 
 
 @pytest.fixture
-def lines():
-    """What is logged."""
-    found = []
-    sink = logger.add(lambda message: found.append(message.record["message"]), level="INFO")
-    yield found
-    logger.remove(sink)
-
-
-@pytest.fixture
 def now(monkeypatch):
     """The time that clocks see, in seconds: set now.value."""
     time = SimpleNamespace(value=1000.0)
@@ -33,14 +23,14 @@ def now(monkeypatch):
     return time
 
 
-def test_the_log_line_is_the_one_that_users_know_with_two_fields_more(lines, now):
+def test_the_log_line_is_the_one_that_users_know_with_two_fields_more(log, now):
     clock = Clock(2)
     now.value += datetime.timedelta(days=5, hours=21, minutes=14, seconds=44).total_seconds()
     clock.wait(127121.0)
     clock.count(5084840)
     speed, waiting = clock.speed()
     Lines().interval(Moment(1, 100, 100, 17664, 100, 8, 55.6935, 2.04e-6), clock.eta(), speed, waiting)
-    assert lines == [
+    assert log == [
         "Train epoch: [1/100], batch: [100/17664], loss: 55.69350, learning_rate: 0.00000204, "
         "eta: 5 days, 21:14:44, 10.0 utt/s, waiting: 25.0%"
     ]
@@ -79,12 +69,12 @@ def test_speed_and_waiting_are_those_since_they_were_asked_last(now):
     assert clock.speed() == (3.0, 0.25)
 
 
-def test_a_training_logs_every_so_many_batches_and_the_last_of_an_epoch(lines, tmp_path):
+def test_a_training_logs_every_so_many_batches_and_the_last_of_an_epoch(log, tmp_path):
     tiny.write_data(tmp_path)
     chosen = tiny.settings(num_epoch=2)
     chosen = chosen.model_copy(update={"runtime": chosen.runtime.model_copy(update={"log_interval": 3})})
     tiny.train(tmp_path, tmp_path, chosen)
-    batches = [line for line in lines if line.startswith("Train epoch")]
+    batches = [line for line in log if line.startswith("Train epoch")]
     pattern = (
         r"Train epoch: \[(\d+/2)\], batch: \[(\d/4)\], loss: \d+\.\d{5}, learning_rate: 0\.\d{8}, "
         r"eta: \d+:\d\d:\d\d, \d+\.\d utt/s, waiting: \d+\.\d%"

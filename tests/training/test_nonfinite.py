@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from loguru import logger
 
 from ds2.data.loader import Loader
 from ds2.errors import UserError
@@ -30,15 +29,6 @@ def inject(monkeypatch):
         monkeypatch.setattr(Loader, "load", load)
 
     return at
-
-
-@pytest.fixture
-def log():
-    """What the log says, as it grows."""
-    lines = []
-    sink = logger.add(lambda message: lines.append(str(message)), format="{message}")
-    yield lines
-    logger.remove(sink)
 
 
 def settings(**train):

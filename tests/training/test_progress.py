@@ -12,7 +12,6 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from loguru import logger
 
 from ds2.training import progress
 from ds2.training.progress import Bar, Lines, Moment
@@ -162,10 +161,7 @@ def test_a_bar_that_is_closed_leaves_nothing(terminal):
     assert screen(terminal.written) == [""]
 
 
-def test_a_bar_says_nothing_at_an_interval(terminal):
-    found = []
-    sink = logger.add(found.append)
+def test_a_bar_says_nothing_at_an_interval(terminal, log):
     Bar().interval(at(1, 1), SECOND, 1.0, 0.1)
-    logger.remove(sink)
-    assert found == []
+    assert log == []
     assert terminal.written == ""
