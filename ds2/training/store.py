@@ -12,8 +12,9 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from loguru import logger
 
@@ -49,17 +50,28 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other runs of the same training waiting: they go on from what this one leaves."""
-        self._own.mkdir(parents=True, exist_ok=True)
-        with open(self._own / "lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logger.info("another run trains the same model: waiting for it, to go on from where it ends")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._lock():
             os.utime(self._own)
             checkpoint.remove_unfinished(self._own)
             self._forget_old_trainings()
             yield
+
+    def _lock(self) -> TextIO:
+        """The lock in this training's folder, once it is this run's; makes both."""
+        path = self._own / "lock"
+        while True:
+            self._own.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError), ExitStack() as stack:
+                lock = stack.enter_context(open(path, "w"))
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    logger.info("another run trains the same model: waiting for it, to go on from where it ends")
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                # Who held it may have forgotten this training meanwhile, and removed folder and lock.
+                if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                    stack.pop_all()
+                    return lock
 
     def furthest(self, num_epoch: int) -> tuple[Path, State] | None:
         """The intact, resumable state of this training that is furthest, not beyond `num_epoch` epochs."""
@@ -198,7 +210,8 @@ class Store:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue  # it is running
-                shutil.rmtree(folder)
+                # A run that begins just now may put its lock there again: then the folder stays for it.
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _number(folder: Path) -> int:

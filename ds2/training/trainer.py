@@ -231,10 +231,17 @@ class Trainer:
         self.cost.start()
         self._unhurried = 0
         for i in left:
-            self.batch += 1
             rate = learning_rate(self.step + 1, train)
-            count = len(shares(plan[i], train, self._group))  # of the stream's batches, which the step takes one by one
-            outcome = self._take_step(itertools.islice(stream, count), self.step + 1, rate)
+            count = len(shares(plan[i], train, self._group))  # of the stream's batches, which are one step
+            try:
+                parts_of_step = list(itertools.islice(stream, count))
+            except UserError:  # a worker process was killed: what was learned until then is not lost
+                if self._group.rank == 0 and self.batch:
+                    self._write(store.step_folder(self.step), store)
+                    logger.info(f"saved after batch {self.batch} of epoch {self.epoch + 1}")
+                raise
+            outcome = self._take_step(parts_of_step, self.step + 1, rate)
+            self.batch = i + 1
             if outcome.utterances:
                 self.step += 1
                 clock.count(outcome.utterances)

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import shutil
 import threading
@@ -5,7 +6,6 @@ import threading
 import numpy as np
 import paddle
 import pytest
-from loguru import logger
 
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
@@ -13,6 +13,7 @@ from ds2.model.deepspeech2 import DeepSpeech2
 from ds2.training import checkpoint
 from ds2.training.checkpoint import State
 from ds2.training.store import Store
+from tests.pipeline.running import until
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -435,25 +436,40 @@ def test_the_autosave_of_a_running_training_is_never_removed(tmp_path, network):
         assert position(running.store) == (1, 0)
 
 
-def test_a_second_run_of_the_same_training_waits_for_the_first(tmp_path, network):
+def test_a_second_run_of_the_same_training_waits_for_the_first(tmp_path, network, log):
     first, second = Training(tmp_path, network), Training(tmp_path, network)
-    waiting, order = threading.Event(), []
+    order = []
 
     def run():
         with second.store.locked():
             order.append("second begins")
 
-    sink = logger.add(lambda message: waiting.set() if "waiting" in message else None, level="INFO")
     thread = threading.Thread(target=run)
-    try:
-        with first.store.locked():
-            thread.start()
-            assert waiting.wait(30)
-            order.append("first ends")
-        thread.join(30)
-    finally:
-        logger.remove(sink)
+    with first.store.locked():
+        thread.start()
+        until(lambda: any("waiting" in message for message in log))
+        order.append("first ends")
+    thread.join(30)
     assert order == ["first ends", "second begins"]
+
+
+def test_a_run_that_waited_for_one_that_forgot_its_training_works_in_a_folder_that_is_there(tmp_path, network, log):
+    training = Training(tmp_path, network)
+
+    def run():
+        with training.store.locked():
+            training.epochs(1, 1)
+
+    thread = threading.Thread(target=run)
+    with open(training.own / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        thread.start()
+        until(lambda: any("waiting" in message for message in log))
+        shutil.rmtree(training.own)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert position(training.store) == (1, 0)
+    assert (training.own / "lock").exists()
 
 
 def test_trainings_that_differ_do_not_wait_for_each_other(tmp_path, network):
