@@ -23,6 +23,7 @@ import soundfile
 from tests import products as lasting
 from tests.pipeline.conftest import Repository
 from tests.process import Stage
+from tests.training.visual import read_back
 
 EPOCHS = 3
 FUSE = Path(__file__).with_name("fuse.py")
@@ -188,7 +189,6 @@ def hit(training: Stage, repository: Path, before: dict[Path, int]) -> str:
 def products(repository: Path, epochs: int = EPOCHS) -> dict[str, Any]:
     """All that a training of so many epochs leaves, each with its name, to be compared for equality."""
     import paddle
-    from visualdl import LogReader
 
     found: dict[str, Any] = {}
     models = repository / "models"
@@ -206,11 +206,10 @@ def products(repository: Path, epochs: int = EPOCHS) -> dict[str, Any]:
     for name in ("results/curves/steps.tsv", "results/curves/epochs.tsv"):
         found[name] = (repository / name).read_text()
     found["results/train.json"] = lasting.metrics(repository / "results/train.json")
-    for file in sorted((repository / "log").rglob("vdlrecords.*.log")):
-        reader = LogReader(file_path=str(file))
-        for tag in reader.get_tags().get("scalar", []):
-            points = [(point.id, point.value) for point in reader.get_data("scalar", tag)]
-            found[f"{file.parent.name}/{tag}"] = [*found.get(f"{file.parent.name}/{tag}", []), *points]
+    for folder in sorted((repository / "log").iterdir()):
+        for tag, points in read_back(folder, "scalar").items():
+            if not tag.startswith("speed/"):  # how fast this process was
+                found[f"{folder.name}/{tag}"] = points
     found["files"] = sorted(
         re.sub(r"vdlrecords\.\d+", "vdlrecords", str(path.relative_to(repository)))
         for top in (".ds2", "models", "results", "log")
