@@ -76,6 +76,10 @@ class Repository:
         starting = self.start("dvc", "queue", "start", *options)
         assert starting.process.wait(PATIENCE) == 0, starting.printed()
 
+    def experiments(self) -> set[str]:
+        """The names of those that can be applied; a queued one's result is fetched a moment after its Success."""
+        return set(self.run("dvc", "exp", "list", "--name-only").split())
+
     def queue(self) -> list[str]:
         """The states of the queued experiments."""
         lines = self.run("dvc", "queue", "status").splitlines()

@@ -46,7 +46,7 @@ def test_two_queued_experiments_of_one_training_at_a_time(short, long):
     short.run("dvc", "exp", "run", "--queue", "-n", "four", "-S", "train.num_epoch=4")
     short.start_queue("-j2")
     try:
-        until(lambda: short.queue() == ["Success", "Success"], lambda: short.run("dvc", "queue", "status"))
+        until(lambda: short.experiments() >= {"three", "four"}, lambda: short.run("dvc", "queue", "status"))
     finally:
         short.run("dvc", "queue", "stop", "--kill")
     logs = [short.run("dvc", "queue", "logs", name) for name in ("three", "four")]

@@ -186,7 +186,7 @@ def reader(trained, tmp_path_factory):
 def test_a_command_of_the_pages_runs(command, reader):
     reader.run("bash", "-c", RUN[command] or command)
     if command == "dvc queue start":
-        until(lambda: reader.queue() == ["Success", "Success"])
+        until(lambda: reader.experiments() >= {"grid-1", "grid-2"}, lambda: reader.run("dvc", "queue", "status"))
 
 
 @contextmanager
