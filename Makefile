@@ -9,6 +9,8 @@ PADDLE ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 VENV := .venv/$(PADDLE)
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
+# Whole files, so that what a file shares is made once.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 # Without the columns of files and of other metrics; cer stays even where it is the same.
@@ -27,13 +29,13 @@ experiments: install
 	@dvc exp show --no-pager --only-changed --keep '^cer$$' --drop '$(COLUMNS_DROPPED)' --sort-by cer
 
 test: install-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: install-dev
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 test-wheel: install-dev
-	$(BIN)/python -m pytest -m wheel
+	$(PYTEST) -m wheel
 
 lint: install-dev
 	$(BIN)/ruff check
