@@ -117,7 +117,7 @@ def offer(workspace, monkeypatch):
         folder.mkdir(exist_ok=True)
         (folder / archive.name).write_bytes(content)
         checksum = f"md5:{hashlib.md5(content).hexdigest()}"
-        archive = replace(archive, addresses=(), size=len(content), checksum=checksum, unpacked=0)
+        archive = replace(archive, addresses=(), size=len(content), checksum=checksum, unpacked=10_000_000)
         if subset is None:
             monkeypatch.setattr(module, "ARCHIVE", archive)
         else:
