@@ -49,7 +49,7 @@ def obtain(parts: Sequence[Part], download_dir: str) -> None:
     Raises:
         UserError: too little space, no mirror has an archive, or a folder is in the way.
     """
-    downloads = layout.repository_root() / download_dir
+    downloads = layout.repository_root() / Path(download_dir).expanduser()
     missing = [part for part in parts if not _is_made(part)]
     try:
         with ExitStack() as stack:

@@ -69,6 +69,14 @@ def test_an_archive_of_the_users_is_used_from_any_folder(workspace, part, tmp_pa
     assert (elsewhere / "corpus.tgz").read_bytes() == CONTENT
 
 
+def test_a_tilde_in_the_folder_of_downloads_is_the_home(workspace, part, tmp_path_factory, monkeypatch):
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    obtain.obtain([part()], "~/downloads")
+    assert (home / "downloads/corpus.tgz").read_bytes() == CONTENT
+    assert sorted(path.name for path in workspace.iterdir()) == ["dataset"]
+
+
 def test_in_a_temporary_run_of_dvc_all_goes_to_the_repository(workspace, part, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(workspace))
     monkeypatch.chdir(tmp_path_factory.mktemp("run"))
