@@ -248,6 +248,9 @@ class _Mirror:
                     raise _UselessError(f"the server sends more than {size} bytes")
                 _write(self._file, chunk)
                 bar.update(len(chunk))
+                tenth = 10 * have // size
+                if bar.disable and tenth > 10 * (have - len(chunk)) // size:
+                    logger.info(f"{self._archive.name}: {10 * tenth}% of {size / 1e9:.2f} GB")
         if have < size:
             raise _BrokenError(f"the connection broke off after {have} of {size} bytes")
 
