@@ -55,7 +55,8 @@ def obtain(parts: Sequence[Part], download_dir: str) -> None:
         with ExitStack() as stack:
             for part in missing:
                 stack.enter_context(_alone(_target(part)))
-            missing = [part for part in missing if not _is_made(part)]  # by another run, in the meantime
+            # Another run may have made some while this one waited.
+            missing = [part for part in missing if not _is_made(part)]
             for part in missing:
                 remove_unfinished(_target(part))  # before the disk is looked at, which it may fill
             _check_space(missing, downloads)
