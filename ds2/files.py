@@ -46,8 +46,8 @@ def _remove_abandoned(path: Path) -> None:
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yields a new folder beside `folder` that takes its place, on the disk, when the block succeeds."""
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
+    remove_unfinished(folder)
+    temporary = _unfinished(folder)
     try:
         temporary.mkdir(parents=True)
         yield temporary
@@ -57,6 +57,15 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         os.rename(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a run that was killed within `replacing_folder` left."""
+    shutil.rmtree(_unfinished(folder), ignore_errors=True)
+
+
+def _unfinished(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.tmp")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -50,11 +50,13 @@ def text(path: Path) -> str:
     """Reads a text file of a corpus.
 
     Raises:
-        UserError: it is not UTF-8.
+        UserError: it is not UTF-8, or somebody has removed it.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8 (byte {error.start}): remove its folder and run the stage again"
-        ) from None
+        reason = f"is not UTF-8 (byte {error.start})"
+    except FileNotFoundError:
+        reason = "is not there"
+    folder = layout.AUDIO / path.relative_to(layout.repository_root() / layout.AUDIO).parts[0]
+    raise UserError(f"{path} {reason}: remove {folder} and run the stage again")

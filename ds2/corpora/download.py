@@ -1,5 +1,6 @@
 """Downloads that survive broken connections, servers without ranges, wrong bytes and kill -9."""
 
+import fcntl
 import hashlib
 import http.client
 import os
@@ -7,8 +8,10 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from loguru import logger
@@ -53,45 +56,63 @@ def fetch(archive: Archive, folder: Path, timeout: float = 60.0, pauses: Sequenc
     """
     folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / archive.name, folder / f"{archive.name}.part"
-    if target.exists():
-        if matches(target, archive.checksum):
-            return target
-        _set_aside(target, part, archive)
-    if _size(part) == archive.size and matches(part, archive.checksum):
-        os.replace(part, target)
-        return target
-    reasons = []
-    for address in archive.addresses:
-        try:
-            _fetch_from(address, part, archive, timeout, pauses)
-        except _UselessError as error:
-            reasons.append(f"{urlsplit(address).netloc}: {error}")
-            logger.warning(f"{archive.name}: {reasons[-1]}")
-            continue
-        os.replace(part, target)
-        return target
-    raise UserError(
-        f"{archive.name} could not be downloaded ({'; '.join(reasons)}): run the stage again to go on, or download it "
-        f"by other means and put it into {folder} (runtime.download_dir)"
-    )
+    while not (target.exists() and matches(target, archive.checksum)):
+        if target.exists():
+            _set_aside(target, part, archive)
+        with _claimed(part) as file:
+            if not target.exists():  # another run may have completed it in the meantime
+                _complete(file, archive, timeout, pauses)
+                os.replace(part, target)
+                break
+    return target
+
+
+def wait_for_turn(file: IO, what: str) -> None:
+    """Locks an open file, as soon as no other run has it locked; closing it releases it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logger.info(f"another run is at work on {what}: waiting for it")
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def matches(path: Path, checksum: str) -> bool:
     """Whether a file has the checksum, written as `Archive.checksum`."""
     algorithm, _, expected = checksum.partition(":")
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with _bar(path.name, _size(path), 0, "checking") as bar, open(path, "rb") as file:
+    with open(path, "rb") as file, _bar(path.name, _size(file), 0, "checking") as bar:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             bar.update(len(chunk))
     return digest.hexdigest() == expected
 
 
-def _size(path: Path) -> int:
+@contextmanager
+def _claimed(part: Path) -> Iterator[IO[bytes]]:
+    """Opens a download, to be gone on with; other runs, perhaps of another repository, have to wait for it."""
+    while True:
+        # Unbuffered, so that bytes that did not fit on the disk are not tried once more when it is closed.
+        with open(part, "ab", buffering=0) as file:
+            wait_for_turn(file, part.name)
+            if not _is_at(part, file):  # the run that was waited for has completed it or thrown it away
+                continue
+            try:
+                yield file
+            finally:
+                if _is_at(part, file) and _size(file) == 0:
+                    part.unlink()
+            return
+
+
+def _is_at(path: Path, file: IO[bytes]) -> bool:
     try:
-        return path.stat().st_size
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
     except FileNotFoundError:
-        return 0
+        return False
+
+
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 def _bar(name: str, total: int, initial: int, what: str) -> tqdm:
@@ -101,8 +122,9 @@ def _bar(name: str, total: int, initial: int, what: str) -> tqdm:
 
 
 def _set_aside(target: Path, part: Path, archive: Archive) -> None:
-    if _size(part) < _size(target) < archive.size:
-        logger.info(f"{target} has {_size(target)} of {archive.size} bytes: going on with it")
+    size = target.stat().st_size
+    if (part.stat().st_size if part.exists() else 0) < size < archive.size:
+        logger.info(f"{target} has {size} of {archive.size} bytes: going on with it")
         os.replace(target, part)
     else:
         wrong = target.with_name(f"{target.name}.wrong")
@@ -110,53 +132,74 @@ def _set_aside(target: Path, part: Path, archive: Archive) -> None:
         os.replace(target, wrong)
 
 
-def _fetch_from(address: str, part: Path, archive: Archive, timeout: float, pauses: Sequence[float]) -> None:
-    """Completes `part` from one mirror, with the right checksum."""
-    for _ in range(2):
-        begun = _size(part) > 0
-        _Mirror(address, part, archive, timeout).download(pauses)
-        if matches(part, archive.checksum):
+def _complete(file: IO[bytes], archive: Archive, timeout: float, pauses: Sequence[float]) -> None:
+    """Completes a download, with the right checksum, from the first mirror that has it."""
+    if _size(file) >= archive.size and _is_right(file, archive):
+        return
+    reasons = []
+    for address in archive.addresses:
+        try:
+            _fetch_from(address, file, archive, timeout, pauses)
+        except _UselessError as error:
+            reasons.append(f"{urlsplit(address).netloc}: {error}")
+            logger.warning(f"{archive.name}: {reasons[-1]}")
+        else:
             return
-        part.unlink()
-        if not begun:
-            break
-        # What was there may be to blame, not this mirror.
-        logger.warning(f"{archive.name}: what was there of it is damaged; downloading it from the start")
+    raise UserError(
+        f"{archive.name} could not be downloaded ({'; '.join(reasons)}): run the stage again to go on, or download it "
+        f"by other means and put it into {Path(file.name).parent} (runtime.download_dir)"
+    )
+
+
+def _fetch_from(address: str, file: IO[bytes], archive: Archive, timeout: float, pauses: Sequence[float]) -> None:
+    begun = _size(file) > 0
+    _Mirror(address, file, archive, timeout).download(pauses)
+    if _is_right(file, archive):
+        return
+    if begun:  # what was there may be to blame, not this mirror
+        _fetch_from(address, file, archive, timeout, pauses)
+        return
     raise _UselessError(f"what it sends has not the checksum {archive.checksum}")
+
+
+def _is_right(file: IO[bytes], archive: Archive) -> bool:
+    """Whether all that came is the archive; if not, it is thrown away."""
+    if matches(Path(file.name), archive.checksum):
+        return True
+    logger.warning(f"{archive.name}: what came of it has not the checksum and is thrown away")
+    file.truncate(0)
+    return False
 
 
 class _Mirror:
     """One address and how far its download is."""
 
-    def __init__(self, address: str, part: Path, archive: Archive, timeout: float) -> None:
+    def __init__(self, address: str, file: IO[bytes], archive: Archive, timeout: float) -> None:
         self._address = address
-        self._part = part
+        self._file = file
         self._archive = archive
         self._timeout = timeout
         # Of what came from this address: with it the server itself tells whether its file is still the same.
         self._validator: str | None = None
 
     def download(self, pauses: Sequence[float]) -> None:
-        """Makes `part` as long as the server says.
+        """Makes the file as long as the archive.
 
         Raises:
             _UselessError: the server does not have it, or too many failures in a row.
         """
         failures = 0
-        while True:
-            before = _size(self._part)
+        while (before := _size(self._file)) < self._archive.size:
             try:
                 self._connect(before)
             except (_BrokenError, OSError, http.client.HTTPException) as error:
-                if _size(self._part) - before >= _PROGRESS:
+                if _size(self._file) - before >= _PROGRESS:
                     failures = 0
                 if failures == len(pauses):
                     raise _UselessError(_sentence(error)) from None
                 logger.info(f"{self._archive.name}: {_sentence(error)}; trying again in {pauses[failures]:g} s")
                 time.sleep(pauses[failures])
                 failures += 1
-            else:
-                return
 
     def _connect(self, begun: int) -> None:
         headers = {"User-Agent": "ds2"}
@@ -171,19 +214,16 @@ class _Mirror:
             response = urllib.request.urlopen(request, timeout=self._timeout)
         except urllib.error.HTTPError as error:
             with error:
-                self._refused(error, begun)
-            return
+                reason = f"the server answers {error.code} {error.reason}"
+                raise (_BrokenError if error.code in _BUSY else _UselessError)(reason) from None
         with response:
             self._receive(response, begun)
 
-    def _refused(self, error: urllib.error.HTTPError, begun: int) -> None:
-        """Takes an error status: returns if it means that there is no more to send."""
-        if begun and error.code == 416:
-            return
-        reason = f"the server answers {error.code} {error.reason}"
-        raise _BrokenError(reason) if error.code in _BUSY else _UselessError(reason)
-
     def _receive(self, response: http.client.HTTPResponse, begun: int) -> None:
+        # Looked at before a byte is written: gigabytes do not give way to an error page or another file.
+        size = self._archive.size
+        if response.headers.get_content_type() == "text/html":
+            raise _UselessError("the server sends a web page")
         length = response.headers.get("Content-Length")
         total = int(length) if length and length.isdigit() else None
         if response.status == 206:
@@ -191,22 +231,28 @@ class _Mirror:
             if not found or int(found[1]) != begun:
                 raise _UselessError("the server sends another part of the file than asked for")
             total = int(found[2]) if found[2] != "*" else None
-        elif begun:
-            # All from the start: no ranges here, or the file has changed. Gigabytes do not give way to an error page.
-            if total not in (None, self._archive.size):
-                raise _UselessError(f"the server's file has {total} bytes, not {self._archive.size}")
-            begun = 0
+        else:
+            begun = 0  # all from the start: there are no ranges here, or the file has changed
+        if total not in (None, size):
+            raise _UselessError(f"the server's file has {total} bytes, not {size}")
         self._validator = _validator(response)
-        with (
-            open(self._part, "ab" if begun else "wb") as file,
-            _bar(self._archive.name, total or self._archive.size, begun, "downloading") as bar,
-        ):
+        if _size(self._file) > begun:
+            self._file.truncate(begun)
+        have = begun
+        with _bar(self._archive.name, size, begun, "downloading") as bar:
             # read1: what has come, without waiting for a whole chunk that a broken connection would take along.
             while chunk := response.read1(_CHUNK):
-                _write(file, chunk)
+                have += len(chunk)
+                if have > size:
+                    self._file.truncate(begun)
+                    raise _UselessError(f"the server sends more than {size} bytes")
+                _write(self._file, chunk)
                 bar.update(len(chunk))
-        if total is not None and _size(self._part) != total:
-            raise _BrokenError(f"the connection broke off after {_size(self._part)} of {total} bytes")
+                tenth = 10 * have // size
+                if bar.disable and tenth > 10 * (have - len(chunk)) // size:
+                    logger.info(f"{self._archive.name}: {10 * tenth}% of {size / 1e9:.2f} GB")
+        if have < size:
+            raise _BrokenError(f"the connection broke off after {have} of {size} bytes")
 
 
 def _validator(response: http.client.HTTPResponse) -> str | None:
@@ -217,10 +263,11 @@ def _validator(response: http.client.HTTPResponse) -> str | None:
     return response.headers.get("Last-Modified")
 
 
-def _write(file, chunk: bytes) -> None:
+def _write(file: IO[bytes], chunk: bytes) -> None:
+    left = memoryview(chunk)
     try:
-        file.write(chunk)
-        file.flush()
+        while left:
+            left = left[file.write(left) :]
     except OSError as error:
         raise UserError(f"{file.name} cannot be written: {error.strerror}; what came so far is kept") from None
 

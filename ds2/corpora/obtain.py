@@ -1,10 +1,9 @@
 """From archives to folders of audio: what is missing is downloaded and unpacked, once."""
 
-import fcntl
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -15,10 +14,12 @@ from ds2.corpora import download
 from ds2.corpora.archive import Archive
 from ds2.corpora.unpack import Place, unpack
 from ds2.errors import UserError
-from ds2.files import replacing_folder
+from ds2.files import remove_unfinished, replacing_folder
 
 # In a folder that is complete: the checksum of the archive that it comes from.
 _MARK = ".archive"
+# More than so many times what an archive should hold is not unpacked; what it should hold is computed, not measured.
+_MOST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +49,33 @@ def obtain(parts: Sequence[Part], download_dir: str) -> None:
     Raises:
         UserError: too little space, no mirror has an archive, or a folder is in the way.
     """
+    downloads = layout.repository_root() / Path(download_dir).expanduser()
     missing = [part for part in parts if not _is_made(part)]
-    downloads = layout.repository_root() / download_dir
-    _check_space(missing, downloads)
-    for part in missing:
-        try:
-            _make(part, downloads)
-        except OSError as error:
-            raise UserError(f"{error.filename or part.folder} cannot be written: {error.strerror}") from None
+    try:
+        with ExitStack() as stack:
+            for part in missing:
+                stack.enter_context(_alone(_target(part)))
+            # Another run may have made some while this one waited.
+            missing = [part for part in missing if not _is_made(part)]
+            for part in missing:
+                remove_unfinished(_target(part))  # before the disk is looked at, which it may fill
+            _check_space(missing, downloads)
+            for part in missing:
+                _make(part, downloads)
+    except OSError as error:
+        raise UserError(f"{error.filename or downloads} cannot be written: {error.strerror}") from None
+
+
+def _target(part: Part) -> Path:
+    return layout.repository_root() / part.folder
 
 
 def _make(part: Part, downloads: Path) -> None:
-    target = layout.repository_root() / part.folder
-    with _alone(target.with_name(f".{target.name}.lock")):
-        if _is_made(part):  # by another run, in the meantime
-            return
-        path = download.fetch(part.archive, downloads)
-        logger.info(f"unpacking {path} into {part.folder}")
-        with replacing_folder(target) as folder:
-            unpack(path, folder, part.place, links_as_text=part.links_as_text)
-            (folder / _MARK).write_text(part.archive.checksum + "\n", encoding="utf-8")
+    path = download.fetch(part.archive, downloads)
+    logger.info(f"unpacking {path} into {part.folder}")
+    with replacing_folder(_target(part)) as folder:
+        unpack(path, folder, part.place, _MOST * part.archive.unpacked, links_as_text=part.links_as_text)
+        (folder / _MARK).write_text(part.archive.checksum + "\n", encoding="utf-8")
 
 
 def below(*parents: str) -> Place:
@@ -86,12 +94,12 @@ def below(*parents: str) -> Place:
 
 
 def _is_made(part: Part) -> bool:
-    folder = layout.repository_root() / part.folder
+    folder = _target(part)
     if not folder.exists():
         return False
     try:
         return (folder / _MARK).read_text(encoding="utf-8").strip() == part.archive.checksum
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{folder} was not made from {part.archive.name}: move it away, or take the corpus out of corpora in "
             "params.yaml and write an annotation for what you have"
@@ -105,8 +113,7 @@ def _check_space(missing: Sequence[Part], downloads: Path) -> None:
     for part in missing:
         archive = part.archive
         there = max(_size(downloads / archive.name), _size(downloads / f"{archive.name}.part"))
-        target = layout.repository_root() / part.folder
-        for folder, size in ((downloads, max(0, archive.size - there)), (target, archive.unpacked)):
+        for folder, size in ((downloads, max(0, archive.size - there)), (_target(part), archive.unpacked)):
             existing = _existing(folder)
             device = existing.stat().st_dev
             needs[device] += size
@@ -131,13 +138,9 @@ def _size(path: Path) -> int:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def _alone(target: Path) -> Iterator[None]:
     """Keeps other runs that make the same folder waiting."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.info(f"another run is at work on {lock.stem[1:]}: waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_name(f".{target.name}.lock"), "wb") as lock:
+        download.wait_for_turn(lock, target.name)
         yield

@@ -3,7 +3,6 @@
 import functools
 import lzma
 import os
-import shutil
 import stat
 import tarfile
 import zipfile
@@ -41,7 +40,7 @@ class _Member:
     link: str | None = None
 
 
-def unpack(archive: Path, folder: Path, place: Place, *, links_as_text: bool = False) -> None:
+def unpack(archive: Path, folder: Path, place: Place, most: int, *, links_as_text: bool = False) -> None:
     """Takes files out of a .tar.gz, .tgz or .zip. A tar in a tar is unpacked into the folder in which it lies.
 
     Members that are absolute, lead upwards, or are wanted but neither files nor folders are refused: no link or device
@@ -51,16 +50,18 @@ def unpack(archive: Path, folder: Path, place: Place, *, links_as_text: bool = F
         archive: the file, its checksum verified.
         folder: a new one, so that nothing is in it but what comes from here.
         place: where each member goes.
+        most: bytes to write; an archive that holds more is refused, before it fills the disk.
         links_as_text: a symbolic link becomes a text file that holds its target, instead of being refused.
 
     Raises:
         UserError: the archive is damaged or hostile, or the disk is full. The folder then holds a part of it.
     """
+    written = 0
     try:
         for member in _members(archive):
             goal = place(_checked(member.name))
             if goal is not None:
-                _write(member, folder / goal, links_as_text)
+                written = _write(member, folder / goal, written, most, links_as_text)
     except _DAMAGE as error:
         raise UserError(f"{archive} is damaged ({error}): remove it and run the stage again") from None
     except _RefusedError as error:
@@ -77,17 +78,22 @@ def _checked(name: str) -> PurePosixPath:
     return path
 
 
-def _write(member: _Member, path: Path, links_as_text: bool) -> None:
+def _write(member: _Member, path: Path, written: int, most: int, links_as_text: bool) -> int:
+    """Makes a file of a member, after so many bytes of others; returns how many it is then."""
     if member.link is not None and not links_as_text:
         raise _RefusedError(f"it holds {member.name!r}, a link to {member.link!r}")
     if member.link is None and member.content is None:
         raise _RefusedError(f"it holds {member.name!r}, which is neither a file nor a folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     if member.content is None:
-        path.write_bytes(os.fsencode(member.link))
-        return
+        return written + path.write_bytes(os.fsencode(member.link))
     with member.content() as source, open(path, "wb") as file:
-        shutil.copyfileobj(source, file, 1 << 20)
+        while chunk := source.read(1 << 20):
+            written += len(chunk)
+            if written > most:
+                raise _RefusedError(f"it holds more than {most} bytes")
+            file.write(chunk)
+    return written
 
 
 def _members(archive: Path) -> Iterator[_Member]:
@@ -120,7 +126,8 @@ def _tar_members(stream: IO[bytes]) -> Iterator[_Member]:
 
 def _zip_members(archive: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as file:
-        entries = [entry for entry in file.infolist() if not entry.is_dir()]
+        # Not is_dir(), which fails over an empty name.
+        entries = [entry for entry in file.infolist() if not entry.filename.endswith("/")]
         for entry in tqdm(entries, desc=f"unpacking {archive.name}", unit=" files", disable=None, leave=False):
             mode, encrypted = entry.external_attr >> 16, entry.flag_bits & 1
             if stat.S_ISLNK(mode) and not encrypted:

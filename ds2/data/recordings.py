@@ -14,12 +14,13 @@ _KEPT_BYTES = 240_000_000
 
 
 class Recordings:
-    """The audio files below a folder, at one sample rate."""
+    """The audio files below a folder, at one sample rate; hidden ones are none, such as a corpus's half unpacked."""
 
     def __init__(self, folder: str, sample_rate: int) -> None:
         """Finds the files; none is read yet. A folder that does not exist has none."""
         root = layout.repository_root() / folder
         found = sorted(path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+        found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
         self._names = [path.relative_to(root).as_posix() for path in found]
         self._sizes = [path.stat().st_size for path in found]
         self._root = root

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import paddle
+from tqdm import tqdm
 
 from ds2.data import batches, parallel
 from ds2.data.loader import Batch, Loader
@@ -141,6 +142,8 @@ class Network:
         group = group or Alone()
         plan = batches.by_length(manifest.durations, batch_size)
         self._share = [plan[i] for i in range(group.rank, len(plan), group.size)]
+        self._title = f"scoring {manifest.path.name}"
+        self._hidden = None if group.rank == 0 else True  # None: where there is no terminal
         self.seconds = 0.0
         self.snr: dict[int, float] = {}
 
@@ -149,9 +152,7 @@ class Network:
         was_training = self._model.training
         self._model.eval()
         try:
-            for batch in self._loader.load(self._share):
-                if batch.dropped:
-                    raise UserError(f"{batch.dropped[0]}: it stands in the data to score; run dvc repro -f manifest")
+            for batch in self._batches():
                 start = time.perf_counter()
                 logits, steps = forward(self._model, batch)
                 self.seconds += time.perf_counter() - start
@@ -163,6 +164,16 @@ class Network:
         finally:
             if was_training:
                 self._model.train()
+
+    def _batches(self) -> Iterator[Batch]:
+        """What the loader gives, with a bar on a terminal: a large set takes minutes."""
+        total = sum(map(len, self._share))
+        with tqdm(total=total, desc=self._title, unit=" utt", disable=self._hidden, leave=False) as bar:
+            for batch in self._loader.load(self._share):
+                if batch.dropped:
+                    raise UserError(f"{batch.dropped[0]}: it stands in the data to score; run dvc repro -f manifest")
+                yield batch
+                bar.update(len(batch))
 
 
 class _Decoding:

@@ -35,11 +35,14 @@ class Clock:
 
     def speed(self) -> tuple[float, float]:
         """Utterances a second and the share of time spent waiting for data, since this was asked last."""
-        now = time.perf_counter()
-        elapsed = max(now - self._mark, 1e-9)
+        elapsed = max(time.perf_counter() - self._mark, 1e-9)
         result = self._utterances / elapsed, self._waited / elapsed
-        self._mark, self._utterances, self._waited = now, 0, 0.0
+        self.resume()
         return result
+
+    def resume(self) -> None:
+        """Measures the speed from here on: scoring and saving between two epochs are not slow training."""
+        self._mark, self._utterances, self._waited = time.perf_counter(), 0, 0.0
 
     def eta(self, batches: int | None = None) -> datetime.timedelta:
         """The time that so many batches will take at the mean speed of this run, evaluation included.

@@ -229,6 +229,7 @@ class Trainer:
         parts = (part for i in left for part in shares(plan[i], train, self._group))
         stream = self._watched(loader.load(parts, self.epoch + 1), curves, clock)
         self.cost.start()
+        clock.resume()
         self._unhurried = 0
         for i in left:
             rate = learning_rate(self.step + 1, train)

@@ -19,6 +19,8 @@ class Mirror(ThreadingHTTPServer):
         cuts: after how many bytes of the body it closes the connection, one a request; None: never.
         weak: whether its ETag is a weak one, which no range can be asked for by.
         late: how many bytes after the one asked for its ranges begin.
+        kind: its Content-Type, if it gives one.
+        elsewhere: the address that it redirects to, if it does.
         asked: the header Range of each request so far.
         sent: the number of bytes of each body so far.
     """
@@ -34,6 +36,8 @@ class Mirror(ThreadingHTTPServer):
         self.cuts: list[int | None] = []
         self.weak = False
         self.late = 0
+        self.kind: str | None = None
+        self.elsewhere: str | None = None
         self.asked: list[str | None] = []
         self.sent: list[int] = []
         self.let_go = threading.Event()
@@ -64,6 +68,12 @@ class _Handler(BaseHTTPRequestHandler):
         if status != 200:
             self.send_error(status)
             return
+        if mirror.elsewhere:
+            self.send_response(302)
+            self.send_header("Location", mirror.elsewhere)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         begin = 0
         condition = self.headers["If-Range"]
         same = condition is None or (condition == etag and not mirror.weak)
@@ -81,6 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(200)
         if mirror.ranges:
             self.send_header("ETag", etag)
+        if mirror.kind:
+            self.send_header("Content-Type", mirror.kind)
         if mirror.length:
             self.send_header("Content-Length", str(len(content) - begin))
         self.send_header("Connection", "close")

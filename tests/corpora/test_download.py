@@ -1,14 +1,17 @@
 import hashlib
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from ds2.corpora import archive, download
 from ds2.errors import UserError
@@ -59,6 +62,18 @@ def test_a_connection_that_breaks_is_gone_on_with_where_it_broke(fetch, mirror):
     server.cuts = [100_000, 50_000, None]
     assert fetch(archive_of(CONTENT, server)).read_bytes() == CONTENT
     assert server.asked == [None, "bytes=100000-", "bytes=150000-"]
+
+
+def test_without_a_terminal_the_log_says_every_tenth_that_came(fetch, mirror):
+    lines = []
+    sink = logger.add(lambda line: lines.append(line.record["message"]), level="INFO")
+    server = mirror(CONTENT)
+    server.cuts = [100_000, None]
+    fetch(archive_of(CONTENT, server))
+    logger.remove(sink)
+    tenths = [line for line in lines if re.fullmatch(r"corpus\.tgz: \d+% of 0\.00 GB", line)]
+    assert tenths == sorted(set(tenths), key=lambda line: int(line.split()[1].rstrip("%")))
+    assert tenths[-1] == "corpus.tgz: 100% of 0.00 GB"
 
 
 def test_a_connection_that_falls_silent_is_gone_on_with(fetch, mirror):
@@ -120,7 +135,7 @@ def test_wrong_bytes_are_thrown_away_and_the_next_mirror_is_tried(fetch, mirror,
 
 
 def test_wrong_bytes_everywhere_are_one_sentence_and_leave_nothing(fetch, mirror, downloads):
-    wanted = archive_of(CONTENT, mirror(OTHER), mirror(OTHER[:1000]))
+    wanted = archive_of(CONTENT, mirror(OTHER), mirror(OTHER[::-1]))
     with pytest.raises(UserError, match="could not be downloaded") as caught:
         fetch(wanted)
     assert str(caught.value).count(wanted.checksum) == 2
@@ -186,6 +201,67 @@ def test_an_error_page_does_not_take_the_place_of_what_is_there(fetch, mirror, d
     assert right.asked == ["bytes=200000-"]
 
 
+@pytest.mark.parametrize("other", [OTHER[:1000], OTHER + b"more"], ids=["shorter", "longer"])
+def test_a_mirror_with_a_file_of_another_size_does_not_cost_what_is_there(fetch, mirror, downloads, other):
+    odd, right = mirror(other), mirror(CONTENT)
+    (downloads / "corpus.tgz.part").write_bytes(CONTENT[:200_000])
+    assert fetch(archive_of(CONTENT, odd, right)).read_bytes() == CONTENT
+    assert [odd.asked, right.asked] == [["bytes=200000-"]] * 2
+
+
+def test_a_web_page_of_unknown_length_does_not_take_the_place_of_what_is_there(fetch, mirror, downloads):
+    page, right = mirror(b"<html>log in to this network first</html>"), mirror(CONTENT)
+    page.ranges = page.length = False
+    page.kind = "text/html; charset=utf-8"
+    (downloads / "corpus.tgz.part").write_bytes(CONTENT[:200_000])
+    assert fetch(archive_of(CONTENT, page, right)).read_bytes() == CONTENT
+    assert right.asked == ["bytes=200000-"]
+
+
+def test_a_connection_that_breaks_without_having_said_the_length_is_gone_on_with(fetch, mirror):
+    server = mirror(CONTENT)
+    server.length = False
+    server.cuts = [100_000, None]
+    assert fetch(archive_of(CONTENT, server)).read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=100000-"]
+
+
+def test_a_server_that_does_not_stop_cannot_fill_the_disk(fetch, mirror, downloads):
+    endless = mirror(OTHER * 10)
+    endless.ranges = endless.length = False
+    with pytest.raises(UserError, match="the server sends more than 300000 bytes"):
+        fetch(archive_of(CONTENT, endless))
+    assert names(downloads) == []
+    assert len(endless.asked) == 1
+
+
+def test_a_redirection_is_followed_and_gone_on_with(fetch, mirror, downloads):
+    first, right = mirror(b""), mirror(CONTENT)
+    first.elsewhere = right.address
+    (downloads / "corpus.tgz.part").write_bytes(CONTENT[:200_000])
+    assert fetch(archive_of(CONTENT, first)).read_bytes() == CONTENT
+    assert right.asked == ["bytes=200000-"]
+
+
+def test_two_runs_that_share_the_folder_do_not_write_into_the_same_file_at_once(fetch, mirror, downloads):
+    server = mirror(CONTENT)
+    server.cuts = [100_000]
+    server.stalls = True
+    wanted = archive_of(CONTENT, server)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(fetch, wanted)
+        until = time.monotonic() + 20
+        while not server.sent and time.monotonic() < until:
+            time.sleep(0.01)
+        second = threads.submit(fetch, wanted)
+        time.sleep(0.5)
+        server.let_go.set()
+        assert first.result() == second.result() == downloads / "corpus.tgz"
+    assert server.asked == [None, "bytes=100000-"]
+    assert (downloads / "corpus.tgz").read_bytes() == CONTENT
+    assert names(downloads) == ["corpus.tgz"]
+
+
 def test_without_any_mirror_what_came_so_far_is_kept(fetch, mirror, downloads):
     server = mirror(CONTENT)
     server.cuts = [1000, 1000, 1000, 1000, 1000]
@@ -226,9 +302,13 @@ def test_another_file_of_the_archives_name_is_put_aside_and_kept(fetch, mirror, 
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(mirror, tmp_path):
-    (tmp_path / "corpus.tgz.part").symlink_to("/dev/full")
-    with pytest.raises(UserError, match="cannot be written: No space left on device"):
-        download.fetch(archive_of(CONTENT, mirror(CONTENT)), tmp_path, pauses=())
+    for content in (CONTENT, CONTENT[:100]):
+        server = mirror(content)
+        (tmp_path / "corpus.tgz.part").symlink_to("/dev/full")
+        with pytest.raises(UserError, match="part cannot be written: No space left on device"):
+            download.fetch(archive_of(content, server), tmp_path, pauses=(0.0,))
+        assert server.asked == [None]
+        (tmp_path / "corpus.tgz.part").unlink(missing_ok=True)
 
 
 PROGRAM = """

@@ -1,5 +1,6 @@
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ds2.corpora import obtain
+from ds2.corpora import download, obtain
 from ds2.corpora.obtain import Part, below
 from ds2.errors import UserError
 from tests.corpora.archives import special, tar_gz
@@ -68,6 +69,14 @@ def test_an_archive_of_the_users_is_used_from_any_folder(workspace, part, tmp_pa
     assert (elsewhere / "corpus.tgz").read_bytes() == CONTENT
 
 
+def test_a_tilde_in_the_folder_of_downloads_is_the_home(workspace, part, tmp_path_factory, monkeypatch):
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    obtain.obtain([part()], "~/downloads")
+    assert (home / "downloads/corpus.tgz").read_bytes() == CONTENT
+    assert sorted(path.name for path in workspace.iterdir()) == ["dataset"]
+
+
 def test_in_a_temporary_run_of_dvc_all_goes_to_the_repository(workspace, part, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(workspace))
     monkeypatch.chdir(tmp_path_factory.mktemp("run"))
@@ -98,6 +107,22 @@ def test_a_file_where_a_folder_should_be_is_one_sentence(workspace, part, name):
         shutil.rmtree(workspace / "dataset", ignore_errors=True)
         (workspace / "dataset").unlink(missing_ok=True)
         obtain.obtain([part()], "params.yaml")
+
+
+def test_a_file_in_the_place_of_the_corpus_is_one_sentence(workspace, part):
+    (workspace / FOLDER).parent.mkdir(parents=True, exist_ok=True)
+    (workspace / FOLDER).write_text("a file")
+    with pytest.raises(UserError, match=r"was not made from corpus\.tgz: move it away"):
+        obtain.obtain([part()], "dataset/downloads")
+
+
+def test_a_download_that_cannot_be_written_is_not_the_mirrors_fault(workspace, part, mirror, monkeypatch):
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    server = mirror(CONTENT)
+    (workspace / "dataset/downloads/corpus.tgz.part").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"corpus\.tgz\.part cannot be written: Is a directory"):
+        obtain.obtain([part(CONTENT, server)], "dataset/downloads")
+    assert server.asked == []
 
 
 HOSTILE = tar_gz(("top/a.wav", b"1"), special("top/link", tarfile.SYMTYPE, "/etc"), ("top/link/evil", b"x"))
@@ -153,6 +178,45 @@ def test_what_is_downloaded_already_needs_no_space(workspace, part, monkeypatch)
     assert "a.wav" in files(workspace / FOLDER)
 
 
+def test_what_a_killed_run_left_takes_no_space_from_the_next(workspace, part, monkeypatch):
+    wanted = part()
+    half = workspace / FOLDER.with_name(".mine.tmp")
+    half.mkdir(parents=True)
+    (half / "big.wav").write_bytes(bytes(100_000))
+
+    def disk_usage(path):
+        used = sum(path.stat().st_size for path in (workspace / "dataset/audio").rglob("*.wav"))
+        return Usage(100_000, used, 100_000 - used)
+
+    monkeypatch.setattr(obtain.shutil, "disk_usage", disk_usage)
+    wanted = replace(wanted, archive=replace(wanted.archive, unpacked=90_000))
+    obtain.obtain([wanted], "dataset/downloads")
+    assert audio(workspace) == ["mine"]
+
+
+def test_a_disk_that_fills_up_while_unpacking_leaves_no_folder(workspace, part):
+    content = tar_gz(("top/a.wav", b"1"), ("top/big.wav", bytes(300_000)))
+    wanted = part(content)
+    wanted = replace(wanted, archive=replace(wanted.archive, unpacked=1_000_000))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"corpus\.tgz cannot be unpacked: File too large"):
+            obtain.obtain([wanted], "dataset/downloads")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert audio(workspace) == []
+    obtain.obtain([wanted], "dataset/downloads")
+    assert audio(workspace) == ["mine"]
+
+
+def test_an_archive_that_swells_far_beyond_its_size_is_not_unpacked(workspace, part):
+    content = tar_gz(("top/a.wav", b"1"), ("top/bomb.wav", bytes(10_000_000)))
+    with pytest.raises(UserError, match=r"corpus\.tgz is not unpacked: it holds more than"):
+        obtain.obtain([part(content)], "dataset/downloads")
+    assert audio(workspace) == []
+
+
 PROGRAM = """
 import sys, time
 from pathlib import Path
@@ -161,10 +225,11 @@ from ds2.corpora.archive import Archive
 address, size, checksum, seconds = sys.argv[1:]
 whole = unpack._write
 def slow(*arguments):
-    whole(*arguments)
+    written = whole(*arguments)
     time.sleep(float(seconds))
+    return written
 unpack._write = slow
-archive = Archive("corpus.tgz", (address,), int(size), checksum, 0)
+archive = Archive("corpus.tgz", (address,), int(size), checksum, 100_000)
 obtain.obtain([obtain.Part(archive, Path("dataset/audio/mine"), obtain.below("top"))], "dataset/downloads")
 """
 
@@ -200,6 +265,16 @@ def test_killed_while_unpacking_and_started_again_it_is_whole(workspace, mirror,
     assert again.returncode == 0, log
     assert audio(workspace) == ["mine"]
     assert len(files(workspace / FOLDER)) == 21
+
+
+def test_ctrl_c_while_unpacking_leaves_no_folder(workspace, mirror, start):
+    content = tar_gz(*((f"top/{i}.wav", bytes([i])) for i in range(20)))
+    child = start(archive_of(content, mirror(content)), 0.5)
+    wait_for(workspace / "dataset/audio/.mine.tmp/2.wav")
+    os.kill(child.pid, signal.SIGINT)
+    child.communicate(timeout=60)
+    assert child.returncode == -signal.SIGINT
+    assert audio(workspace) == []
 
 
 def test_two_runs_at_once_download_and_unpack_once(workspace, mirror, start):

@@ -1,5 +1,6 @@
 """The builders of public corpora, from tiny archives in the layout of the real ones to the manifest."""
 
+import functools
 import hashlib
 import importlib
 import json
@@ -117,7 +118,7 @@ def offer(workspace, monkeypatch):
         folder.mkdir(exist_ok=True)
         (folder / archive.name).write_bytes(content)
         checksum = f"md5:{hashlib.md5(content).hexdigest()}"
-        archive = replace(archive, addresses=(), size=len(content), checksum=checksum, unpacked=0)
+        archive = replace(archive, addresses=(), size=len(content), checksum=checksum, unpacked=10_000_000)
         if subset is None:
             monkeypatch.setattr(module, "ARCHIVE", archive)
         else:
@@ -294,8 +295,30 @@ def test_a_second_run_writes_the_same_and_touches_no_audio(offer, run, workspace
 def test_transcripts_that_are_not_utf_8_are_one_sentence(offer, workspace):
     top = "ST-CMDS-20170001_1-OS/20170001P00001A0001"
     offer(free_st, tar_gz((f"{top}.wav", WAV), (f"{top}.txt", "小明".encode("gbk"))))
-    with pytest.raises(UserError, match=r"20170001P00001A0001.txt is not UTF-8"):
+    with pytest.raises(UserError, match=r"A0001.txt is not UTF-8 \(byte 2\): remove dataset/audio/free_st "):
         corpora.build("free_st", workspace / "dataset/annotation", params.Runtime())
+
+
+@pytest.mark.parametrize("name", ["aishell/transcript/aishell_transcript_v0.8.txt", "thchs30/data/A11_0.wav.trn"])
+def test_transcripts_that_somebody_has_removed_are_one_sentence(offer, workspace, name):
+    offer(aishell, aishell_archive())
+    offer(thchs30, thchs30_archive())
+    build = functools.partial(corpora.build, name.split("/")[0], workspace / "dataset/annotation", params.Runtime())
+    build()
+    (workspace / "dataset/audio" / name).unlink()
+    with pytest.raises(UserError, match=f"{name} is not there: remove dataset/audio/{name.split('/')[0]} and run"):
+        build()
+
+
+def test_a_recording_that_somebody_has_removed_is_left_out_and_said(offer, run, workspace):
+    offer(thchs30, thchs30_archive())
+    run(corpus, "thchs30")
+    (workspace / "dataset/audio/thchs30/data/A11_0.wav").unlink()
+    run(corpus, "thchs30")
+    write_params(workspace, ["thchs30"], manifest=OFFICIAL | {"max_rejected_fraction": 0.5})
+    run(manifest)
+    assert parts(workspace)["train"] == [("他仅凭", "thchs30-A11")]
+    assert "A11_0.wav" in layout.REJECTED.read_text()
 
 
 def test_the_annotations_of_built_in_corpora_are_no_users_files_for_git_and_dvc():

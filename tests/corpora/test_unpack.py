@@ -13,6 +13,8 @@ from ds2.corpora.unpack import unpack
 from ds2.errors import UserError
 from tests.corpora.archives import special, tar_gz, zipped
 
+MOST = 1 << 20
+
 
 def everything(name: PurePosixPath) -> PurePosixPath:
     return name
@@ -27,7 +29,7 @@ def opened(tmp_path):
         archive.write_bytes(content)
         folder = tmp_path / "folder"
         folder.mkdir(exist_ok=True)
-        unpack(archive, folder, place, **options)
+        unpack(archive, folder, place, MOST, **options)
         return files(folder)
 
     return unpacked
@@ -97,6 +99,24 @@ def test_a_symbolic_link_may_be_wanted_as_text(opened):
         opened(tar_gz(special("train/a.trn", tarfile.LNKTYPE, "data/a.trn")), links_as_text=True)
 
 
+BOMB = ("bomb", bytes(3 * MOST))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("corpus.tgz", tar_gz(*MEMBERS, BOMB), id="tar"),
+        pytest.param("corpus.tgz", tar_gz(("inner.tgz", tar_gz(BOMB))), id="tar in a tar"),
+        pytest.param("corpus.zip", zipped(*MEMBERS, BOMB), id="zip"),
+        pytest.param("corpus.tgz", tar_gz(*((f"{i}", bytes(MOST // 4)) for i in range(9))), id="many files"),
+    ],
+)
+def test_no_more_is_written_than_there_may_be(opened, tmp_path, name, content):
+    with pytest.raises(UserError, match=f"{name} is not unpacked: it holds more than {MOST} bytes"):
+        opened(content, name=name)
+    assert sum(map(len, files(tmp_path / "folder").values())) <= MOST
+
+
 def test_links_in_a_zip_are_refused(opened):
     link = zipfile.ZipInfo("a/link")
     link.create_system = 3
@@ -136,7 +156,7 @@ def test_no_name_leads_out(tmp_path_factory, names, nested):
     (tmp_path / "corpus.tgz").write_bytes(tar_gz(("deep/inner.tgz", content)) if nested else content)
     (tmp_path / "folder").mkdir()
     try:
-        unpack(tmp_path / "corpus.tgz", tmp_path / "folder", everything)
+        unpack(tmp_path / "corpus.tgz", tmp_path / "folder", everything, MOST)
     except UserError as error:
         assert "corpus.tgz" in str(error)
     assert outside(tmp_path / "folder") == []
@@ -150,6 +170,11 @@ def test_a_damaged_archive_is_one_sentence(opened, name):
         with pytest.raises(UserError, match=r"is damaged|is not unpacked|cannot be unpacked") as caught:
             opened(content, name=name)
         assert name in str(caught.value)
+
+
+def test_a_member_of_a_zip_without_a_name_is_a_sentence(opened):
+    with pytest.raises(UserError, match=r"corpus\.zip"):
+        opened(zipped(("x.wav", b"1")).replace(b"x.wav", b"\0.wav"), name="corpus.zip")
 
 
 def test_a_file_that_is_shorter_than_its_header_says_is_damage(opened):
@@ -176,7 +201,7 @@ def test_any_damage_is_a_sentence_or_goes_unnoticed_and_stays_inside(tmp_path_fa
     archive.write_bytes(gzip.compress(data) if kind == "gz" else data)
     (tmp_path / "folder").mkdir()
     try:
-        unpack(archive, tmp_path / "folder", everything, links_as_text=True)
+        unpack(archive, tmp_path / "folder", everything, MOST, links_as_text=True)
     except UserError as error:
         assert archive.name in str(error)
     assert sorted(path.name for path in tmp_path.iterdir()) == [archive.name, "folder"]

@@ -12,6 +12,13 @@ def test_files_are_found_in_folders_below_and_by_name(write_audio, workspace):
     assert [name for name, _ in found.identity()] == ["1.wav", "b/2.flac"]
 
 
+def test_what_a_corpus_that_is_being_unpacked_has_so_far_is_not_found(write_audio):
+    write_audio("noise/.musan.tmp/free-sound/1.wav")
+    write_audio("noise/._2.wav")
+    write_audio("noise/3.wav")
+    assert [name for name, _ in Recordings("noise", 16000).identity()] == ["3.wav"]
+
+
 def test_a_missing_folder_has_no_files(workspace):
     assert len(Recordings("nowhere", 16000)) == 0
 

@@ -6,6 +6,7 @@ import pytest
 
 from ds2.errors import UserError
 from ds2.training import journal
+from ds2.training import trainer as training_loop
 from ds2.training.history import History
 from ds2.training.journal import Clock, Curves
 from ds2.training.progress import Lines, Moment
@@ -156,3 +157,24 @@ def test_only_one_file_of_visualdl_stays_in_the_folder_of_a_run(tmp_path):
         Curves(history, tmp_path / "log", tmp_path / "curves", tiny.settings()).close()
     assert len(list((tmp_path / "log").glob("vdlrecords.*.log"))) == 1
     assert read_back(tmp_path / "log", "scalar")["train/loss"] == [(1, 2.0)]
+
+
+def test_time_for_scoring_and_saving_is_not_counted_as_slow_training(now, tmp_path, monkeypatch):
+    tiny.write_data(tmp_path)
+    score = training_loop.evaluate
+
+    def slow(*arguments, **options):
+        now.value += 10_000.0
+        return score(*arguments, **options)
+
+    monkeypatch.setattr(training_loop, "evaluate", slow)
+
+    def tick():
+        now.value += 1.0
+        return now.value
+
+    monkeypatch.setattr(journal.time, "perf_counter", tick)
+    tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=3))
+    speeds = [speed for _, speed in read_back(tmp_path / "log", "scalar")["speed/utterances_per_second"]]
+    assert len(speeds) == 12
+    assert min(speeds) > 0.1

@@ -76,6 +76,13 @@ def test_a_terminal_gets_one_bar_an_epoch_and_no_line_of_a_batch(root):
     assert re.match(r"loss [\d.]+, CER [\d.]+, .*\d\d:\d\d left, \d\d:\d\d in all", words[0])
 
 
+def test_a_terminal_gets_a_bar_while_the_dev_set_is_scored(root):
+    bars = re.findall(r"\rscoring manifest\.dev:[^\r\n]*?(\d+)/(\d+)", on_a_terminal(root))
+    utterances = str(len((root / "dataset/manifest.dev").read_text().splitlines()))
+    assert [done for done, _ in bars].count("0") == 2  # one an epoch
+    assert {of for _, of in bars} == {utterances}
+
+
 def test_the_lines_above_a_bar_stay_whole_and_the_bar_goes(root):
     got = screen(on_a_terminal(root))
     # Before the first epoch paddle has its say too.
@@ -93,6 +100,7 @@ def test_elsewhere_there_are_lines_and_no_bar(root):
     assert len(re.findall("Train epoch: ", stage.log)) == 8
     assert "\r" not in stage.log
     assert "left," not in stage.log
+    assert "scoring" not in stage.log
 
 
 def test_on_a_narrow_terminal_no_bar_breaks_into_two_lines(root):
