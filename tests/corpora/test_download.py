@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from loguru import logger
 
 from ds2.corpora import archive, download
 from ds2.errors import UserError
@@ -64,14 +63,11 @@ def test_a_connection_that_breaks_is_gone_on_with_where_it_broke(fetch, mirror):
     assert server.asked == [None, "bytes=100000-", "bytes=150000-"]
 
 
-def test_without_a_terminal_the_log_says_every_tenth_that_came(fetch, mirror):
-    lines = []
-    sink = logger.add(lambda line: lines.append(line.record["message"]), level="INFO")
+def test_without_a_terminal_the_log_says_every_tenth_that_came(fetch, mirror, log):
     server = mirror(CONTENT)
     server.cuts = [100_000, None]
     fetch(archive_of(CONTENT, server))
-    logger.remove(sink)
-    tenths = [line for line in lines if re.fullmatch(r"corpus\.tgz: \d+% of 0\.00 GB", line)]
+    tenths = [line for line in log if re.fullmatch(r"corpus\.tgz: \d+% of 0\.00 GB", line)]
     assert tenths == sorted(set(tenths), key=lambda line: int(line.split()[1].rstrip("%")))
     assert tenths[-1] == "corpus.tgz: 100% of 0.00 GB"
 
