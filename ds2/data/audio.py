@@ -244,5 +244,7 @@ def _refuse_what_is_no_file(path: Path, first: Exception) -> None:
 
 
 def _short(error: Exception) -> str:
-    text = str(error).split(": ")[-1] if isinstance(error, soundfile.LibsndfileError) else str(error)
+    # PyAV's errors have a strerror too; their text has a number of ten digits and the path besides.
+    text = getattr(error, "strerror", None) or str(error)
+    text = text.split(": ")[-1] if isinstance(error, soundfile.LibsndfileError) else text
     return " ".join(text.split())[:120].rstrip(".") or type(error).__name__
