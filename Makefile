@@ -5,7 +5,10 @@
 # PADDLE=gpu or PADDLE=cpu chooses the wheel; without it gpu where nvidia-smi works, else cpu.
 
 PYTHON ?= python3
-PADDLE ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+PADDLE := $(or $(PADDLE),$(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu))
+ifeq ($(filter cpu gpu,$(PADDLE)),)
+$(error PADDLE is '$(PADDLE)': it can be cpu or gpu)
+endif
 VENV := .venv/$(PADDLE)
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
@@ -45,7 +48,6 @@ install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 $(VENV)/.installed: requirements/$(PADDLE).txt
-	@case "$(PADDLE)" in cpu|gpu) ;; *) echo "PADDLE is '$(PADDLE)': it can be cpu or gpu" >&2; exit 1 ;; esac
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
 		|| { echo "$(PYTHON) is not Python 3.10 to 3.12: name one, as in: make PYTHON=python3.11 repro" >&2; exit 1; }
 	@echo "installing $< into $(VENV) (once; some minutes)"

@@ -9,26 +9,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ds2 import layout, mel, params_help
 from ds2.errors import UserError
-
-
-def _number_from_text(value: Any) -> Any:
-    """YAML 1.1 writers quote or leave 5e-05 as a string; it was meant as a number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _off_from_false(value: Any) -> Any:
-    """YAML 1.1 readers take off for false."""
-    return "off" if value is False else value
-
-
-Real = Annotated[float, BeforeValidator(_number_from_text)]
-Fraction = Annotated[Real, Field(ge=0, lt=1)]
-Probability = Annotated[Real, Field(ge=0, le=1)]
+from ds2.params_types import Fraction, OptionalPath, Probability, Real, off_from_false
 
 
 class Section(BaseModel):
@@ -228,7 +209,7 @@ class Train(Section):
     weight_decay: Real = Field(0.0, ge=0, le=1, description="L2 penalty, added to the gradients")
     seed: int = Field(1, ge=0, lt=2**31, description="everything random follows from it")
     augment: bool = Field(True, description="false: none of the section augment")
-    amp: Annotated[Literal["off", "bf16", "fp16"], BeforeValidator(_off_from_false)] = Field(
+    amp: Annotated[Literal["off", "bf16", "fp16"], BeforeValidator(off_from_false)] = Field(
         "off", description="16-bit arithmetic: off, bf16 or fp16"
     )
     accumulate_grad: int = Field(1, ge=1, le=1000, description="batches whose gradients make one step")
@@ -236,8 +217,8 @@ class Train(Section):
     save_interval: int = Field(2000, ge=1, description="a checkpoint every so many batches, and every epoch")
     keep_checkpoints: int = Field(3, ge=1, description="epochs kept, besides the best")
     evaluate_on: Literal["dev", "test"] | None = Field("dev", description="scored every epoch: dev, test or null")
-    resume_model: str | None = Field("auto", min_length=1, description="auto, null or a checkpoint's folder")
-    pretrained_model: str | None = Field(None, min_length=1, description="a checkpoint's folder, weights only")
+    resume_model: OptionalPath = Field("auto", min_length=1, description="auto, null or a checkpoint's folder")
+    pretrained_model: OptionalPath = Field(None, min_length=1, description="a checkpoint's folder, weights only")
 
     @model_validator(mode="after")
     def _possible(self) -> "Train":
@@ -262,7 +243,7 @@ class LanguageModel(Section):
     prune: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (), description="[0, 0, 1] leaves out n-grams of order 3 and more that occur once; empty: keep all"
     )
-    path: str | None = Field(
+    path: OptionalPath = Field(
         None, min_length=1, description="a ready KenLM or ARPA file to use instead, best in dataset/text"
     )
 
@@ -350,7 +331,8 @@ def load(path: Path = layout.PARAMS) -> Params:
     """
     yaml = YAML(typ="safe", pure=True)  # YAML 1.2: 5e-05 is a number
     try:
-        values = yaml.load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        values = yaml.load(text)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run in the repository's root, or copy one of recipes/") from None
     except OSError as error:
@@ -358,13 +340,12 @@ def load(path: Path = layout.PARAMS) -> Params:
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
     except MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""
-        raise UserError(f"{path}:{line} not valid YAML: {' '.join(str(error.problem).split())}") from None
+        raise UserError(f"{path}: {params_help.yaml_sentence(text, error)}") from None
     except (YAMLError, ValueError) as error:  # ValueError: ruamel takes ._ for a number
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no sections; recipes/ has complete files")
-    return from_dict(values)
+    return _agreeing(from_dict(values))
 
 
 def from_dict(values: dict[str, Any]) -> Params:
@@ -377,6 +358,18 @@ def from_dict(values: dict[str, Any]) -> Params:
         return Params.model_validate(_lists_to_tuples(values))
     except ValidationError as error:
         raise UserError(" ".join(params_help.sentence(Params, error.errors()[0]).split())) from None
+
+
+def _agreeing(settings: Params) -> Params:
+    """Refuses before a training what its evaluation would refuse after it."""
+    count, train = settings.evaluate.average_checkpoints, settings.train
+    for name, epochs in (("num_epoch", train.num_epoch), ("keep_checkpoints", train.keep_checkpoints)):
+        if count > epochs:
+            raise UserError(
+                f"evaluate.average_checkpoints ({count}) must not be greater than train.{name} ({epochs}): "
+                "there would be too few epochs to average"
+            )
+    return settings
 
 
 def _lists_to_tuples(value: Any) -> Any:

@@ -2,12 +2,14 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from types import UnionType
 from typing import Any, Literal, Union, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from ruamel.yaml.error import MarkedYAMLError
 
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
@@ -23,6 +25,12 @@ _WRONG_TYPE = {
     "tuple_type": "a list",
     "model_type": "a section with parameters",
 }
+# What ruamel tells badly, or of the line after it.
+_SLIPS = (
+    (re.compile(r"\s*\w+\s*："), "the colon is a full-width one: write an ordinary one and a space"),
+    (re.compile(r"\s*\w+:[^\s:]"), "a space is missing after the colon"),
+    (re.compile(r" *\t\s*\S"), "a tab indents it: use spaces"),
+)
 
 
 def fields(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -75,6 +83,16 @@ def sentence(root: type[BaseModel], error: Any) -> str:
     if kind in _WRONG_TYPE:
         return f"{name}: {value!r} is not {_WRONG_TYPE[kind]}"
     return f"{name}: {value!r}: {error['msg']}"
+
+
+def yaml_sentence(text: str, error: MarkedYAMLError) -> str:
+    """Where a text is not YAML, and why: the first line with a slip of the keyboard, else what the parser says."""
+    end = error.problem_mark.line + 1 if error.problem_mark else None
+    for number, line in enumerate(text.split("\n")[:end], start=1):
+        for slip, what in _SLIPS:
+            if slip.match(line):
+                return f"line {number}: not valid YAML: {what}"
+    return f"{f'line {end}: ' if end else ''}not valid YAML: {' '.join(str(error.problem).split())}"
 
 
 def _locate(root: type[BaseModel], location: tuple[Any, ...]) -> tuple[str, FieldInfo | None]:

@@ -22,6 +22,11 @@ def main() -> None:
     settings, _ = command.start(__doc__)
     corpora.check_names(settings.corpora)
     sources = annotation.sources(layout.ANNOTATION, settings.corpora, corpora.NAMES)
+    for sentence in annotation.left_out(layout.ANNOTATION, settings.corpora, corpora.NAMES):
+        logger.info(sentence)
+    own = [source.path.as_posix() for source in sources if source.path.name.split(".")[0] not in corpora.NAMES]
+    if own and "demo" in settings.corpora:
+        logger.warning(f"the demo's sentences are mixed with {own[0]}: set corpora to [] to leave them out")
     screened = screening.screen(sources, settings, parallel.processes(settings.runtime.num_workers))
     # The report comes first: it says what to mend when the check fails.
     with replacing(layout.REJECTED) as file:

@@ -136,7 +136,10 @@ KINDS = {
     "folder instead of a file": Kind("HERE\t你好", "unreadable_audio", ("it is a folder",)),
     "empty file": Kind("HERE/a.wav\t你好", "unreadable_audio", ("0 bytes",), content("a.wav", b"")),
     "text under the name of audio": Kind(
-        "HERE/a.wav\t你好", "unreadable_audio", ("cannot be decoded",), content("a.wav", "你好\n".encode() * 500)
+        "HERE/a.wav\t你好",
+        "unreadable_audio",
+        ("it cannot be decoded (Invalid data found when processing input)",),
+        content("a.wav", "你好\n".encode() * 500),
     ),
     "archive under the name of audio": Kind(
         "HERE/a.wav\t你好", "unreadable_audio", ("cannot be decoded",), content("a.wav", b"PK\x03\x04" + NOISE)
@@ -284,6 +287,31 @@ def test_too_many_bad_lines_end_the_stage_with_a_sentence_and_leave_the_old_mani
     for split in ("train", "dev", "test"):
         assert (workspace / "dataset" / f"manifest.{split}").read_text() == "old\n"
     assert not (workspace / "results").exists()
+
+
+def test_a_path_that_is_absolute_is_not_said_to_be_relative(workspace):
+    path = workspace / "dataset" / "annotation" / "my.txt"
+    path.write_text("/none/a.wav\t你好\nnone/a.wav\t你好\n", encoding="utf-8")
+    absolute, relative = screening.screen([annotation.Source(path, "train")], params.Params(), 1).rejected
+    assert absolute.detail == "/none/a.wav: there is no such file"
+    assert relative.detail.endswith("paths are relative to the repository's root")
+
+
+@pytest.mark.parametrize(("name", "mixed"), [("demo", False), ("my", True)])
+def test_the_demo_left_beside_ones_own_data_is_told(workspace, good, name, mixed):
+    for split, lines in (("train", good[:8]), ("dev", good[8:10]), ("test", good[10:])):
+        (workspace / "dataset" / "annotation" / f"demo.{split}.txt").write_bytes(b"".join(lines))
+    (workspace / "dataset" / "annotation" / f"{name}.train.txt").write_bytes(b"".join(good[:8]))
+    done = run("manifest", workspace, "corpora: [demo]\nmanifest: {max_rejected_fraction: 1}\n")
+    assert done.returncode == 0, done.stderr
+    assert ("the demo's sentences are mixed with dataset/annotation/my.train.txt" in done.stderr) == mixed
+
+
+def test_a_file_beside_the_annotation_that_is_not_read_is_told(workspace, good):
+    (workspace / "dataset" / "annotation" / "my.txt").write_bytes(b"".join(good))
+    (workspace / "dataset" / "annotation" / "more.csv").write_bytes(b"".join(good))
+    done = run("manifest", workspace, "manifest: {dev_fraction: 0.3, test_fraction: 0.3}\n")
+    assert "dataset/annotation/more.csv is not read: its name does not end in .txt" in done.stderr
 
 
 PARAMETERS = {

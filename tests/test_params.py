@@ -95,6 +95,18 @@ MISTAKES = {
         "train: ",
         "pretrained_model and resume_model both name a checkpoint",
     ),
+    "Python's None": ("train: {pretrained_model: None}", "train.pretrained_model: 'None'", "write null"),
+    "Python's None for auto": ("train: {resume_model: None}", "train.resume_model: 'None'", "write null"),
+    "more averaged than trained": (
+        "{train: {num_epoch: 2}, evaluate: {average_checkpoints: 3}}",
+        "evaluate.average_checkpoints (3) must not be greater than train.num_epoch (2)",
+        "",
+    ),
+    "more averaged than kept": (
+        "{train: {keep_checkpoints: 4}, evaluate: {average_checkpoints: 5}}",
+        "evaluate.average_checkpoints (5) must not be greater than train.keep_checkpoints (4)",
+        "",
+    ),
     "too many bins": ("features: {sample_rate: 8000, num_mel_bins: 128}", "features: ", "has points for 95"),
     "noise crossed": ("augment: {noise: {min_snr_dB: 60}}", "augment.noise: ", "min_snr_dB (60)"),
     "shift crossed": ("augment: {shift: {min_shift_ms: 6}}", "augment.shift: ", "max_shift_ms (5)"),
@@ -170,6 +182,19 @@ def test_invalid_yaml_is_refused_with_the_line_where_there_is_one(load, content,
     assert "not valid YAML" in sentence
     if line is not None:
         assert f"line {line}:" in sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "what"),
+    [
+        ("train:\n  num_epoch：5\n  seed: 1\n", 2, "the colon is a full-width one"),
+        ("train：\n  num_epoch: 5\n", 1, "the colon is a full-width one"),
+        ("train:\n  num_epoch:5\n  seed: 1\n", 2, "a space is missing after the colon"),
+        ("train:\n\tnum_epoch: 5\n", 2, "a tab indents it: use spaces"),
+    ],
+)
+def test_a_slip_of_the_keyboard_is_told_of_the_line_where_it_is(load, content, line, what):
+    assert f"params.yaml: line {line}: not valid YAML: {what}" in sentence_of(load, content)
 
 
 @pytest.mark.parametrize("content", ["", "\n", "# only a comment\n", "- train\n", "just text\n", "5\n"])

@@ -83,6 +83,14 @@ def test_recipes_of_corpora_with_official_parts_hold_nothing_else_out(path):
         assert (settings.manifest.dev_fraction, settings.manifest.test_fraction) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("path", COMPLETE, ids=lambda path: path.name)
+def test_recipes_for_own_data_hold_dev_and_test_data_out(path):
+    settings = params.load(path)
+    if not settings.corpora:
+        assert settings.manifest.dev_fraction > 0
+        assert settings.manifest.test_fraction > 0
+
+
 def test_dvc_yaml_lists_for_each_stage_the_parameters_of_the_design():
     stages = _read(ROOT / "dvc.yaml")["stages"]
     assert {name: stage.get("do", stage)["params"] for name, stage in stages.items()} == LISTED

@@ -63,21 +63,48 @@ def sources(folder: Path, corpora: Collection[str], reserved: Collection[str]) -
     """
     found = []
     for path in sorted(folder.glob("*.txt")):
-        if not path.is_file():
+        if not path.is_file() or _is_reserved(path, corpora, reserved):
             continue
         parts = path.name.split(".")
-        if parts[0] in reserved and parts[0] not in corpora:
-            continue
         kind = parts[-2] if len(parts) > 1 else ""
         found.append(Source(path, kind if kind in ("test", "dev") else "train"))
     if not found:
+        others = left_out(folder, corpora, reserved)
         raise UserError(
-            f"{folder} holds no annotation: put a file there, for example my.txt with lines of audio path, tab and "
-            "transcript, or name a built-in corpus in params.yaml (corpora: [demo])"
+            f"{folder} holds no annotation{f' ({others[0]})' if others else ''}: put a file there, for example my.txt "
+            "with lines of audio path, tab and transcript, or name a built-in corpus in params.yaml (corpora: [demo])"
         )
     found = [source for source in found if source.path.stat().st_size > 0]
     # An utterance that stands in two files counts once: better in the test set than in the training set too.
     return sorted(found, key=lambda source: ("test", "dev", "train").index(source.split))
+
+
+def left_out(folder: Path, corpora: Collection[str], reserved: Collection[str]) -> list[str]:
+    """What lies in the folder and is not read, though somebody may expect it, each with the reason.
+
+    Args:
+        folder: dataset/annotation.
+        corpora: as for `sources`.
+        reserved: as for `sources`.
+    """
+    found = []
+    for path in sorted(folder.glob("[!.]*")):
+        if path.is_dir():
+            found.append(f"{path} is not read: a folder")
+        elif path.suffix != ".txt":
+            found.append(f"{path} is not read: its name does not end in .txt")
+        elif _is_reserved(path, corpora, reserved) and path.suffixes not in _BUILT:
+            found.append(f"{path} is not read: its name is that of a built-in corpus, rename it")
+    return found
+
+
+# What a built-in corpus leaves behind NAME when it is no longer in use.
+_BUILT = ([".train", ".txt"], [".dev", ".txt"], [".test", ".txt"])
+
+
+def _is_reserved(path: Path, corpora: Collection[str], reserved: Collection[str]) -> bool:
+    name = path.name.split(".")[0]
+    return name in reserved and name not in corpora
 
 
 def read(source: Source) -> Iterator[Line | Rejection]:
@@ -108,6 +135,8 @@ def _parse(source: Source, number: int, raw: bytes) -> Line | Rejection:
         return reject("malformed_line", "the line holds carriage returns: save the file with ordinary line ends")
     fields = text.split("\t")
     if len(fields) == 1:
+        if text.startswith("{"):
+            return reject("no_tab", "the line is JSON, as in a manifest: a line is audio path, tab, transcript")
         if " " in text.strip() or "\u3000" in text:
             return reject("no_tab", "there are spaces where the tab between audio path and transcript should be")
         return reject("no_tab", "there is no tab: a line is audio path, tab, transcript")

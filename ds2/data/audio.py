@@ -57,7 +57,8 @@ def read(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int]:
-    with soundfile.SoundFile(path) as file:
+    # As bytes, here and below: soundfile refuses a name that is not UTF-8, as archives made in Windows have.
+    with soundfile.SoundFile(os.fsencode(path)) as file:
         if file.frames < _UNKNOWN:
             return file.read(dtype="float32", always_2d=True), file.samplerate
         blocks = [np.zeros((0, file.channels), np.float32)]
@@ -118,7 +119,7 @@ def _blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
     """Mono float32 [n] and the sample rate."""
     count = 0
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             if _cut_off_riff(path):
                 raise AudioError("it is cut off: its header promises more samples")
             while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
@@ -151,7 +152,7 @@ def inspect(path: Path) -> AudioInfo:
     try:
         if (known := flac.length(path)) is not None:
             return AudioInfo(*known)
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             if _cut_off_riff(path):
                 raise AudioError("it is cut off: its header promises more samples")
             cheap = file.subtype.startswith(_INTEGER_FORMATS) and file.seekable() and file.frames < _UNKNOWN
@@ -244,5 +245,7 @@ def _refuse_what_is_no_file(path: Path, first: Exception) -> None:
 
 
 def _short(error: Exception) -> str:
-    text = str(error).split(": ")[-1] if isinstance(error, soundfile.LibsndfileError) else str(error)
+    # PyAV's errors have a strerror too; their text has a number of ten digits and the path besides.
+    text = getattr(error, "strerror", None) or str(error)
+    text = text.split(": ")[-1] if isinstance(error, soundfile.LibsndfileError) else text
     return " ".join(text.split())[:120].rstrip(".") or type(error).__name__

@@ -176,7 +176,9 @@ def _screen_line(line: Line, settings: params.Params) -> Utterance | Rejection:
 
 def _where_else(line: Line) -> str:
     """A word on the usual mistake: paths relative to the list, not to the repository."""
+    if Path(line.audio).is_absolute():
+        return ""
     beside = line.source.path.parent / line.audio
-    if not Path(line.audio).is_absolute() and os.path.exists(beside):
+    if os.path.exists(beside):
         return f"; {beside} exists: paths are relative to the repository's root, not to the list"
     return "; paths are relative to the repository's root"

@@ -218,8 +218,12 @@ def load(folder: Path) -> Trained:
     Raises:
         UserError: it does not exist or is damaged.
     """
+    if folder.is_file():
+        raise UserError(f"{folder} is a file: name the checkpoint's folder, {folder.parent}")
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist: train first (dvc repro train), or name another checkpoint")
+    if (folder / "best_model").is_dir():
+        raise UserError(f"{folder} is the folder of all checkpoints: name one of them, such as {folder}/best_model")
     try:
         state = read_state(folder)
     except DamagedError as error:

@@ -207,7 +207,7 @@ class Trainer:
             logger.info(f"going on from {source.folder}, epoch {self.epoch}, with its statistics, on the data of today")
         elif train.pretrained_model is not None:
             source = transfer.Source.read(train.pretrained_model, "train.pretrained_model")
-            transfer.take_weights(source, self.model, vocabulary)
+            transfer.take_weights(source, self.model, self._settings, vocabulary)
         else:
             logger.info(f"the training starts from the beginning{self._why(store)}")
 

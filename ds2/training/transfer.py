@@ -59,12 +59,20 @@ def check_same_architecture(source: Source, settings: params.Params) -> None:
     Raises:
         UserError: with the first parameter that differs, and both values.
     """
+    if differences := _differences(source, settings):
+        name, here, value = differences[0]
+        raise UserError(f"{name} is {here}, but {source.folder} was trained with {value}")
+
+
+def _differences(source: Source, settings: params.Params) -> list[tuple[str, Any, Any]]:
+    """The parameters of features and architecture that differ: name, value here, value of the checkpoint."""
     trained = params.from_dict(source.state.params)
-    for section in ("features", "model"):
-        for name, value in getattr(trained, section):
-            here = getattr(getattr(settings, section), name)
-            if here != value and name != "dropout":
-                raise UserError(f"{section}.{name} is {here}, but {source.folder} was trained with {value}")
+    return [
+        (f"{section}.{name}", getattr(getattr(settings, section), name), value)
+        for section in ("features", "model")
+        for name, value in getattr(trained, section)
+        if name != "dropout" and getattr(getattr(settings, section), name) != value
+    ]
 
 
 def restore_mapped(
@@ -95,8 +103,11 @@ def restore_mapped(
     _log_tokens(source, places)
 
 
-def take_weights(source: Source, model: DeepSpeech2, vocabulary: Vocabulary) -> None:
-    """Puts those weights of a checkpoint into a model that fit by name and shape, or by token."""
+def take_weights(source: Source, model: DeepSpeech2, settings: params.Params, vocabulary: Vocabulary) -> None:
+    """Puts those weights of a checkpoint into a model that fit by name and shape, or by token.
+
+    What does not fit is logged, with the parameters that would make it fit.
+    """
     places = _places(source.vocabulary, vocabulary)
     fresh = {name: value.numpy() for name, value in checkpoint.weights(model).items()}
     weights = _load(source.folder / checkpoint.MODEL)
@@ -112,7 +123,8 @@ def take_weights(source: Source, model: DeepSpeech2, vocabulary: Vocabulary) -> 
     checkpoint.set_weights(model, fresh | taken)
     logger.info(f"{len(taken)} of {len(fresh)} arrays of weights come from {source.folder}")
     if left:
-        logger.warning(f"these do not fit and start afresh: {', '.join(left)}")
+        remedy = ", ".join(f"{name}: {value}" for name, _, value in _differences(source, settings))
+        logger.warning(f"these do not fit and start afresh (they were trained with {remedy}): {', '.join(left)}")
     _log_tokens(source, places)
 
 

@@ -64,6 +64,7 @@ def test_blank_lines_count_and_are_rejected(lines_of):
         ("a.wav 你好".encode(), "no_tab", "spaces where the tab"),
         ("a.wav\u3000你好".encode(), "no_tab", "spaces where the tab"),
         (b"a.wav", "no_tab", "there is no tab"),
+        (b'{"audio_filepath": "a.wav", "text": "x"}', "no_tab", "the line is JSON"),
         ("a.wav\t你好".encode("gbk"), "not_utf8", "byte 7 of the line is not UTF-8 (it may be GB18030)"),
         (b"a.wav\tcaf\xe9", "not_utf8", "byte 10 of the line"),
         ("\ufeffa.wav\tabc".encode("utf-16-le"), "not_utf8", "UTF-16"),
@@ -134,7 +135,29 @@ def test_other_files_and_folders_do_not_count(tmp_path):
     assert names_and_splits(tmp_path) == [("my.txt", "train")]
 
 
-@pytest.mark.parametrize("name", [None, "README.md", "demo.train.txt"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("my.tsv", "my.tsv is not read: its name does not end in .txt"),
+        ("my.TXT", "my.TXT is not read: its name does not end in .txt"),
+        ("demo.txt", "demo.txt is not read: its name is that of a built-in corpus, rename it"),
+    ],
+)
+def test_a_file_that_is_not_read_is_named_with_the_reason(tmp_path, name, reason):
+    write(tmp_path, name)
+    with pytest.raises(UserError, match=rf"holds no annotation \({tmp_path}/{reason}\): put a file there"):
+        names_and_splits(tmp_path)
+    write(tmp_path, "my.txt")
+    assert annotation.left_out(tmp_path, [], ["demo"]) == [f"{tmp_path}/{reason}"]
+
+
+def test_a_folder_is_named_as_not_read_and_what_built_in_corpora_leave_behind_is_not(tmp_path):
+    write(tmp_path, "demo.train.txt", "demo.dev.txt", "demo.test.txt", ".gitkeep", "my.txt")
+    (tmp_path / "calls").mkdir()
+    assert annotation.left_out(tmp_path, [], ["demo"]) == [f"{tmp_path}/calls is not read: a folder"]
+
+
+@pytest.mark.parametrize("name", [None, ".gitkeep", "demo.train.txt"])
 def test_a_folder_without_annotations_is_one_sentence_with_what_to_do(tmp_path, name):
     if name:
         write(tmp_path, name)

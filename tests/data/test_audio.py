@@ -1,3 +1,5 @@
+import os
+
 import av
 import numpy as np
 import pytest
@@ -255,3 +257,15 @@ def test_streaming_refuses_what_reading_refuses(write, workspace):
         with pytest.raises(AudioError) as expected:
             audio.read(path)
         assert str(refused.value) == str(expected.value)
+
+
+def test_a_name_that_is_not_utf8_is_read_as_any_other(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(1.0), 16000)
+    named = tmp_path / os.fsdecode("中文.wav".encode("gbk"))
+    (tmp_path / "a.wav").rename(named)
+    samples, rate = audio.read(named)
+    assert (len(samples), rate) == (16000, 16000)
+    assert audio.inspect(named).duration == 1.0
+    assert np.array_equal(np.concatenate(list(audio.stream(named, 16000))), samples)
+    with pytest.raises(AudioError, match="there is no such file"):
+        audio.read(tmp_path / os.fsdecode("没有.wav".encode("gbk")))

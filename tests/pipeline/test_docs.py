@@ -30,6 +30,11 @@ RUN = {
     "dvc metrics show results/lm.json": AS_IT_IS,
     "dvc plots show": AS_IT_IS,
     "head -n 3 dataset/rejected.jsonl": AS_IT_IS,
+    'awk \'{ id = $1; $1 = ""; print "/data/wav/" id ".wav\\t" $0 }\' text > dataset/annotation/my.txt': (
+        "printf 'a1 今天 天气\\n' > text"
+        ' && awk \'{ id = $1; $1 = ""; print "/data/wav/" id ".wav\\t" $0 }\' text > my.txt'
+        " && grep $'^/data/wav/a1.wav\\t 今天 天气$' my.txt"
+    ),
     "iconv -f gb18030 -t utf-8": "echo | iconv -f gb18030 -t utf-8",
     "df -h /dev/shm": AS_IT_IS,
     "du -sh .dvc/cache .ds2 models dataset log": AS_IT_IS,

@@ -1,6 +1,7 @@
 import numpy as np
 import paddle
 import pytest
+from loguru import logger
 
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
@@ -98,6 +99,19 @@ def test_a_missing_or_damaged_checkpoint_is_one_sentence(base, other, parameter)
     (other / "broken").mkdir()
     with pytest.raises(UserError, match=rf"train\.{parameter}: .*broken is not an intact checkpoint"):
         tiny.train(other, other, tiny.settings(**{parameter: str(other / "broken"), "num_epoch": 3}))
+
+
+def test_what_does_not_fit_is_named_with_the_parameters_that_it_was_trained_with(base, other):
+    told = []
+    sink = logger.add(lambda message: told.append(message.record["message"]), level="WARNING")
+    pretrained = {"pretrained_model": str(base / "models/best_model"), "num_epoch": 1}
+    try:
+        tiny.train(other, other, tiny.settings(model={"rnn_layer_size": 32, "dropout": 0.5}, **pretrained))
+    finally:
+        logger.remove(sink)
+    (told,) = [line for line in told if "do not fit" in line]
+    assert "(they were trained with model.rnn_layer_size: 24)" in told
+    assert "rnn.layers.0.gru.weight_hh_l0 [96, 32]" in told
 
 
 def test_pretrained_weights_begin_at_epoch_one_with_what_fits(base, other):

@@ -134,10 +134,13 @@ def test_a_damaged_checkpoint_is_refused_by_a_sentence(name, harm, alone, monkey
     ("arguments", "part"),
     [
         (["--model", "none", "a.wav"], "none does not exist"),
+        (["--model", "models", "a.wav"], "name one of them, such as models/best_model"),
+        (["--model", f"moved/{checkpoint.MODEL}", "a.wav"], "is a file: name the checkpoint's folder, moved"),
         (["--model", "moved", "--max-duration", "1", "a.wav"], "--max-duration 1: it must be at least 2"),
         (["--model", "moved", "--max-duration", "nan", "a.wav"], "--max-duration nan"),
         (["--model", "moved", "--batch-size", "0", "a.wav"], "--batch-size 0: it must be at least 1"),
     ],
 )
 def test_what_cannot_be_is_refused_by_a_sentence(arguments, part, alone, monkeypatch, capsys):
+    (alone / "models/best_model").mkdir(parents=True, exist_ok=True)
     assert part in refused(arguments, monkeypatch, capsys)

@@ -1,0 +1,33 @@
+"""The types of the values in params.yaml, with what people write for them."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+
+def _number_from_text(value: Any) -> Any:
+    """YAML 1.1 writers quote or leave 5e-05 as a string; it was meant as a number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _no_python_none(value: Any) -> Any:
+    """A folder or file that may be left out; who comes from Python writes None, which YAML takes for a name."""
+    if value == "None":
+        raise ValueError("'None' would be a name here: write null")
+    return value
+
+
+def off_from_false(value: Any) -> Any:
+    """YAML 1.1 readers take off for false."""
+    return "off" if value is False else value
+
+
+Real = Annotated[float, BeforeValidator(_number_from_text)]
+OptionalPath = Annotated[str | None, BeforeValidator(_no_python_none)]
+Fraction = Annotated[Real, Field(ge=0, lt=1)]
+Probability = Annotated[Real, Field(ge=0, le=1)]
