@@ -39,12 +39,12 @@ def main() -> None:
     old, new = arguments.old, arguments.new
     if not _TEMPLATE.exists():
         raise UserError(f"{_TEMPLATE} is not here: run this in the root of the repository")
-    tables = []
+    tables: list[list[_Row]] = []
     for title, kind in (("parameters", "params"), ("metrics", "metrics")):
-        table = [(title, old, new, "change"), *_rows(json.loads(_dvc(kind, "diff", "--json", old, new)))]
-        print(_text(table) if len(table) > 1 else f"no {title} differ", end="\n\n")
-        tables.append(table)
-    print(_page(old, new, tables))
+        tables.append([(title, old, new, "change"), *_rows(json.loads(_dvc(kind, "diff", "--json", old, new)))])
+    page = _page(old, new, tables)
+    # All at once, and last: whoever reads it may stop, as `head` does.
+    print("\n\n".join([*map(_text, tables), page]))
 
 
 def _rows(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[_Row]:
@@ -62,6 +62,8 @@ def _value(value: Any) -> str:
 
 def _text(table: list[_Row]) -> str:
     """Columns for a terminal."""
+    if len(table) == 1:
+        return f"no {table[0][0]} differ"
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     return "\n".join(lines)

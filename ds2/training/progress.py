@@ -95,7 +95,7 @@ class Bar:
             seconds = self._recent[-1][0] - self._recent[0][0]
             done = sum(utterances for _, utterances in self._recent) - self._recent[0][1]
             words.append(f"{done / max(seconds, 1e-9):.1f} utt/s")
-        words += [f"{_short(left)} left", f"{_short(left_of_all)} in all"]
+        words += [f"{_short(left)} left", f"{_short(left_of_all)} left in all"]
         assert self._bar is not None
         self._bar.set_postfix_str(", ".join(words), refresh=False)
         self._bar.update(now.batch - self._bar.n)

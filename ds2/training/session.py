@@ -41,7 +41,7 @@ def train(settings: params.Params) -> None:
     workers = device.loader_workers(settings.runtime, on, max(1, parallel.processes("auto") // group.size))
     of = ingredients(settings, files, data.augmenter.identity() if data.augmenter else ())
     identity = fingerprint(of)
-    logger.info(f"training {identity[:16]} on the {on}, {workers} processes prepare the data")
+    logger.info(f"training {identity[:16]} on the {on}, worker processes for the data: {workers}")
     if len(set(group.gather(identity))) > 1:
         raise UserError("the machines have other parameters or data (dataset/): copy those of the first to all")
     store = Store(layout.repository_root() / _AUTOSAVE, layout.MODELS, identity, settings.train.keep_checkpoints)

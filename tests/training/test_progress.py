@@ -73,7 +73,7 @@ def test_a_terminal_gets_one_bar_an_epoch_and_no_line_of_a_batch(root):
     assert {epoch for epoch, _, _ in bars} == {"1", "2"}
     assert all("CER" not in words for epoch, _, words in bars if epoch == "1")
     words = [words for epoch, _, words in bars if epoch == "2"]
-    assert re.match(r"loss [\d.]+, CER [\d.]+, .*\d\d:\d\d left, \d\d:\d\d in all", words[0])
+    assert re.match(r"loss [\d.]+, CER [\d.]+, .*\d\d:\d\d left, \d\d:\d\d left in all", words[0])
 
 
 def test_a_terminal_gets_a_bar_while_the_dev_set_is_scored(root):
@@ -148,7 +148,7 @@ def test_a_bar_of_a_continued_epoch_starts_where_it_goes_on(terminal):
     bar = Bar()
     bar.move(at(1, 3), SECOND, 70 * SECOND, 0.5)
     assert "epoch 1/3" in terminal.written
-    assert re.search(r"\| 3/4, loss 1.25, CER 0.5000, 00:01 left, 01:10 in all", terminal.written)
+    assert re.search(r"\| 3/4, loss 1.25, CER 0.5000, 00:01 left, 01:10 left in all", terminal.written)
     bar.close()
 
 
