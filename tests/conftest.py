@@ -1,4 +1,5 @@
 import os
+import signal
 
 import ds2  # noqa: F401  first: it sets the environment that numpy and paddle read when they are loaded
 
@@ -8,6 +9,8 @@ import soundfile
 from hypothesis import settings
 from loguru import logger
 
+# What a shell starts in the background ignores Ctrl-C, and so would all that these tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes says something of the machine's load, not of the code.
 settings.register_profile("ds2", deadline=None)
 settings.load_profile("ds2")
