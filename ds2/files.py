@@ -1,5 +1,6 @@
-"""Writing files so that a failure leaves what was there before."""
+"""Writing files so that a failure leaves what was there before, and keeping other runs away from them."""
 
+import fcntl
 import glob
 import hashlib
 import json
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from loguru import logger
 
 
 @contextmanager
@@ -66,6 +69,42 @@ def remove_unfinished(folder: Path) -> None:
 
 def _unfinished(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.tmp")
+
+
+@contextmanager
+def claimed(path: Path, waiting: str) -> Iterator[IO[bytes]]:
+    """Opens a file, to be appended to, for this run alone; file and folder are made where they are missing.
+
+    Unbuffered, so that bytes that did not fit on the disk are not tried once more when it is closed.
+
+    Args:
+        path: the file.
+        waiting: what the log says when another run has claimed it and has to be waited for.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed below)
+        except FileNotFoundError:  # the folder has just been removed
+            continue
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                logger.info(waiting)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # The run that was waited for may have renamed or removed it: then the claim is to another file.
+            if is_at(path, file):
+                yield file
+                return
+
+
+def is_at(path: Path, file: IO[Any]) -> bool:
+    """Whether an open file is the one that a path leads to."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,5 +1,6 @@
 """params.yaml as typed, bounded, documented objects. The defaults are those of a full-size training."""
 
+import functools
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -381,6 +382,12 @@ def _lists_to_tuples(value: Any) -> Any:
 def names() -> list[str]:
     """The full names of all parameters, such as "train.num_epoch", in the order of params.yaml."""
     return [name for name, _ in params_help.fields(Params)]
+
+
+def values(settings: Params) -> dict[str, Any]:
+    """The plain value of every parameter, as JSON has it, by full name, in the order of params.yaml."""
+    plain = settings.model_dump(mode="json")
+    return {name: functools.reduce(lambda inner, key: inner[key], name.split("."), plain) for name in names()}
 
 
 if __name__ == "__main__":

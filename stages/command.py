@@ -1,13 +1,13 @@
 """What the stages' commands have in common."""
 
 import argparse
-import os
 import sys
 
 from loguru import logger
 from tqdm import tqdm
 
 from ds2 import layout, params
+from ds2.training import launch
 from stages import orphan
 
 
@@ -27,7 +27,7 @@ def start(description: str, *arguments: tuple[str, str]) -> tuple[params.Params,
     parsed = parser.parse_args()
     logger.remove()
     logger.add(_line, format="{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}", level="INFO")
-    if "PADDLE_TRAINER_ID" not in os.environ:  # a process of a training ends with the one that started it
+    if launch.needed():  # else this process of a training ends with the one that started it
         orphan.end_with_dvc()
     return params.load(layout.PARAMS), parsed
 

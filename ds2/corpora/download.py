@@ -1,6 +1,5 @@
 """Downloads that survive broken connections, servers without ranges, wrong bytes and kill -9."""
 
-import fcntl
 import hashlib
 import http.client
 import os
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from ds2.corpora.archive import Archive
 from ds2.errors import UserError
+from ds2.files import claimed, is_at
 
 _CHUNK = 1 << 20
 # Pauses, in seconds, after failures in a row; one more failure, and the next mirror is tried.
@@ -59,7 +59,7 @@ def fetch(archive: Archive, folder: Path, timeout: float = 60.0, pauses: Sequenc
     while not (target.exists() and matches(target, archive.checksum)):
         if target.exists():
             _set_aside(target, part, archive)
-        with _claimed(part) as file:
+        with _partial(part) as file:
             if not target.exists():  # another run may have completed it in the meantime
                 _complete(file, archive, timeout, pauses)
                 os.replace(part, target)
@@ -67,13 +67,9 @@ def fetch(archive: Archive, folder: Path, timeout: float = 60.0, pauses: Sequenc
     return target
 
 
-def wait_for_turn(file: IO, what: str) -> None:
-    """Locks an open file, as soon as no other run has it locked; closing it releases it."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        logger.info(f"another run is at work on {what}: waiting for it")
-        fcntl.flock(file, fcntl.LOCK_EX)
+def at_work_on(what: str) -> str:
+    """What the log says when another run has to be waited for."""
+    return f"another run is at work on {what}: waiting for it"
 
 
 def matches(path: Path, checksum: str) -> bool:
@@ -88,27 +84,14 @@ def matches(path: Path, checksum: str) -> bool:
 
 
 @contextmanager
-def _claimed(part: Path) -> Iterator[IO[bytes]]:
+def _partial(part: Path) -> Iterator[IO[bytes]]:
     """Opens a download, to be gone on with; other runs, perhaps of another repository, have to wait for it."""
-    while True:
-        # Unbuffered, so that bytes that did not fit on the disk are not tried once more when it is closed.
-        with open(part, "ab", buffering=0) as file:
-            wait_for_turn(file, part.name)
-            if not _is_at(part, file):  # the run that was waited for has completed it or thrown it away
-                continue
-            try:
-                yield file
-            finally:
-                if _is_at(part, file) and _size(file) == 0:
-                    part.unlink()
-            return
-
-
-def _is_at(path: Path, file: IO[bytes]) -> bool:
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
+    with claimed(part, at_work_on(part.name)) as file:
+        try:
+            yield file
+        finally:
+            if is_at(part, file) and _size(file) == 0:
+                part.unlink()
 
 
 def _size(file: IO[bytes]) -> int:

@@ -2,8 +2,8 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +14,7 @@ from ds2.corpora import download
 from ds2.corpora.archive import Archive
 from ds2.corpora.unpack import Place, unpack
 from ds2.errors import UserError
-from ds2.files import remove_unfinished, replacing_folder
+from ds2.files import claimed, remove_unfinished, replacing_folder
 
 # In a folder that is complete: the checksum of the archive that it comes from.
 _MARK = ".archive"
@@ -54,7 +54,9 @@ def obtain(parts: Sequence[Part], download_dir: str) -> None:
     try:
         with ExitStack() as stack:
             for part in missing:
-                stack.enter_context(_alone(_target(part)))
+                target = _target(part)
+                lock = target.with_name(f".{target.name}.lock")
+                stack.enter_context(claimed(lock, download.at_work_on(target.name)))
             # Another run may have made some while this one waited.
             missing = [part for part in missing if not _is_made(part)]
             for part in missing:
@@ -135,12 +137,3 @@ def _existing(folder: Path) -> Path:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-@contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Keeps other runs that make the same folder waiting."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target.with_name(f".{target.name}.lock"), "wb") as lock:
-        download.wait_for_turn(lock, target.name)
-        yield

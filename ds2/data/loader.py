@@ -109,11 +109,8 @@ class Assembler:
             value = features.extract(samples, self.features)
             return self.statistics.normalize(value), snr.estimate(value)
         random = augment.generator(self.seed, epoch, position)
-        value = self._normalized(self.augmenter.change_waveform(samples, speed, random))
-        return self.augmenter.change_features(value, random), None
-
-    def _normalized(self, samples: np.ndarray) -> np.ndarray:
-        return self.statistics.normalize(features.extract(samples, self.features))
+        value = features.extract(self.augmenter.change_waveform(samples, speed, random), self.features)
+        return self.augmenter.change_features(self.statistics.normalize(value), random), None
 
 
 class Loader:

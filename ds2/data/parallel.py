@@ -26,11 +26,17 @@ def processes(num_workers: int | str) -> int:
     return len(os.sched_getaffinity(0)) if num_workers == "auto" else int(num_workers)
 
 
+def end_with_parent() -> None:
+    """Has this process killed when its parent ends, be it by kill -9."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def _start_worker(prepare: Callable[..., None] | None, arguments: tuple) -> None:
     """Runs first in every worker process: it ends with its parent, and leaves Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: also after a kill -9 of the parent
         parent = multiprocessing.parent_process()
         if parent is not None and os.getppid() != parent.pid:
             os._exit(1)  # it died before that: nobody would tell this process

@@ -4,7 +4,6 @@ Every process gets the environment that paddle's own launcher gives (PADDLE_TRAI
 used: it has no `-m`, and leaves workers running for half a minute when one has died or Ctrl-C was pressed.
 """
 
-import ctypes
 import os
 import signal
 import socket
@@ -20,7 +19,9 @@ from pathlib import Path
 from loguru import logger
 
 from ds2 import layout, params
+from ds2.data import parallel
 from ds2.errors import UserError
+from ds2.training import stopping
 from ds2.training.machines import Link
 
 # The exit code of a process that ends only because another one is gone.
@@ -211,20 +212,14 @@ def _report(codes: dict[int, int], folder: Path, stopped: bool) -> None:
 def _caught_signals() -> Iterator[list[int]]:
     """SIGINT and SIGTERM as they come, instead of what they do."""
     caught: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda number, frame: caught.append(number)) for number in numbers}
-    try:
+    with stopping.handled(lambda number, frame: caught.append(number)):
         yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _at_start_of_child() -> None:
     """Runs in a child before it becomes python: signals reach it through its parent only, whose end is its own."""
     os.setpgrp()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: also after a kill -9 of the parent
+    parallel.end_with_parent()
 
 
 def _kill(children: dict[int, subprocess.Popen]) -> None:

@@ -1,6 +1,5 @@
 """A training from the pipeline's files to the pipeline's files."""
 
-import functools
 import json
 import os
 from contextlib import nullcontext
@@ -30,8 +29,7 @@ def train(settings: params.Params) -> None:
     Raises:
         UserError: an input is missing or does not go with the parameters, or the training was stopped.
     """
-    for name in params.names():
-        value = functools.reduce(getattr, name.split("."), settings)
+    for name, value in params.values(settings).items():
         logger.info(f"{name}: {json.dumps(value, ensure_ascii=False)}")
     data, files = _read(settings)
     on = device.choose(settings.runtime.use_gpu)

@@ -1,8 +1,11 @@
 """Signals that ask a training to stop."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+_NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
@@ -29,11 +32,18 @@ class StopSignals:
                 raise KeyboardInterrupt
             self.asked = number  # and nothing else: the log's lock may be held by the very line interrupted
 
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        for number in before:
-            signal.siginterrupt(number, interrupt)
-        try:
+        with handled(ask):
+            for number in _NUMBERS:
+                signal.siginterrupt(number, interrupt)
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+
+@contextmanager
+def handled(handler: Callable[[int, Any], object]) -> Iterator[None]:
+    """Calls `handler` for SIGINT and SIGTERM; outside of it they do what they did before."""
+    before = {number: signal.signal(number, handler) for number in _NUMBERS}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)

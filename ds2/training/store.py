@@ -12,12 +12,12 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from loguru import logger
 
+from ds2.files import claimed
 from ds2.training import checkpoint
 from ds2.training.checkpoint import DamagedError, State
 
@@ -50,28 +50,12 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other runs of the same training waiting: they go on from what this one leaves."""
-        with self._lock():
+        waiting = "another run trains the same model: waiting for it, to go on from where it ends"
+        with claimed(self._own / "lock", waiting):
             os.utime(self._own)
             checkpoint.remove_unfinished(self._own)
             self._forget_old_trainings()
             yield
-
-    def _lock(self) -> TextIO:
-        """The lock in this training's folder, once it is this run's; makes both."""
-        path = self._own / "lock"
-        while True:
-            self._own.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError), ExitStack() as stack:
-                lock = stack.enter_context(open(path, "w"))
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    logger.info("another run trains the same model: waiting for it, to go on from where it ends")
-                    fcntl.flock(lock, fcntl.LOCK_EX)
-                # Who held it may have forgotten this training meanwhile, and removed folder and lock.
-                if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
-                    stack.pop_all()
-                    return lock
 
     def furthest(self, num_epoch: int) -> tuple[Path, State] | None:
         """The intact, resumable state of this training that is furthest, not beyond `num_epoch` epochs."""

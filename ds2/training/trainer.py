@@ -226,16 +226,17 @@ class Trainer:
         train = self._settings.train
         self.model.train()
         left = range(self.batch, len(plan))
-        parts = (part for i in left for part in shares(plan[i], train, self._group))
+        # The loader is ahead of the loop; each share is worked out once.
+        taken, ahead = itertools.tee(shares(plan[i], train, self._group) for i in left)
+        parts = itertools.chain.from_iterable(ahead)
         stream = self._watched(loader.load(parts, self.epoch + 1), curves, clock)
         self.cost.start()
         clock.resume()
         self._unhurried = 0
-        for i in left:
+        for i, share in zip(left, taken, strict=True):
             rate = learning_rate(self.step + 1, train)
-            count = len(shares(plan[i], train, self._group))  # of the stream's batches, which are one step
             try:
-                parts_of_step = list(itertools.islice(stream, count))
+                parts_of_step = list(itertools.islice(stream, len(share)))
             except UserError:  # a worker process was killed: what was learned until then is not lost
                 if self._group.rank == 0 and self.batch:
                     self._write(store.step_folder(self.step), store)

@@ -1,6 +1,5 @@
 """What VisualDL shows of a training."""
 
-import functools
 import json
 import shutil
 from collections.abc import Sequence
@@ -79,16 +78,14 @@ class Visual:
 
 def _hyperparameters(settings: params.Params) -> dict[str, Any]:
     """Name, with a slash where params.yaml's has a dot, and value of what decides a training."""
-    values = settings.model_dump(mode="json")
-    flat: dict[str, Any] = {}
-    for section in _SECTIONS:
-        for name in params.names():
-            first, *rest = name.split(".")
-            if first == section:
-                value: Any = functools.reduce(lambda inner, key: inner[key], rest, values[section])
-                # VisualDL knows numbers and strings, and leaves a table's cell empty where a name has a dot.
-                flat[name.replace(".", "/")] = json.dumps(value) if isinstance(value, (bool, list)) else value
-    return flat
+    values = params.values(settings)
+    return {
+        # VisualDL knows numbers and strings, and leaves a table's cell empty where a name has a dot.
+        name.replace(".", "/"): json.dumps(value) if isinstance(value, (bool, list)) else value
+        for section in _SECTIONS
+        for name, value in values.items()
+        if name.startswith(f"{section}.")
+    }
 
 
 def _picture(values: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ import importlib
 import json
 import re
 import shutil
-import socket
 from contextlib import contextmanager
 from urllib.error import URLError
 from urllib.parse import urlencode
@@ -16,6 +15,7 @@ import soundfile
 from tests import documents
 from tests.conftest import tone
 from tests.pipeline.running import until
+from tests.process import free_port
 
 # What is run for a command of the pages, in this order, in one repository: the command itself, or a cheaper form with
 # the names that exist there.
@@ -197,9 +197,7 @@ def test_a_command_of_the_pages_runs(command, reader):
 @contextmanager
 def served(reader, *command):
     """Runs a server; get(path) is what it answers at an address once it does."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = reader.start(*(part.replace("PORT", str(port)) for part in command))
 
     def get(path):

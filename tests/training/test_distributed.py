@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 from ds2 import layout
 from ds2.data.manifest import Manifest
 from ds2.training import checkpoint
+from tests.process import free_port
 from tests.training import tiny
 
 REPOSITORY = Path(__file__).parents[2]
@@ -52,9 +52,7 @@ def start(folder, **environment):
 
 def start_machines(folders, num_epoch=500):
     """The stage as on two machines, with a process each."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        master = f"127.0.0.1:{free.getsockname()[1]}"
+    master = f"127.0.0.1:{free_port()}"
     running = []
     for number, folder in enumerate(folders):
         write_params(folder, 1, num_epoch=num_epoch)

@@ -1,18 +1,16 @@
-import socket
 import time
 
 import pytest
 
 from ds2.errors import UserError
 from ds2.training.machines import Link
+from tests.process import free_port
 
 
 @pytest.fixture
 def master():
     """An address whose next port is free."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1] - 1}"
+    return f"127.0.0.1:{free_port() - 1}"
 
 
 def connect(links):
