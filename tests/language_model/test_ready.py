@@ -19,11 +19,11 @@ def test_an_arpa_file_and_a_kenlm_binary_are_copied_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "neither a KenLM binary nor an ARPA file"),
-        ("你好\n".encode(), "neither a KenLM binary nor an ARPA file"),
-        (bytes(100), "neither a KenLM binary nor an ARPA file"),
-        (gzip.compress(b"\\data\\\n"), "compressed: unpack it with gunzip"),
-        (None, "does not exist"),
+        pytest.param(b"", "neither a KenLM binary nor an ARPA file", id="empty"),
+        pytest.param("你好\n".encode(), "neither a KenLM binary nor an ARPA file", id="text"),
+        pytest.param(bytes(100), "neither a KenLM binary nor an ARPA file", id="zeros"),
+        pytest.param(gzip.compress(b"\\data\\\n"), "compressed: unpack it with gunzip", id="gzip"),
+        pytest.param(None, "does not exist", id="missing"),
     ],
 )
 def test_other_files_are_refused_and_leave_what_was_there(tmp_path, content, message):
