@@ -1,4 +1,4 @@
-"""Downloads that survive broken connections, servers without ranges, wrong bytes and kill -9."""
+"""Downloads that survive broken and dripping connections, servers without ranges, wrong bytes and kill -9."""
 
 import hashlib
 import http.client
@@ -25,6 +25,8 @@ _CHUNK = 1 << 20
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 # A connection that brought this much before it broke is no failure in a row.
 _PROGRESS = 1 << 20
+# Bytes a second under which a connection is given up like a silent one: AISHELL would take 18 days at that rate.
+_SLOWEST = 10_000
 _BUSY = (408, 429, 500, 502, 503, 504)
 
 
@@ -45,7 +47,7 @@ def fetch(archive: Archive, folder: Path, timeout: float = 60.0, pauses: Sequenc
     Args:
         archive: what is wanted.
         folder: where to, made if need be.
-        timeout: seconds of silence after which a connection counts as broken.
+        timeout: seconds of silence, or of less than 10 kB/s, after which a connection counts as broken.
         pauses: seconds to wait after failures in a row.
 
     Returns:
@@ -202,40 +204,65 @@ class _Mirror:
         with response:
             self._receive(response, begun)
 
-    def _receive(self, response: http.client.HTTPResponse, begun: int) -> None:
-        # Looked at before a byte is written: gigabytes do not give way to an error page or another file.
-        size = self._archive.size
+    def _look_at(self, response: http.client.HTTPResponse, begun: int) -> tuple[int, int]:
+        """What an answer announces, before a byte is written: gigabytes do not give way to a web page or another file.
+
+        Args:
+            response: the answer.
+            begun: the number of bytes that are there.
+
+        Returns:
+            The position of the first byte that is sent, and how many of those that are there stay.
+        """
         if response.headers.get_content_type() == "text/html":
             raise _UselessError("the server sends a web page")
         length = response.headers.get("Content-Length")
         total = int(length) if length and length.isdigit() else None
+        validator = _validator(response)
+        first, kept = 0, begun
         if response.status == 206:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
             if not found or int(found[1]) != begun:
                 raise _UselessError("the server sends another part of the file than asked for")
             total = int(found[2]) if found[2] != "*" else None
-        else:
-            begun = 0  # all from the start: there are no ranges here, or the file has changed
-        if total not in (None, size):
-            raise _UselessError(f"the server's file has {total} bytes, not {size}")
-        self._validator = _validator(response)
-        if _size(self._file) > begun:
-            self._file.truncate(begun)
-        have = begun
-        with _bar(self._archive.name, size, begun, "downloading") as bar:
-            # read1: what has come, without waiting for a whole chunk that a broken connection would take along.
-            while chunk := response.read1(_CHUNK):
+            first = begun
+        elif self._validator not in (None, validator):
+            kept = 0  # the file has changed since the last connection
+        if total not in (None, self._archive.size):
+            raise _UselessError(f"the server's file has {total} bytes, not {self._archive.size}")
+        self._validator = validator
+        return first, kept
+
+    def _receive(self, response: http.client.HTTPResponse, begun: int) -> None:
+        size = self._archive.size
+        have, kept = self._look_at(response, begun)
+        if kept < begun:
+            self._file.truncate(kept)
+        with _bar(self._archive.name, size, have, "downloading") as bar:
+            for chunk in self._chunks(response):
                 have += len(chunk)
                 if have > size:
-                    self._file.truncate(begun)
+                    self._file.truncate(kept)
                     raise _UselessError(f"the server sends more than {size} bytes")
-                _write(self._file, chunk)
+                # A server without ranges sends once more what is there: it is kept, should this connection break too.
+                _write(self._file, chunk[max(0, len(chunk) - (have - kept)) :])
                 bar.update(len(chunk))
                 tenth = 10 * have // size
                 if bar.disable and tenth > 10 * (have - len(chunk)) // size:
                     logger.info(f"{self._archive.name}: {10 * tenth}% of {size / 1e9:.2f} GB")
         if have < size:
             raise _BrokenError(f"the connection broke off after {have} of {size} bytes")
+
+    def _chunks(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        since, came = time.monotonic(), 0
+        # read1: what has come, without waiting for a whole chunk that a broken connection would take along.
+        while chunk := response.read1(_CHUNK):
+            yield chunk
+            came += len(chunk)
+            if (seconds := time.monotonic() - since) >= self._timeout:
+                if came < _SLOWEST * seconds:
+                    raise _BrokenError(f"only {came / seconds / 1000:.1f} kB/s came for {seconds:.0f} s")
+                since, came = time.monotonic(), 0
 
 
 def _validator(response: http.client.HTTPResponse) -> str | None:

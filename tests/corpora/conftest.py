@@ -1,6 +1,6 @@
 import hashlib
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -20,6 +20,7 @@ class Mirror(ThreadingHTTPServer):
         weak: whether its ETag is a weak one, which no range can be asked for by.
         late: how many bytes after the one asked for its ranges begin.
         kind: its Content-Type, if it gives one.
+        drips: whether it sends 100 bytes at a time, fifty times a second.
         elsewhere: the address that it redirects to, if it does.
         asked: the header Range of each request so far.
         sent: the number of bytes of each body so far.
@@ -37,6 +38,7 @@ class Mirror(ThreadingHTTPServer):
         self.weak = False
         self.late = 0
         self.kind: str | None = None
+        self.drips = False
         self.elsewhere: str | None = None
         self.asked: list[str | None] = []
         self.sent: list[int] = []
@@ -99,8 +101,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         body = content[begin : None if cut is None else begin + cut]
         mirror.sent.append(len(body))
-        self.wfile.write(body)
-        self.wfile.flush()
+        drop = 100 if mirror.drips else len(body) or 1
+        with suppress(ConnectionError):  # a client may have enough of it
+            for begin in range(0, len(body), drop):
+                self.wfile.write(body[begin : begin + drop])
+                self.wfile.flush()
+                if mirror.drips and mirror.let_go.wait(0.02):
+                    return
         if mirror.stalls:
             mirror.let_go.wait(60)
 

@@ -88,6 +88,23 @@ def test_a_server_without_ranges_starts_again_and_the_file_is_right(fetch, mirro
     assert server.asked == [None, "bytes=100000-"]
 
 
+def test_a_server_without_ranges_does_not_cost_what_is_there(fetch, mirror, downloads):
+    short, right = mirror(CONTENT), mirror(CONTENT)
+    short.ranges = False
+    short.cuts = [100_000, 250_000, 10_000, 0]
+    (downloads / "corpus.tgz.part").write_bytes(CONTENT[:200_000])
+    assert fetch(archive_of(CONTENT, short, right)).read_bytes() == CONTENT
+    assert right.asked == ["bytes=250000-"]
+
+
+def test_a_mirror_that_only_drips_is_given_up_and_what_came_is_kept(fetch, mirror):
+    slow, right = mirror(CONTENT), mirror(CONTENT)
+    slow.drips = True
+    assert fetch(archive_of(CONTENT, slow, right), timeout=0.5).read_bytes() == CONTENT
+    assert len(slow.asked) == 4
+    assert 0 < int(right.asked[0].removeprefix("bytes=").removesuffix("-")) < len(CONTENT)
+
+
 def test_a_server_that_does_not_say_how_long_the_file_is_will_do(fetch, mirror):
     server = mirror(CONTENT)
     server.length = False
