@@ -32,6 +32,8 @@ def main() -> None:
     with replacing(layout.REJECTED) as file:
         file.writelines(json.dumps(r.as_json(), ensure_ascii=False) + "\n" for r in screened.rejected)
     screening.check(screened, settings)
+    if doubt := screening.doubt(screened):
+        logger.warning(doubt)
     for split, utterances in screened.accepted.items():
         manifest.write(layout.manifest_path(split), utterances)
     metrics = screened.metrics()

@@ -314,6 +314,16 @@ def test_a_file_beside_the_annotation_that_is_not_read_is_told(workspace, good):
     assert "dataset/annotation/more.csv is not read: its name does not end in .txt" in done.stderr
 
 
+def test_speakers_in_the_place_of_transcripts_are_told(workspace, good):
+    lines = [b"\t".join([line.split(b"\t")[0], b"s2", "你好".encode()]) + b"\n" for line in good]
+    for part, count in (("train", 8), ("dev", 2), ("test", 2)):
+        (workspace / "dataset" / "annotation" / f"my.{part}.txt").write_bytes(b"".join(lines[:count]))
+        del lines[:count]
+    done = run("manifest", workspace, "corpora: []\n")
+    assert done.returncode == 0, done.stderr
+    assert "12 of 12 transcripts look like speakers (s2) and the speakers like transcripts (你好)" in done.stderr
+
+
 PARAMETERS = {
     "text for an integer": ("train: {num_epoch: abc}\n", "train.num_epoch: 'abc' is not an integer"),
     "mistyped name": ("train: {num_epochs: 5}\n", "did you mean train.num_epoch?"),

@@ -93,6 +93,20 @@ def check(screened: Screened, settings: params.Params) -> None:
             )
 
 
+def doubt(screened: Screened) -> str | None:
+    """What looks wrong in accepted lines and may still be right: speakers where the transcripts should be."""
+    spoken = [u for utterances in screened.accepted.values() for u in utterances if u.speaker is not None]
+    if not spoken:
+        return None
+    sentences = sum(text.is_wordy(u.text) for u in spoken)
+    if sentences > 0.05 * len(spoken) or sum(text.is_wordy(u.speaker) for u in spoken) < 0.5 * len(spoken):
+        return None
+    return (
+        f"{len(spoken) - sentences} of {len(spoken)} transcripts look like speakers ({spoken[0].text}) and the "
+        f"speakers like transcripts ({spoken[0].speaker}): a line is audio path, tab, transcript, tab, speaker"
+    )
+
+
 class _Division:
     """Decides by a hash which utterances of undivided files are held out: adding data moves none of them."""
 

@@ -13,6 +13,7 @@ _HAN = (
     r"\u2e80-\u2fd5\u3005\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 )
 _SPACE_BETWEEN_HAN = re.compile(rf"(?<=[{_HAN}]) (?=[{_HAN}])")
+_WORDS = re.compile(rf"[{_HAN}]|\S\s+\S")
 _COMMON = re.compile(r"[\u4e00-\u9fff]+")
 
 
@@ -58,6 +59,11 @@ def normalize(text: str, rules: params.Text | None = None) -> str:
         if text == before:
             break
     return text
+
+
+def is_wordy(text: str) -> bool:
+    """Whether there is a Han character or more than one word in it: a sentence rather than a name such as S0002."""
+    return _WORDS.search(text) is not None
 
 
 def join(texts: Iterable[str]) -> str:

@@ -188,3 +188,30 @@ def test_empty_files_fail_with_a_sentence(write, screen):
     write("my.txt", [])
     with pytest.raises(UserError, match="the files of dataset/annotation are empty"):
         check(screen())
+
+
+@pytest.mark.parametrize(
+    ("transcript", "speaker", "doubted"),
+    [
+        ("S0002", "你好世界", True),
+        ("s2", "hello world", True),
+        ("你好世界", "S0002", False),
+        ("hello world", "S0002", False),
+        ("你好世界", "张三", False),
+        ("yes", "S0002", False),
+    ],
+)
+def test_exchanged_columns_are_doubted(write, screen, transcript, speaker, doubted):
+    write("my.txt", [(f"clips/{i}.wav", transcript, speaker) for i in range(30)])
+    found = screening.doubt(screen())
+    assert (found is not None) == doubted
+    if found:
+        assert f"30 of 30 transcripts look like speakers ({transcript.lower()})" in found
+        assert f"like transcripts ({speaker})" in found
+
+
+def test_a_few_lines_of_another_kind_do_not_hide_exchanged_columns_and_no_speakers_are_no_doubt(write, screen):
+    write("my.txt", [(f"clips/{i}.wav", "S2" if i else "你好", f"你好{i}") for i in range(30)])
+    assert "29 of 30" in screening.doubt(screen())
+    write("my.txt", [(f"clips/{i}.wav", "yes") for i in range(30)])
+    assert screening.doubt(screen()) is None
