@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -82,15 +83,29 @@ def check(screened: Screened, settings: params.Params) -> None:
             f"manifest.max_rejected_fraction ({limit:g}) allows; the first is {first.source.path} line "
             f"{first.number}: {first.detail}; all are in {layout.REJECTED}"
         )
-    for split, remedy in (
-        ("train", "add annotations that are not called dev or test"),
-        ("dev", f"raise manifest.dev_fraction ({settings.manifest.dev_fraction:g}) or add a file my.dev.txt"),
-        ("test", f"raise manifest.test_fraction ({settings.manifest.test_fraction:g}) or add a file my.test.txt"),
-    ):
-        if not screened.accepted[split]:
+    for split, utterances in screened.accepted.items():
+        if not utterances:
             raise UserError(
-                f"the {split} part is empty ({screened.lines} lines, {len(screened.rejected)} rejected): {remedy}"
+                f"the {split} part is empty ({screened.lines} lines, {len(screened.rejected)} rejected): "
+                + _remedy(split, screened.accepted["train"], settings.manifest)
             )
+
+
+def _remedy(split: str, train: Sequence[Utterance], manifest: params.Manifest) -> str:
+    """What to do about an empty part: the smallest fraction that holds somebody out, if not all, or a file."""
+    if split == "train":
+        return "add annotations that are not called dev or test"
+    name = f"{split}_fraction"
+    given = getattr(manifest, name)
+    depths = [_depth(split, _place(u.speaker, u.audio_filepath)) for u in train]
+    enough = math.floor(min(depths) * 1000 + 1) / 1000
+    held_out = sum(depth < enough for depth in depths)
+    if held_out == len(depths) or manifest.dev_fraction + manifest.test_fraction - given + enough >= 1:
+        return f"add a file my.{split}.txt, since no manifest.{name} holds out some and not all"
+    return (
+        f"raise manifest.{name} from {given:g} to {enough:g}, which holds out {held_out} of {len(depths)} utterances, "
+        f"or add a file my.{split}.txt"
+    )
 
 
 def doubt(screened: Screened) -> str | None:
@@ -117,13 +132,22 @@ class _Division:
     def __call__(self, line: Line) -> str:
         if line.source.split != "train":
             return line.source.split
-        key = f"speaker {line.speaker}" if line.speaker else f"audio {line.audio}"
-        digest = hashlib.blake2b(key.encode("utf-8"), digest_size=8).digest()
-        # Taken from the two ends, so that a change of one fraction leaves the other part as it is.
-        place = int.from_bytes(digest, "big") / 2**64
-        if place < self._dev:
+        place = _place(line.speaker, line.audio)
+        if _depth("dev", place) < self._dev:
             return "dev"
-        return "test" if place >= 1.0 - self._test else "train"
+        return "test" if _depth("test", place) <= self._test else "train"
+
+
+def _place(speaker: str | None, audio_path: str) -> float:
+    """A number in 0..1, always the same for a speaker, or where no one is named for an audio path."""
+    key = f"speaker {speaker}" if speaker else f"audio {audio_path}"
+    digest = hashlib.blake2b(key.encode("utf-8"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _depth(split: str, place: float) -> float:
+    """The fraction from which on a place is held out, of the two ends: one fraction leaves the other part as it is."""
+    return place if split == "dev" else 1.0 - place
 
 
 def _unique_lines(sources: Iterable[Source]) -> tuple[list[Line], list[Rejection]]:

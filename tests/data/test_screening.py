@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import pytest
 
@@ -170,8 +171,8 @@ def test_a_share_of_rejected_lines_up_to_the_limit_passes_and_more_fails_with_th
     ("files", "fractions", "part", "remedy"),
     [
         (["my.test.txt", "my.dev.txt"], (0.1, 0.1), "train", "add annotations"),
-        (["my.txt", "my.test.txt"], (0, 0.1), "dev", "manifest.dev_fraction (0)"),
-        (["my.txt", "my.dev.txt"], (0.1, 0), "test", "manifest.test_fraction (0)"),
+        (["my.txt", "my.test.txt"], (0, 0.1), "dev", "manifest.dev_fraction from 0 to"),
+        (["my.txt", "my.dev.txt"], (0.1, 0), "test", "manifest.test_fraction from 0 to"),
     ],
 )
 def test_an_empty_part_fails_with_what_to_do(write, screen, files, fractions, part, remedy):
@@ -182,6 +183,34 @@ def test_an_empty_part_fails_with_what_to_do(write, screen, files, fractions, pa
         check(screen(values), values)
     assert str(caught.value).startswith(f"the {part} part is empty (40 lines, 0 rejected)")
     assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["dev", "test"])
+@pytest.mark.parametrize("speakers", [2, 3, 7])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_fraction_that_is_advised_is_the_smallest_that_holds_somebody_out(write, screen, part, speakers, seed):
+    write("my.txt", clips(0, 42, lambda i: f"{seed} {i % speakers}"))
+    write(f"my.{'test' if part == 'dev' else 'dev'}.txt", clips(50, 60))
+    values = {"manifest": {"dev_fraction": 0, "test_fraction": 0}}
+    with pytest.raises(UserError, match=f"the {part} part is empty") as caught:
+        check(screen(values), values)
+    advised, held_out = re.search(r"to ([\d.]+), which holds out (\d+) of 42", str(caught.value)).groups()
+    values["manifest"][f"{part}_fraction"] = float(advised)
+    found = screen(values)
+    check(found, values)
+    assert len(found.accepted[part]) == int(held_out) == 42 // speakers
+    values["manifest"][f"{part}_fraction"] = float(advised) - 0.001
+    assert not screen(values).accepted[part]
+
+
+def test_no_fraction_is_advised_where_it_would_hold_all_out(write, screen):
+    write("my.txt", clips(0, 5, lambda i: "the only one"))
+    values = {"manifest": {"dev_fraction": 0, "test_fraction": 0}}
+    with pytest.raises(UserError) as caught:
+        check(screen(values), values)
+    assert str(caught.value).endswith(
+        ": add a file my.dev.txt, since no manifest.dev_fraction holds out some and not all"
+    )
 
 
 def test_empty_files_fail_with_a_sentence(write, screen):
