@@ -32,8 +32,9 @@ def pitch(samples: np.ndarray, rate: int) -> float:
     return float(np.argmax(spectrum) * rate / len(samples))
 
 
-def write_m4a(path, samples, rate=16000):
+def write_m4a(path, samples, rate=16000, **tags):
     with av.open(str(path), "w", format="mp4") as container:
+        container.metadata.update(tags)
         stream = container.add_stream("aac", rate=rate, layout="mono")
         frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         frame.sample_rate = rate
@@ -139,6 +140,16 @@ def test_a_name_too_long_for_any_file_is_refused(workspace):
 def test_a_folder_is_refused(workspace):
     (workspace / "a.wav").mkdir()
     assert refuses(workspace / "a.wav") == "it is a folder"
+
+
+def test_a_title_that_is_not_utf8_is_no_obstacle(workspace):
+    write_m4a(workspace / "a.m4a", tone(1.0), title="TITLE...")
+    content = (workspace / "a.m4a").read_bytes()
+    assert b"TITLE..." in content
+    (workspace / "a.m4a").write_bytes(content.replace(b"TITLE...", "中文标题".encode("gbk")))
+    assert audio.inspect(workspace / "a.m4a").sample_rate == 16000
+    samples, _ = audio.read(workspace / "a.m4a")
+    assert np.array_equal(np.concatenate(list(audio.stream(workspace / "a.m4a", 16000))), samples)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.m4a"])
