@@ -262,8 +262,10 @@ def _memory(train: params.Train, batch: Batch) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "ResourceExhausted" not in str(error):
             raise
+        # Where batches are cut by seconds, batch_size does not count.
+        limit = "batch_size" if train.max_batch_seconds is None else "max_batch_seconds"
         raise UserError(
             f"there is not enough memory for a batch of {len(batch)} utterances of up to "
-            f"{batch.frames.max() * frames.FRAME_SHIFT_S:.1f} s: halve train.batch_size ({train.batch_size}) and "
+            f"{batch.frames.max() * frames.FRAME_SHIFT_S:.1f} s: halve train.{limit} ({getattr(train, limit):g}) and "
             "double train.accumulate_grad, or lower manifest.max_duration or the model's size"
         ) from None
