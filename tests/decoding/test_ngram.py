@@ -94,8 +94,11 @@ GOOD = (
         ("ngram 1=3", "ngram 1=4", "line 9"),
         ("\\2-grams:", "\\3-grams:", r"line 10.*2-grams"),
         ("-1\t</s>", "-1\tx", "no </s>"),
-        ("-1\t<s> 你\n\n\\end\\\n", "", "ends after line"),
-        ("\\2-grams:\n-1\t<s> 你\n\n\\end\\\n", "", "ends after line"),
+        ("-1\t<s> 你\n\n\\end\\\n", "", "ends after line 10, with 1 2-grams"),
+        ("\\2-grams:\n-1\t<s> 你\n\n\\end\\\n", "", "ends after line 9, before"),
+        ("\n\\2-grams:\n-1\t<s> 你\n\n\\end\\\n", "", "ends after line 8, before"),
+        (GOOD[GOOD.index("\\1-grams:") :], "", "ends after line 4, before"),
+        ("ngram 2=1", "ngram 2=99999999999999", "line 3.*no more than"),
         ("你", "我", "none of its words"),
     ],
 )
