@@ -14,6 +14,13 @@ import soxr
 
 from ds2.data import flac
 
+# Of a folder, files called like this are audio; files named one by one may be called anything.
+SUFFIXES = {
+    ".aac", ".ac3", ".aif", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf", ".flac", ".flv", ".m4a", ".m4v", ".mka",
+    ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".ts", ".w64", ".wav", ".webm",
+    ".wma", ".wmv",
+}  # fmt: skip
+
 
 class AudioError(Exception):
     """An audio file that cannot be used. The message says why and does not name the file."""

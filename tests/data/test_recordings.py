@@ -12,6 +12,14 @@ def test_files_are_found_in_folders_below_and_by_name(write_audio, workspace):
     assert [name for name, _ in found.identity()] == ["1.wav", "b/2.flac"]
 
 
+def test_files_of_any_usual_format_are_found_and_heard(write_audio):
+    write_audio("noise/1.opus", rate=48000, format="OGG", subtype="OPUS")
+    write_audio("noise/2.AIFF", rate=8000)
+    found, random = Recordings("noise", 16000), np.random.default_rng(0)
+    assert [name for name, _ in found.identity()] == ["1.opus", "2.AIFF"]
+    assert all(found.draw(random) is not None for _ in range(10))
+
+
 def test_what_a_corpus_that_is_being_unpacked_has_so_far_is_not_found(write_audio):
     write_audio("noise/.musan.tmp/free-sound/1.wav")
     write_audio("noise/._2.wav")
