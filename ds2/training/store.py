@@ -19,10 +19,9 @@ from loguru import logger
 
 from ds2.files import claimed
 from ds2.training import checkpoint
-from ds2.training.checkpoint import DamagedError, State
+from ds2.training.checkpoint import EPOCH, DamagedError, State, numbered
 
 BEST = "best_model"
-_EPOCH = re.compile(r"epoch_(\d+)")
 _STEP = re.compile(r"step_(\d+)")
 # States that keep their optimiser in the autosave folder: the newest, and one to fall back on.
 _RESUMABLE = 2
@@ -65,7 +64,7 @@ class Store:
             shutil.rmtree(best)  # publish takes it from its epoch, or says that it cannot
         found, beyond = [], []
         for folder in self._own.iterdir():
-            number = _EPOCH.fullmatch(folder.name) or _STEP.fullmatch(folder.name)
+            number = EPOCH.fullmatch(folder.name) or _STEP.fullmatch(folder.name)
             state = self._intact(folder) if number is not None else None
             if state is None:
                 continue
@@ -90,7 +89,7 @@ class Store:
         siblings = [folder for folder in self._autosave.iterdir() if folder.is_dir() and folder != self._own]
         for place in (self._models, *sorted(siblings, key=lambda folder: folder.stat().st_mtime, reverse=True)):
             folders = place.iterdir() if place.is_dir() else ()
-            states = [(folder, checkpoint.glance(folder)) for folder in folders if _EPOCH.fullmatch(folder.name)]
+            states = [(folder, checkpoint.glance(folder)) for folder in folders if EPOCH.fullmatch(folder.name)]
             known = [(folder, state) for folder, state in states if state is not None]
             if known:
                 return max(known, key=lambda entry: entry[1].position)
@@ -106,14 +105,14 @@ class Store:
 
     def clear(self) -> None:
         """Forgets all states of this training, to start over."""
-        for folder in [*self._numbered(_EPOCH), *self._numbered(_STEP), self._own / BEST]:
+        for folder in [*numbered(self._own, EPOCH), *numbered(self._own, _STEP), self._own / BEST]:
             if folder.exists():
                 checkpoint.remove_folder(folder)
 
     def tidy(self, current: Path) -> None:
         """Removes the states within epochs that the state just written makes superfluous."""
-        steps = self._numbered(_STEP)
-        if _EPOCH.fullmatch(current.name) is None:
+        steps = numbered(self._own, _STEP)
+        if EPOCH.fullmatch(current.name) is None:
             steps = [folder for folder in steps if _number(folder) <= _number(current)][:-_RESUMABLE]
         for folder in steps:
             checkpoint.remove_folder(folder)
@@ -137,7 +136,7 @@ class Store:
                 )
                 source = self.epoch_folder(epoch)
             checkpoint.link(source, best, with_optimizer=False)
-        done = [folder for folder in self._numbered(_EPOCH) if _number(folder) <= epoch]
+        done = [folder for folder in numbered(self._own, EPOCH) if _number(folder) <= epoch]
         epochs = done[-self._keep :]
         for folder in epochs:
             newest = folder is epochs[-1]
@@ -148,7 +147,7 @@ class Store:
             checkpoint.link(best, self._models / BEST, with_optimizer=False)
         wanted = {BEST, *(folder.name for folder in epochs)}
         for folder in self._models.iterdir():
-            if folder.is_dir() and folder.name not in wanted and _EPOCH.fullmatch(folder.name):
+            if folder.is_dir() and folder.name not in wanted and EPOCH.fullmatch(folder.name):
                 checkpoint.remove_folder(folder)
         checkpoint.remove_unfinished(self._models)
         for folder in done[: -max(self._keep, _RESUMABLE)]:
@@ -161,7 +160,7 @@ class Store:
         if not self._models.is_dir():
             return
         for image in sorted(self._models.iterdir()):
-            if not (_EPOCH.fullmatch(image.name) or image.name == BEST):
+            if not (EPOCH.fullmatch(image.name) or image.name == BEST):
                 continue
             folder = self._own / image.name
             intact = folder.exists() and self._intact(folder) is not None
@@ -177,9 +176,6 @@ class Store:
         except DamagedError as error:
             logger.warning(f"{folder} is damaged and not used: {error}")
             return None
-
-    def _numbered(self, name: re.Pattern[str]) -> list[Path]:
-        return sorted((folder for folder in self._own.iterdir() if name.fullmatch(folder.name)), key=_number)
 
     def _epoch_of(self, folder: Path) -> int | None:
         state = checkpoint.glance(folder)
