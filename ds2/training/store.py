@@ -58,15 +58,13 @@ class Store:
 
     def furthest(self, num_epoch: int) -> tuple[Path, State] | None:
         """The intact, resumable state of this training that is furthest, not beyond `num_epoch` epochs."""
-        self._adopt_published()
+        states = self._states()
         best = self._own / BEST
-        if best.exists() and self._intact(best) is None:
+        if best.exists() and states.get(best) is None:
             shutil.rmtree(best)  # publish takes it from its epoch, or says that it cannot
         found, beyond = [], []
-        for folder in self._own.iterdir():
-            number = EPOCH.fullmatch(folder.name) or _STEP.fullmatch(folder.name)
-            state = self._intact(folder) if number is not None else None
-            if state is None:
+        for folder, state in states.items():
+            if folder == best or state is None:
                 continue
             if state.position > (num_epoch, 0):
                 beyond.append(state.epoch)
@@ -155,20 +153,24 @@ class Store:
         for folder in done[-max(self._keep, _RESUMABLE) : -_RESUMABLE]:
             (folder / checkpoint.OPTIMIZER).unlink(missing_ok=True)
 
-    def _adopt_published(self) -> None:
-        """Takes over what models/ has and the autosave folder lacks: after dvc pull, or on another machine."""
-        if not self._models.is_dir():
-            return
-        for image in sorted(self._models.iterdir()):
-            if not (EPOCH.fullmatch(image.name) or image.name == BEST):
-                continue
+    def _states(self) -> dict[Path, State | None]:
+        """All states of this training, each looked at once; None: damaged.
+
+        What models/ has and the autosave folder lacks is taken over: after dvc pull, or on another machine.
+        """
+        own = [*numbered(self._own, EPOCH), *numbered(self._own, _STEP), self._own / BEST]
+        states = {folder: self._intact(folder) for folder in own if folder.exists()}
+        for image in [*numbered(self._models, EPOCH), self._models / BEST]:
             folder = self._own / image.name
-            intact = folder.exists() and self._intact(folder) is not None
-            if intact and (checkpoint.resumable(folder) or not checkpoint.resumable(image)):
+            if not image.exists():
+                continue
+            if states.get(folder) is not None and (checkpoint.resumable(folder) or not checkpoint.resumable(image)):
                 continue
             state = self._intact(image)
             if state is not None and state.fingerprint == self._fingerprint:
                 checkpoint.link(image, folder, with_optimizer=True)
+                states[folder] = state
+        return states
 
     def _intact(self, folder: Path) -> State | None:
         try:
