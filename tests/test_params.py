@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ds2 import params
+from ds2 import params, params_help
 from ds2.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -292,6 +292,24 @@ def test_names_are_the_full_names_in_the_order_of_the_file():
     assert len(names) == len(set(names))
     assert {"train.num_epoch", "augment.noise.noise_dir", "features.target_db", "runtime.num_workers"} <= set(names)
     assert names.index("manifest.min_duration") < names.index("train.num_epoch") < names.index("runtime.use_gpu")
+
+
+def test_the_explanation_has_every_parameter_with_default_type_and_bounds():
+    told = dict(zip(*[iter(params_help.describe(params.Params).splitlines())] * 2, strict=True))
+    assert [line.partition(" = ")[0] for line in told] == params.names()
+    for line, kind in {
+        "train.num_epoch = 100": "integer, at least 1",
+        "manifest.dev_fraction = 0.01": "number, at least 0, less than 1",
+        "text.lower_case = true": "true or false",
+        "features.target_db = -20.0": "null or number, at least -60, at most 0",
+        'runtime.num_workers = "auto"': "auto or integer, at least 0, at most 1024",
+        'runtime.use_gpu = "auto"': "auto or true or false",
+        'train.amp = "off"': "off or bf16 or fp16",
+        "augment.resample.new_sample_rate = [8000, 16000, 24000]": "list of integer, at least 1000, at most 192000",
+        "evaluate.hot_words = null": "null or {text: number, greater than 0, at most 1000}",
+        'augment.noise.noise_dir = "dataset/noise"': "text",
+    }.items():
+        assert told[line].endswith(f" ({kind})")
 
 
 @pytest.mark.parametrize(
