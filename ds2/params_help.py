@@ -75,7 +75,7 @@ def sentence(root: type[BaseModel], error: Any) -> str:
     """One sentence for one of pydantic's errors, with the parameter's full name."""
     name, field = _locate(root, error["loc"])
     value, kind, context = error["input"], error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "invalid_key"):
         name = ".".join(map(str, error["loc"]))
         known = [known for known, _ in fields(root)] + list(root.model_fields)
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
