@@ -18,8 +18,7 @@ class Recordings:
     def __init__(self, folder: str, sample_rate: int) -> None:
         """Finds the files; none is read yet. A folder that does not exist has none."""
         root = layout.repository_root() / folder
-        found = sorted(path for path in root.rglob("*") if path.suffix.lower() in audio.SUFFIXES and path.is_file())
-        found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
+        found = [path for path in audio.below(root) if path.is_file()]  # a link may lead nowhere
         self._names = [path.relative_to(root).as_posix() for path in found]
         self._sizes = [path.stat().st_size for path in found]
         self._root = root

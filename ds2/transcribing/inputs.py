@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ds2.data.audio import SUFFIXES
+from ds2.data import audio
 
 STDIN = "-"
 _LIST = ".txt"
@@ -47,13 +47,10 @@ def expand(arguments: Iterable[str]) -> Iterator[Input]:
 
 
 def _below(folder: Path) -> Iterator[Input]:
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, n) for n in names if Path(n).suffix.lower() in SUFFIXES and not n.startswith(".")]
+    found = audio.below(folder)
     if not found:
         yield Input(str(folder), folder, "the folder has no audio files")
-    for path in sorted(found):
+    for path in found:
         yield Input(str(path), path)
 
 
