@@ -325,8 +325,9 @@ class Trainer:
             logger.info(f"reference: {example.reference} | recognised: {example.hypothesis}")
         self.history.add_epoch(self.epoch, scores)
         row, best = self.history.epochs[-1], self.history.best()
+        loss = f"{row['loss']:.5f}" if "loss" in row else "none, all steps were skipped"
         logger.info(
-            f"Epoch: [{self.epoch}/{self._settings.train.num_epoch}], loss: {row['loss']:.5f}"
+            f"Epoch: [{self.epoch}/{self._settings.train.num_epoch}], loss: {loss}"
             + (f", {self._settings.train.evaluate_on} CER: {row['cer']:.5f}" if scores else "")
             + (f", best: {best['cer']:.5f} (epoch {best['epoch']})" if scores and best else "")
         )
