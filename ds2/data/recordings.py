@@ -1,6 +1,7 @@
 """Folders of noises and impulse responses, decoded once and kept in memory, within a bound."""
 
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 from loguru import logger
@@ -17,7 +18,7 @@ class Recordings:
 
     def __init__(self, folder: str, sample_rate: int) -> None:
         """Finds the files; none is read yet. A folder that does not exist has none."""
-        root = layout.repository_root() / folder
+        root = layout.repository_root() / Path(folder).expanduser()
         found = [path for path in audio.below(root) if path.is_file()]  # a link may lead nowhere
         self._names = [path.relative_to(root).as_posix() for path in found]
         self._sizes = [path.stat().st_size for path in found]

@@ -27,6 +27,12 @@ def test_what_a_corpus_that_is_being_unpacked_has_so_far_is_not_found(write_audi
     assert [name for name, _ in Recordings("noise", 16000).identity()] == ["3.wav"]
 
 
+def test_a_folder_in_the_home_folder_is_found(write_audio, workspace, monkeypatch):
+    write_audio("home/noise/1.wav")
+    monkeypatch.setenv("HOME", str(workspace / "home"))
+    assert len(Recordings("~/noise", 16000)) == 1
+
+
 def test_a_missing_folder_has_no_files(workspace):
     assert len(Recordings("nowhere", 16000)) == 0
 
