@@ -16,7 +16,7 @@ class Corpus:
 
     Attributes:
         lines: (absolute audio path, transcript).
-        settings: params.yaml's, with these folders, augmentation on and no built-in corpora.
+        settings: params.yaml's, with these folders and augmentation on.
     """
 
     lines: tuple[tuple[str, str], ...]

@@ -5,6 +5,7 @@ Run it to take other versions of the scripts: python docs/plots_page.py (it need
 
 import hashlib
 import json
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -20,6 +21,8 @@ PACKAGES = (
 
 # Of what these depend on: for Node, the command line and TypeScript only, not in the scripts.
 NOT_IN_THE_SCRIPTS = {"commander", "iconv-lite", "node-fetch", "rw", "vega-typings", "yargs", "@types/estree"}
+
+_DISCLAIMER = re.compile("TH(E|IS) SOFTWARE IS PROVIDED")
 
 # The menu of a plot keeps what works without a network: to save the picture.
 HEAD = """\
@@ -78,11 +81,35 @@ def _script(installed: Path, name: str, version: str, sha256: str) -> str:
 
 
 def _licences(installed: Path) -> str:
-    """The licences, each once, under the names of the packages that have it."""
-    owners: dict[str, list[str]] = {}
+    """The licences: all who have one, with their copyright lines, then its terms, once."""
+    owners: dict[str, dict[str, list[str]]] = {}
+    terms_of: dict[str, str] = {}
     for name in sorted(_packages(installed)):
-        owners.setdefault(_licence(installed, name), []).append(name)
-    return "\n\n".join(f"{', '.join(names)}:\n\n{text}\n" for text, names in owners.items())
+        for head, terms in _parts(_licence(installed, name)):
+            same = " ".join(terms.split())  # lines are broken at other places
+            terms_of.setdefault(same, terms)
+            owners.setdefault(same, {}).setdefault(head, []).append(name)
+    return "\n\n".join(
+        "\n\n".join([*(f"{', '.join(names)}:\n\n{head}".strip() for head, names in heads.items()), terms_of[same]])
+        + "\n"
+        for same, heads in owners.items()
+    )
+
+
+def _parts(licence: str) -> list[tuple[str, str]]:
+    """Title and copyright lines, and the terms that follow them, of each licence in a text: some have several."""
+    found, head, terms = [], [], []
+    for paragraph in re.split(r"\n\s*\n", licence):
+        if paragraph.startswith("Copyright"):
+            # Terms end in a disclaimer; what stands behind it is the title of the next licence.
+            end = max((i for i, one in enumerate(terms, start=1) if _DISCLAIMER.match(one)), default=0)
+            if end:
+                found.append((head, terms[:end]))
+                head = []
+            head, terms = [*head, *terms[end:], paragraph], []
+        else:
+            terms.append(paragraph)
+    return [("\n\n".join(head), "\n\n".join(terms)) for head, terms in [*found, (head, terms)]]
 
 
 def _packages(installed: Path) -> set[str]:

@@ -1,6 +1,8 @@
 """Where the network runs."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import paddle
 
@@ -37,6 +39,24 @@ def be_deterministic() -> None:
     """Makes paddle choose GPU algorithms that give the same bits in every run. On a CPU they always do."""
     if paddle.is_compiled_with_cuda():
         paddle.set_flags({"FLAGS_cudnn_deterministic": True, "FLAGS_embedding_deterministic": 1})
+
+
+@contextmanager
+def enough_memory(sentence: str) -> Iterator[None]:
+    """Says a sentence instead of paddle's words where the memory of the GPU, or the machine's, is too small.
+
+    Args:
+        sentence: there is not enough memory for what, and what to lower.
+
+    Raises:
+        UserError: with the sentence.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "ResourceExhausted" not in str(error):
+            raise
+        raise UserError(sentence) from None
 
 
 def loader_workers(runtime: params.Runtime, device: str, cores: int) -> int:

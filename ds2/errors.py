@@ -9,15 +9,18 @@ from typing import NoReturn
 # Full: the disk, the quota, or what a file may grow to.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+# Rights, a disk that is read only, a file where a folder should be or a folder where a file should be.
+_IN_THE_WAY = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+
 
 class UserError(Exception):
     """Something the user can mend. The message is one sentence: where, what is wrong, what would be right."""
 
 
 def ends_with_a_sentence(main: Callable[[], None]) -> Callable[[], None]:
-    """Makes a command end on a UserError or a full disk with one line and exit code 1, without a traceback.
+    """Makes a command end on a UserError, a full disk or a place it cannot use with one line, without a traceback.
 
-    Ctrl-C: exit code 130.
+    Exit code 1. Ctrl-C: exit code 130.
     """
 
     @functools.wraps(main)
@@ -27,9 +30,13 @@ def ends_with_a_sentence(main: Callable[[], None]) -> Callable[[], None]:
         except UserError as error:
             _end_on(str(error))
         except OSError as error:
-            if error.errno not in _NO_ROOM:
-                raise
-            _end_on(f"{error.filename or 'a file'} cannot be written ({error.strerror}): make room and run it again")
+            if error.errno in _NO_ROOM:
+                _end_on(
+                    f"{error.filename or 'a file'} cannot be written ({error.strerror}): make room and run it again"
+                )
+            if error.errno in _IN_THE_WAY and error.filename:
+                _end_on(f"{error.filename} cannot be used ({error.strerror}): move what is there, or change its rights")
+            raise
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)

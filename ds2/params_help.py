@@ -3,9 +3,9 @@
 import difflib
 import json
 import re
-from collections.abc import Iterator
-from types import UnionType
-from typing import Any, Literal, Union, get_origin
+from collections.abc import Iterable, Iterator
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -17,6 +17,7 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
     "less_than": ("lt", "less than"),
 }
+_TYPES = {int: "integer", float: "number", bool: "true or false", str: "text", NoneType: "null"}
 _WRONG_TYPE = {
     "int_type": "an integer",
     "float_type": "a number",
@@ -43,25 +44,38 @@ def fields(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fi
 
 
 def describe(root: type[BaseModel]) -> str:
-    """All parameters with default, meaning and bounds."""
-    lines = []
-    for name, field in fields(root):
-        rules = [
-            f"{words} {getattr(rule, key)}"
-            for rule in field.metadata
-            for key, words in _BOUNDS.values()
-            if hasattr(rule, key)
-        ]
-        bounds = f" ({', '.join(rules)})" if rules else ""
-        lines.append(f"{name} = {json.dumps(field.default)}\n    {field.description}{bounds}")
-    return "\n".join(lines)
+    """All parameters with default, meaning, type and bounds."""
+    return "\n".join(
+        f"{name} = {json.dumps(field.default)}\n    {field.description} ({_kind(field.annotation, field.metadata)})"
+        for name, field in fields(root)
+    )
+
+
+def _kind(annotation: Any, rules: Iterable[Any] = ()) -> str:
+    """What a value may be: its type and bounds, in a list or a choice those of each member."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        # Within another type pydantic leaves a Field as it is, with the bounds in it.
+        return _kind(inner[0], [rule for one in inner[1:] for rule in getattr(one, "metadata", [one])])
+    if origin in (Union, UnionType):
+        return " or ".join(sorted(map(_kind, inner), key=lambda kind: "," in kind))  # bounds at the end
+    if origin is Literal:
+        return " or ".join(inner)
+    if origin is tuple:
+        return f"list of {_kind(inner[0])}"
+    if origin is dict:
+        return f"{{{_kind(inner[0])}: {_kind(inner[1])}}}"
+    bounds = [
+        f"{words} {getattr(rule, key)}" for rule in rules for key, words in _BOUNDS.values() if hasattr(rule, key)
+    ]
+    return ", ".join([_TYPES[annotation], *bounds])
 
 
 def sentence(root: type[BaseModel], error: Any) -> str:
     """One sentence for one of pydantic's errors, with the parameter's full name."""
     name, field = _locate(root, error["loc"])
     value, kind, context = error["input"], error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "invalid_key"):
         name = ".".join(map(str, error["loc"]))
         known = [known for known, _ in fields(root)] + list(root.model_fields)
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)

@@ -99,13 +99,17 @@ def main() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     failed = False
     transcriber = Transcriber(trained, arguments.batch_size, arguments.max_duration)
-    for transcript in transcriber.transcribe(inputs.expand(arguments.inputs)):
-        line = _line(transcript, arguments.json)
-        if line is not None:
-            print(line, flush=True)
-        if transcript.error is not None:
-            failed = True
-            print(f"error: {transcript.name}: {transcript.error}", file=sys.stderr)
+    with device.enough_memory(
+        f"there is not enough memory for {arguments.batch_size} pieces of up to {arguments.max_duration:g} s at once: "
+        "lower --batch-size or --max-duration"
+    ):
+        for transcript in transcriber.transcribe(inputs.expand(arguments.inputs)):
+            line = _line(transcript, arguments.json)
+            if line is not None:
+                print(line, flush=True)
+            if transcript.error is not None:
+                failed = True
+                print(f"error: {transcript.name}: {transcript.error}", file=sys.stderr)
     if failed:
         sys.exit(1)
 

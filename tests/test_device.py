@@ -53,3 +53,16 @@ def test_a_number_of_workers_is_taken_at_its_word(workers, on):
 @pytest.mark.parametrize(("on", "cores", "workers"), [("cpu", 64, 1), ("gpu", 2, 2), ("gpu", 8, 8), ("gpu", 64, 8)])
 def test_auto_leaves_the_cores_to_the_network_on_a_cpu_and_is_bounded_on_a_gpu(on, cores, workers):
     assert device.loader_workers(params.Runtime(), on, cores) == workers
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("(ResourceExhausted) Fail to alloc"), RuntimeError("ResourceExhaustedError: out of memory")]
+)
+def test_a_lack_of_memory_is_told_by_the_sentence(error):
+    with pytest.raises(UserError, match=r"^lower it$"), device.enough_memory("lower it"):
+        raise error
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    with pytest.raises(RuntimeError, match="the shape is wrong"), device.enough_memory("lower it"):
+        raise RuntimeError("the shape is wrong")

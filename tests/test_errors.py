@@ -28,6 +28,14 @@ def test_a_full_disk_is_one_line_that_names_the_file(number, capsys):
     assert printed.count("\n") == 1
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR])
+def test_a_place_that_cannot_be_used_is_one_line_that_names_it(number, capsys):
+    code, printed = end(OSError(number, os.strerror(number), "results"), capsys)
+    assert code == 1
+    assert printed.startswith(f"error: results cannot be used ({os.strerror(number)})")
+    assert printed.count("\n") == 1
+
+
 def test_other_errors_of_the_system_are_not_hidden():
     @ends_with_a_sentence
     def main():

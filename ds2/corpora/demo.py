@@ -7,6 +7,7 @@ import hashlib
 import os
 import random
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
@@ -146,6 +147,7 @@ def _write_and_exit(voice: espeak.Synthesizer, spoken: Spoken) -> NoReturn:
         os._exit(0)
     except (OSError, soundfile.LibsndfileError, UserError) as error:
         print(error, file=sys.stderr, flush=True)
+    except Exception:
+        traceback.print_exc()
+    finally:  # never back into what the parent does
         os._exit(1)
-    finally:
-        os._exit(2)

@@ -14,9 +14,29 @@ import soxr
 
 from ds2.data import flac
 
+# Of a folder, files called like this are audio; files named one by one may be called anything.
+_SUFFIXES = {
+    ".aac", ".ac3", ".aif", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf", ".flac", ".flv", ".m4a", ".m4v", ".mka",
+    ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".ts", ".w64", ".wav", ".webm",
+    ".wma", ".wmv",
+}  # fmt: skip
+
 
 class AudioError(Exception):
     """An audio file that cannot be used. The message says why and does not name the file."""
+
+
+def below(folder: Path) -> list[Path]:
+    """The audio files below a folder, sorted; hidden files, and all in hidden folders, are left out."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(place, name)
+            for name in names
+            if os.path.splitext(name)[1].lower() in _SUFFIXES and not name.startswith(".")
+        ]
+    return sorted(found)
 
 
 @dataclass(frozen=True, slots=True)

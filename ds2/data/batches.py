@@ -38,11 +38,6 @@ class Batches:
         return float(lengths.sum() / (longest * np.diff(self.bounds)).sum())
 
 
-def in_order(count: int, batch_size: int) -> Batches:
-    """Batches of utterances as they stand."""
-    return Batches(np.arange(count, dtype=np.int64), _bounds(count, batch_size))
-
-
 def by_length(durations: np.ndarray, batch_size: int) -> Batches:
     """From the shortest to the longest: SortaGrad's first epoch (Amodei et al. 2016, section 3.2), and evaluation."""
     return Batches(np.argsort(durations, kind="stable").astype(np.int64), _bounds(len(durations), batch_size))

@@ -1,7 +1,6 @@
 """From manifest to padded batches of features and labels, prepared ahead by worker processes."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,10 +126,7 @@ class Loader:
         self._manifest = manifest
         self._assembler = assembler
         self._workers = workers
-        self._stack = ExitStack()
-        self._executor = None
-        if workers > 0:
-            self._executor = self._stack.enter_context(parallel.pool(workers, _prepare, assembler))
+        self._executor = parallel.pool(workers, _prepare, assembler) if workers > 0 else None
 
     def __enter__(self) -> "Loader":
         return self
@@ -138,7 +134,6 @@ class Loader:
     def __exit__(self, *error: object) -> None:
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)
-        self._stack.close()
 
     def load(self, batches: Iterable[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
         """Yields a batch for every array of positions.

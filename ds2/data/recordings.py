@@ -1,6 +1,7 @@
 """Folders of noises and impulse responses, decoded once and kept in memory, within a bound."""
 
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 from loguru import logger
@@ -8,7 +9,6 @@ from loguru import logger
 from ds2 import layout
 from ds2.data import audio
 
-_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".m4a"}
 # Of decoded audio that a process keeps of one folder: an hour at 16 kHz.
 _KEPT_BYTES = 240_000_000
 
@@ -18,9 +18,8 @@ class Recordings:
 
     def __init__(self, folder: str, sample_rate: int) -> None:
         """Finds the files; none is read yet. A folder that does not exist has none."""
-        root = layout.repository_root() / folder
-        found = sorted(path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
-        found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
+        root = layout.repository_root() / Path(folder).expanduser()
+        found = [path for path in audio.below(root) if path.is_file()]  # a link may lead nowhere
         self._names = [path.relative_to(root).as_posix() for path in found]
         self._sizes = [path.stat().st_size for path in found]
         self._root = root

@@ -110,11 +110,11 @@ def draw(shown: list[Shown], sample_rate: int, path: Path) -> None:
     from matplotlib import pyplot
 
     longest = max(len(one.samples) for one in shown) / sample_rate
-    loudest = max(float(np.abs(one.samples).max()) for one in shown[:1]) * 1.6 or 1.0
+    original = shown[0].samples
+    loudest = float(np.abs(original).max()) * 1.6 or 1.0
     figure, axes = pyplot.subplots(
         len(shown), 2, figsize=(13, 1.25 * len(shown)), sharex=True, width_ratios=(1, 1.4), layout="constrained"
     )
-    original = shown[0].samples
     for (left, right), one in zip(axes, shown, strict=True):
         _wave(left, original, sample_rate, _FAINT)
         if not one.off:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numba.extending import overload
 
 _KINDS: dict[type, Callable] = {}
@@ -39,17 +38,3 @@ def advance(model: NamedTuple, state: np.ndarray, token: int, following: np.ndar
 @overload(advance)
 def _advance_of(model, state, token, following):
     return _KINDS.get(getattr(model, "instance_class", None))
-
-
-def score(model: NamedTuple, tokens: np.ndarray) -> float:
-    """The log-probability, natural, of a whole sentence of the vocabulary's ids, with its end."""
-    return _score(model, np.asarray(tokens, np.int32))
-
-
-@njit(nogil=True, cache=True)
-def _score(model: NamedTuple, tokens: np.ndarray) -> float:
-    total, state, following = 0.0, model.start.copy(), model.start.copy()
-    for token in tokens:
-        total += advance(model, state, model.ids[token], following)
-        state, following = following, state
-    return total + advance(model, state, model.end, following)

@@ -93,7 +93,7 @@ def read(path: Path, vocabulary: Vocabulary) -> Ngram:
 
 def _read(file: Iterator[str], path: Path, vocabulary: Vocabulary) -> Ngram:
     lines = enumerate(file, start=1)
-    counts = _header(lines, path)
+    counts, number = _header(lines, path)
     tokens = len(vocabulary)
     begin, end, width = tokens, tokens + 1, tokens + 2
     words = {token: i for i, token in enumerate(vocabulary.tokens) if i} | {_BEGIN: begin, _END: end}
@@ -104,7 +104,7 @@ def _read(file: Iterator[str], path: Path, vocabulary: Vocabulary) -> Ngram:
     known = np.zeros(width, bool)
     states = 1
     for order in range(1, len(counts) + 1):
-        ids, values = _section(lines, order, counts[order - 1], words, path)
+        ids, values, number = _section(lines, number, order, counts[order - 1], words, path)
         if order == 1:
             known[ids[:, 0]] = True
             if not known[2:tokens].any():
@@ -128,10 +128,10 @@ def _read(file: Iterator[str], path: Path, vocabulary: Vocabulary) -> Ngram:
     )  # fmt: skip
 
 
-def _header(lines: Iterator[tuple[int, str]], path: Path) -> list[int]:
-    """The numbers of n-grams; the lines are left behind the first empty one after them."""
+def _header(lines: Iterator[tuple[int, str]], path: Path) -> tuple[list[int], int]:
+    """The numbers of n-grams, and of the first empty line after them, behind which the lines are left."""
     counts: list[int] = []
-    begun = False
+    begun, size = False, path.stat().st_size
     for number, line in lines:
         text = line.strip()
         if not begun:
@@ -141,17 +141,21 @@ def _header(lines: Iterator[tuple[int, str]], path: Path) -> list[int]:
             if order.strip() != str(len(counts) + 1) or not count.strip().isdigit():
                 raise UserError(f"{path} line {number}: {text!r} should be ngram {len(counts) + 1}=<count>")
             counts.append(int(count))
+            if counts[-1] > size:
+                raise UserError(f"{path} line {number}: {text!r}, but the file has no more than {size} bytes")
         elif not text and counts:
-            return counts
+            return counts, number
     raise UserError(f"{path} is not an ARPA file: it has no \\data\\ with the numbers of its n-grams")
 
 
 def _section(
-    lines: Iterator[tuple[int, str]], order: int, count: int, words: dict[str, int], path: Path
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens, int32 [n, order], and log10 of probability and back-off weight, float64 [n, 2], of known words."""
+    lines: Iterator[tuple[int, str]], number: int, order: int, count: int, words: dict[str, int], path: Path
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """What follows line `number`, of known words, and the number of its last line.
+
+    Tokens, int32 [n, order], and log10 of probability and back-off weight, float64 [n, 2].
+    """
     title = f"\\{order}-grams:"
-    number = 0
     for number, line in lines:
         if line.strip() == title:
             break
@@ -172,7 +176,7 @@ def _section(
         values.append(np.array([_numbers(row, order, path, number) for number, row in rows]))
         known = (ids[-1] > 0).all(axis=1)
         ids[-1], values[-1] = ids[-1][known], values[-1][known]
-    return np.concatenate(ids), np.concatenate(values)
+    return np.concatenate(ids), np.concatenate(values), number
 
 
 def _numbers(row: list[str], order: int, path: Path, number: int) -> tuple[float, float]:

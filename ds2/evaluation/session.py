@@ -1,5 +1,6 @@
 """A scoring from the pipeline's files to the pipeline's files."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def evaluate(settings: params.Params) -> None:
     search = _search(settings.evaluate, trained.vocabulary)
     manifest = Manifest(layout.manifest_path("test"))
     logger.info(f"{name} on {len(manifest)} utterances of {manifest.path}")
-    with _loader(settings, on, trained, manifest) as loader:
+    with _loader(settings, on, trained, manifest) as loader, _memory(settings.evaluate):
         evaluation = run(trained.model, manifest, loader, trained.vocabulary, settings.evaluate.batch_size, search)
     metric = settings.evaluate.metrics_type
     report.write_predictions(layout.PREDICTIONS, evaluation, metric)
@@ -59,7 +60,7 @@ def tune(settings: params.Params) -> str:
     trained, name = _checkpoint(chosen)
     search = beam.search(chosen, trained.vocabulary)
     manifest = Manifest(layout.manifest_path("dev"))
-    with _loader(settings, on, trained, manifest) as loader:
+    with _loader(settings, on, trained, manifest) as loader, _memory(chosen):
         network = Network(trained.model, manifest, loader, chosen.batch_size)
         utterances = tuning.collect(network, manifest, search)
     logger.info(f"{name} on {len(utterances.references)} utterances of {manifest.path}: now the weights")
@@ -85,6 +86,12 @@ def _checkpoint(settings: params.Evaluate) -> tuple[checkpoint.Trained, str]:
 def _loader(settings: params.Params, on: str, trained: checkpoint.Trained, manifest: Manifest) -> Loader:
     workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))
     return Loader(manifest, Assembler(trained.params.features, trained.statistics), workers)
+
+
+def _memory(settings: params.Evaluate) -> AbstractContextManager[None]:
+    return device.enough_memory(
+        f"there is not enough memory to score {settings.batch_size} utterances at once: lower evaluate.batch_size"
+    )
 
 
 def _search(settings: params.Evaluate, vocabulary: Vocabulary) -> "BeamSearch | None":

@@ -1,5 +1,6 @@
 """Models that KenLM or others have made."""
 
+import codecs
 import shutil
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def copy(source: Path, target: Path) -> None:
         raise UserError(f"lm.path: {source} cannot be read: {error.strerror}") from None
     if beginning.startswith(b"\x1f\x8b"):
         raise UserError(f"lm.path: {source} is compressed: unpack it with gunzip")
-    if not beginning.startswith(_BINARY) and _ARPA not in beginning.splitlines():
+    lines = [line.strip() for line in beginning.removeprefix(codecs.BOM_UTF8).splitlines()]
+    if not beginning.startswith(_BINARY) and _ARPA not in lines:
         raise UserError(f"lm.path: {source} is neither a KenLM binary nor an ARPA file")
     with open(source, "rb") as file, replacing(target, "wb") as copied:
         shutil.copyfileobj(file, copied, 1 << 24)

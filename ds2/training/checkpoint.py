@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import paddle
 
 from ds2 import params
@@ -19,6 +20,8 @@ from ds2.errors import UserError
 from ds2.files import sha256, write_json
 from ds2.model.deepspeech2 import DeepSpeech2
 
+# The folder of an epoch's checkpoint.
+EPOCH = re.compile(r"epoch_(\d+)")
 MODEL, OPTIMIZER, STATE = "model.pdparams", "optimizer.pdopt", "state.json"
 VOCABULARY, MEAN_ISTD = "vocabulary.txt", "mean_istd.json"
 _FORMAT = 1
@@ -152,6 +155,12 @@ def remove_unfinished(parent: Path) -> None:
             shutil.rmtree(folder)
 
 
+def numbered(parent: Path, name: re.Pattern[str]) -> list[Path]:
+    """What lies in a folder under names that match, of which the first group is a number, by that number."""
+    found = [(int(match[1]), path) for path in parent.glob("*") if (match := name.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
 def read_state(folder: Path) -> State:
     """Reads the state after comparing all files with their hashes (the optimiser may have been taken away).
 
@@ -246,20 +255,25 @@ def load_mean(models: Path, count: int) -> Trained:
     Raises:
         UserError: there are fewer, or one is damaged or of another training.
     """
-    numbers = sorted(int(folder.name.removeprefix("epoch_")) for folder in models.glob("epoch_*"))
-    if len(numbers) < count:
+    folders = numbered(models, EPOCH)
+    if len(folders) < count:
         raise UserError(
-            f"evaluate.average_checkpoints is {count}, but {models} has {len(numbers)} epochs: lower it, or train with "
+            f"evaluate.average_checkpoints is {count}, but {models} has {len(folders)} epochs: lower it, or train with "
             "a greater train.keep_checkpoints"
         )
-    several = [load(models / f"epoch_{number}") for number in numbers[-count:]]
-    last = several[-1]
-    if any(trained.state.fingerprint != last.state.fingerprint for trained in several):
-        raise UserError(f"evaluate.average_checkpoints: the last {count} epochs in {models} are not of one training")
-    found = [weights(trained.model) for trained in several]
-    mean = {name: sum(one[name].numpy().astype("float64") for one in found) / count for name in found[0]}
-    set_weights(last.model, {name: value.astype("float32") for name, value in mean.items()})
-    return last
+    total: dict[str, np.ndarray] = {}
+    fingerprints = set()
+    for folder in folders[-count:]:  # one after the other: a full-size model has hundreds of megabytes
+        trained = load(folder)
+        fingerprints.add(trained.state.fingerprint)
+        if len(fingerprints) > 1:
+            raise UserError(
+                f"evaluate.average_checkpoints: the last {count} epochs in {models} are not of one training"
+            )
+        for name, value in weights(trained.model).items():
+            total[name] = total.get(name, 0.0) + value.numpy().astype(np.float64)
+    set_weights(trained.model, {name: (value / count).astype(np.float32) for name, value in total.items()})
+    return trained
 
 
 def weights(model: DeepSpeech2) -> dict[str, paddle.Tensor]:

@@ -32,7 +32,8 @@ class History:
 
     Attributes:
         steps: rows of step, loss (mean since the last row), learning_rate, grad_norm (mean).
-        epochs: rows of epoch, loss (mean of the epoch) and, where a set is scored, cer and wer.
+        epochs: rows of epoch, loss (mean of the epoch; none where all steps were skipped) and, where a set is scored,
+            cer and wer.
         since_point: steps that are in no row yet.
         since_epoch: steps of the epoch that has not ended.
         nonfinite: steps that were skipped because their loss or gradients were not finite.
@@ -89,7 +90,8 @@ class History:
     def add_epoch(self, epoch: int, scores: dict[str, float]) -> None:
         """Ends an epoch, with the error rates of the scored set if there is one."""
         mean, self.since_epoch = self.since_epoch, Mean()
-        self.epochs.append({"epoch": epoch, "loss": mean.loss / max(1, mean.steps)} | scores)
+        loss = {"loss": mean.loss / mean.steps} if mean.steps else {}
+        self.epochs.append({"epoch": epoch} | loss | scores)
 
     def best(self) -> dict[str, float] | None:
         """The first of the epochs with the lowest CER; without scores the last epoch; None before any."""
@@ -109,4 +111,4 @@ def _write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, fl
     with replacing(path) as file:
         file.write("\t".join(columns) + "\n")
         for row in rows:
-            file.write("\t".join(f"{row[column]:.8g}" for column in columns) + "\n")
+            file.write("\t".join(f"{row[column]:.8g}" if column in row else "" for column in columns) + "\n")

@@ -69,7 +69,7 @@ def plan(settings: params.Params) -> Plan:
     Raises:
         UserError: they do not go together.
     """
-    runtime, batch_size = settings.runtime, settings.train.batch_size
+    runtime, train = settings.runtime, settings.train
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     machines = _number("PADDLE_NNODES", 1)
     several = machines > 1 or runtime.num_processes not in ("auto", 1) or len(visible) > 1
@@ -86,9 +86,9 @@ def plan(settings: params.Params) -> Plan:
             f"PADDLE_NNODES is {machines}: set PADDLE_MASTER (host:port of the first machine, the same on all) and "
             f"PADDLE_RANK (0 to {machines - 1}, another on each)"
         )
-    if found.size > batch_size:
+    if train.max_batch_seconds is None and found.size > train.batch_size:
         raise UserError(
-            f"train.batch_size is {batch_size}, to be spread over {found.size} processes: raise it, or lower "
+            f"train.batch_size is {train.batch_size}, to be spread over {found.size} processes: raise it, or lower "
             "runtime.num_processes or the number of GPUs in CUDA_VISIBLE_DEVICES"
         )
     return found

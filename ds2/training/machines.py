@@ -13,6 +13,8 @@ from ds2.errors import UserError
 
 _DONE = b"done"
 _WARN_AFTER_S = 60.0
+# Of TCP. This module needs the port after the one that is named.
+_LAST_PORT = 65535
 
 
 class Link:
@@ -35,8 +37,10 @@ class Link:
         if machines == 1:
             return
         host, _, port = (master or "").rpartition(":")
-        if not host or not port.isdecimal():
-            raise UserError(f"PADDLE_MASTER is {master!r}: it should be host:port of the first machine")
+        if not host or not port.isdecimal() or not 0 < int(port) < _LAST_PORT:
+            raise UserError(
+                f"PADDLE_MASTER is {master!r}: it should be host:port of the first machine, the port below {_LAST_PORT}"
+            )
         if machine > 0:
             self._address = (host, int(port) + 1)
             return

@@ -86,7 +86,9 @@ def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:
 
 def _metrics(trainer: Trainer) -> dict[str, int | float]:
     last, best = trainer.history.epochs[-1], trainer.history.best()
-    found: dict[str, int | float] = {"epochs": trainer.epoch, "steps": trainer.step, "loss": round(last["loss"], 6)}
+    found: dict[str, int | float] = {"epochs": trainer.epoch, "steps": trainer.step}
+    if "loss" in last:
+        found["loss"] = round(last["loss"], 6)
     if best is not None and "cer" in best:
         found |= {"epoch_of_best": int(best["epoch"]), "cer_of_best": round(best["cer"], 6)}
     return found | {

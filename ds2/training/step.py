@@ -2,19 +2,18 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 
-from ds2 import params
+from ds2 import device, params
 from ds2.data import frames
 from ds2.data.loader import Batch
 from ds2.data.vocabulary import BLANK_ID
-from ds2.errors import UserError
 from ds2.model.deepspeech2 import DeepSpeech2
 from ds2.model.masking import MaskedBatchNorm
 from ds2.training.distributed import Group
@@ -254,16 +253,11 @@ def _seed(seed: int, number: int, place: int, rank: int) -> int:
     return int(np.random.SeedSequence((seed, number, place, rank)).generate_state(1)[0]) % 2**31
 
 
-@contextmanager
-def _memory(train: params.Train, batch: Batch) -> Iterator[None]:
-    """Turns paddle's words on a lack of memory into a sentence."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "ResourceExhausted" not in str(error):
-            raise
-        raise UserError(
-            f"there is not enough memory for a batch of {len(batch)} utterances of up to "
-            f"{batch.frames.max() * frames.FRAME_SHIFT_S:.1f} s: halve train.batch_size ({train.batch_size}) and "
-            "double train.accumulate_grad, or lower manifest.max_duration or the model's size"
-        ) from None
+def _memory(train: params.Train, batch: Batch) -> AbstractContextManager[None]:
+    # Where batches are cut by seconds, batch_size does not count.
+    limit = "batch_size" if train.max_batch_seconds is None else "max_batch_seconds"
+    return device.enough_memory(
+        f"there is not enough memory for a batch of {len(batch)} utterances of up to "
+        f"{batch.frames.max() * frames.FRAME_SHIFT_S:.1f} s: halve train.{limit} ({getattr(train, limit):g}) and "
+        "double train.accumulate_grad, or lower manifest.max_duration or the model's size"
+    )

@@ -19,10 +19,9 @@ from loguru import logger
 
 from ds2.files import claimed
 from ds2.training import checkpoint
-from ds2.training.checkpoint import DamagedError, State
+from ds2.training.checkpoint import EPOCH, DamagedError, State, numbered
 
 BEST = "best_model"
-_EPOCH = re.compile(r"epoch_(\d+)")
 _STEP = re.compile(r"step_(\d+)")
 # States that keep their optimiser in the autosave folder: the newest, and one to fall back on.
 _RESUMABLE = 2
@@ -59,15 +58,13 @@ class Store:
 
     def furthest(self, num_epoch: int) -> tuple[Path, State] | None:
         """The intact, resumable state of this training that is furthest, not beyond `num_epoch` epochs."""
-        self._adopt_published()
+        states = self._states()
         best = self._own / BEST
-        if best.exists() and self._intact(best) is None:
+        if best.exists() and states.get(best) is None:
             shutil.rmtree(best)  # publish takes it from its epoch, or says that it cannot
         found, beyond = [], []
-        for folder in self._own.iterdir():
-            number = _EPOCH.fullmatch(folder.name) or _STEP.fullmatch(folder.name)
-            state = self._intact(folder) if number is not None else None
-            if state is None:
+        for folder, state in states.items():
+            if folder == best or state is None:
                 continue
             if state.position > (num_epoch, 0):
                 beyond.append(state.epoch)
@@ -90,7 +87,7 @@ class Store:
         siblings = [folder for folder in self._autosave.iterdir() if folder.is_dir() and folder != self._own]
         for place in (self._models, *sorted(siblings, key=lambda folder: folder.stat().st_mtime, reverse=True)):
             folders = place.iterdir() if place.is_dir() else ()
-            states = [(folder, checkpoint.glance(folder)) for folder in folders if _EPOCH.fullmatch(folder.name)]
+            states = [(folder, checkpoint.glance(folder)) for folder in folders if EPOCH.fullmatch(folder.name)]
             known = [(folder, state) for folder, state in states if state is not None]
             if known:
                 return max(known, key=lambda entry: entry[1].position)
@@ -106,14 +103,14 @@ class Store:
 
     def clear(self) -> None:
         """Forgets all states of this training, to start over."""
-        for folder in [*self._numbered(_EPOCH), *self._numbered(_STEP), self._own / BEST]:
+        for folder in [*numbered(self._own, EPOCH), *numbered(self._own, _STEP), self._own / BEST]:
             if folder.exists():
                 checkpoint.remove_folder(folder)
 
     def tidy(self, current: Path) -> None:
         """Removes the states within epochs that the state just written makes superfluous."""
-        steps = self._numbered(_STEP)
-        if _EPOCH.fullmatch(current.name) is None:
+        steps = numbered(self._own, _STEP)
+        if EPOCH.fullmatch(current.name) is None:
             steps = [folder for folder in steps if _number(folder) <= _number(current)][:-_RESUMABLE]
         for folder in steps:
             checkpoint.remove_folder(folder)
@@ -137,7 +134,7 @@ class Store:
                 )
                 source = self.epoch_folder(epoch)
             checkpoint.link(source, best, with_optimizer=False)
-        done = [folder for folder in self._numbered(_EPOCH) if _number(folder) <= epoch]
+        done = [folder for folder in numbered(self._own, EPOCH) if _number(folder) <= epoch]
         epochs = done[-self._keep :]
         for folder in epochs:
             newest = folder is epochs[-1]
@@ -148,7 +145,7 @@ class Store:
             checkpoint.link(best, self._models / BEST, with_optimizer=False)
         wanted = {BEST, *(folder.name for folder in epochs)}
         for folder in self._models.iterdir():
-            if folder.is_dir() and folder.name not in wanted and _EPOCH.fullmatch(folder.name):
+            if folder.is_dir() and folder.name not in wanted and EPOCH.fullmatch(folder.name):
                 checkpoint.remove_folder(folder)
         checkpoint.remove_unfinished(self._models)
         for folder in done[: -max(self._keep, _RESUMABLE)]:
@@ -156,20 +153,24 @@ class Store:
         for folder in done[-max(self._keep, _RESUMABLE) : -_RESUMABLE]:
             (folder / checkpoint.OPTIMIZER).unlink(missing_ok=True)
 
-    def _adopt_published(self) -> None:
-        """Takes over what models/ has and the autosave folder lacks: after dvc pull, or on another machine."""
-        if not self._models.is_dir():
-            return
-        for image in sorted(self._models.iterdir()):
-            if not (_EPOCH.fullmatch(image.name) or image.name == BEST):
-                continue
+    def _states(self) -> dict[Path, State | None]:
+        """All states of this training, each looked at once; None: damaged.
+
+        What models/ has and the autosave folder lacks is taken over: after dvc pull, or on another machine.
+        """
+        own = [*numbered(self._own, EPOCH), *numbered(self._own, _STEP), self._own / BEST]
+        states = {folder: self._intact(folder) for folder in own if folder.exists()}
+        for image in [*numbered(self._models, EPOCH), self._models / BEST]:
             folder = self._own / image.name
-            intact = folder.exists() and self._intact(folder) is not None
-            if intact and (checkpoint.resumable(folder) or not checkpoint.resumable(image)):
+            if not image.exists():
+                continue
+            if states.get(folder) is not None and (checkpoint.resumable(folder) or not checkpoint.resumable(image)):
                 continue
             state = self._intact(image)
             if state is not None and state.fingerprint == self._fingerprint:
                 checkpoint.link(image, folder, with_optimizer=True)
+                states[folder] = state
+        return states
 
     def _intact(self, folder: Path) -> State | None:
         try:
@@ -177,9 +178,6 @@ class Store:
         except DamagedError as error:
             logger.warning(f"{folder} is damaged and not used: {error}")
             return None
-
-    def _numbered(self, name: re.Pattern[str]) -> list[Path]:
-        return sorted((folder for folder in self._own.iterdir() if name.fullmatch(folder.name)), key=_number)
 
     def _epoch_of(self, folder: Path) -> int | None:
         state = checkpoint.glance(folder)

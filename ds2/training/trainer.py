@@ -14,7 +14,7 @@ import paddle
 from loguru import logger
 
 from ds2 import params
-from ds2.data import augment, batches
+from ds2.data import batches
 from ds2.data.augment import Augmenter
 from ds2.data.loader import Assembler, Batch, Loader
 from ds2.data.manifest import Manifest
@@ -163,9 +163,8 @@ class Trainer:
     def _plan(self) -> batches.Batches:
         """The steps of the next epoch, of utterances that are of like length at the speed they are played at."""
         train, durations, epoch = self._settings.train, self._data.train.durations, self.epoch + 1
-        if train.augment:
-            speeds = augment.speeds(self._settings.augment.speed, train.seed, epoch, np.arange(len(durations)))
-            durations = durations / speeds
+        if self._data.augmenter is not None:
+            durations = durations / self._data.augmenter.speeds(train.seed, epoch, np.arange(len(durations)))
         size, seconds = train.batch_size * train.accumulate_grad, train.max_batch_seconds
         plan = batches.of_epoch(durations, size, train.seed, epoch, seconds and seconds * train.accumulate_grad)
         share = plan.real_share(durations)
@@ -326,8 +325,9 @@ class Trainer:
             logger.info(f"reference: {example.reference} | recognised: {example.hypothesis}")
         self.history.add_epoch(self.epoch, scores)
         row, best = self.history.epochs[-1], self.history.best()
+        loss = f"{row['loss']:.5f}" if "loss" in row else "none, all steps were skipped"
         logger.info(
-            f"Epoch: [{self.epoch}/{self._settings.train.num_epoch}], loss: {row['loss']:.5f}"
+            f"Epoch: [{self.epoch}/{self._settings.train.num_epoch}], loss: {loss}"
             + (f", {self._settings.train.evaluate_on} CER: {row['cer']:.5f}" if scores else "")
             + (f", best: {best['cer']:.5f} (epoch {best['epoch']})" if scores and best else "")
         )

@@ -6,14 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ds2.data import audio
+
 STDIN = "-"
 _LIST = ".txt"
-# Of a folder, files called like this are audio; files named one by one may be called anything.
-_AUDIO = {
-    ".aac", ".ac3", ".aif", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf", ".flac", ".flv", ".m4a", ".m4v", ".mka",
-    ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".ts", ".w64", ".wav", ".webm",
-    ".wma", ".wmv",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +47,10 @@ def expand(arguments: Iterable[str]) -> Iterator[Input]:
 
 
 def _below(folder: Path) -> Iterator[Input]:
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, n) for n in names if Path(n).suffix.lower() in _AUDIO and not n.startswith(".")]
+    found = audio.below(folder)
     if not found:
         yield Input(str(folder), folder, "the folder has no audio files")
-    for path in sorted(found):
+    for path in found:
         yield Input(str(path), path)
 
 

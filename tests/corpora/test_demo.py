@@ -129,6 +129,18 @@ def test_a_build_of_which_nothing_is_missing_needs_no_espeak(few, workspace, mon
     assert files(workspace) == before
 
 
+@pytest.mark.parametrize("error", [UserError("no such voice"), OSError("no room"), ZeroDivisionError("of our own")])
+def test_what_went_wrong_while_an_utterance_was_made_is_told(error, few, workspace, monkeypatch, capfd):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(demo.soxr, "resample", fail)
+    with pytest.raises(UserError, match="could not be made: see the message above"):
+        corpora.build("demo", workspace / "dataset" / "annotation", ALONE)
+    assert str(error) in capfd.readouterr().err
+    assert not list((workspace / "dataset").rglob("*.flac*"))
+
+
 def test_every_sentence_stands_once_and_voices_of_test_and_dev_are_not_heard_in_training():
     parts = demo.utterances()
     texts = [spoken.text for split in PARTS for spoken in parts[split]]

@@ -99,13 +99,6 @@ def test_a_training_set_of_several_pools_stands_in_batches_once():
     assert sorted({len(batch) for batch in found}) == [16, 17]
 
 
-def test_in_order_keeps_the_order_of_the_manifest():
-    assert [batch.tolist() for batch in batches.in_order(7, 3)] == [[0, 1, 2], [3, 4, 5, 6]]
-    assert [batch.tolist() for batch in batches.in_order(5, 3)] == [[0, 1, 2], [3, 4]]
-    assert [batch.tolist() for batch in batches.in_order(1, 3)] == [[0]]
-    assert [batch.tolist() for batch in batches.in_order(3, 1)] == [[0], [1], [2]]
-
-
 def test_equal_lengths_keep_the_order_of_the_manifest():
     assert batches.by_length(np.array([2.0, 1.0, 2.0, 1.0]), 2).order.tolist() == [1, 3, 0, 2]
 

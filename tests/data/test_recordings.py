@@ -12,11 +12,25 @@ def test_files_are_found_in_folders_below_and_by_name(write_audio, workspace):
     assert [name for name, _ in found.identity()] == ["1.wav", "b/2.flac"]
 
 
+def test_files_of_any_usual_format_are_found_and_heard(write_audio):
+    write_audio("noise/1.opus", rate=48000, format="OGG", subtype="OPUS")
+    write_audio("noise/2.AIFF", rate=8000)
+    found, random = Recordings("noise", 16000), np.random.default_rng(0)
+    assert [name for name, _ in found.identity()] == ["1.opus", "2.AIFF"]
+    assert all(found.draw(random) is not None for _ in range(10))
+
+
 def test_what_a_corpus_that_is_being_unpacked_has_so_far_is_not_found(write_audio):
     write_audio("noise/.musan.tmp/free-sound/1.wav")
     write_audio("noise/._2.wav")
     write_audio("noise/3.wav")
     assert [name for name, _ in Recordings("noise", 16000).identity()] == ["3.wav"]
+
+
+def test_a_folder_in_the_home_folder_is_found(write_audio, workspace, monkeypatch):
+    write_audio("home/noise/1.wav")
+    monkeypatch.setenv("HOME", str(workspace / "home"))
+    assert len(Recordings("~/noise", 16000)) == 1
 
 
 def test_a_missing_folder_has_no_files(workspace):

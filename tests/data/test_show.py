@@ -53,6 +53,15 @@ def test_what_is_no_audio_is_refused_with_a_sentence(run, workspace):
     assert not (workspace / "augment").exists()
 
 
+def test_a_file_where_the_folder_should_be_is_named_with_a_sentence(run, workspace, write_audio):
+    write_audio("a.wav", 0.5)
+    (workspace / "seen").write_text("mine")
+    done = run("--show", "a.wav", "--out", "seen")
+    assert done.returncode == 1
+    assert done.stderr == "error: seen cannot be used (File exists): move what is there, or change its rights\n"
+    assert (workspace / "seen").read_text() == "mine"
+
+
 def test_every_kind_shows_something_else_than_the_original_and_the_same_every_time(workspace, write_audio):
     write_audio("dataset/noise/hum.wav", 0.7)
     write_audio("dataset/reverb/room.wav", 0.05)

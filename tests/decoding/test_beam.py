@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2.data.vocabulary import Vocabulary
-from ds2.decoding import automaton, candidates, greedy, hot_words, ngram
+from ds2.decoding import candidates, greedy, hot_words, ngram
 from ds2.decoding.beam import BeamSearch
-from tests.decoding import arpa
+from tests.decoding import arpa, scoring
 
 VOCABULARY = Vocabulary(["<blank>", "<unk>", "你", "<space>", "a"])
 TOKENS = len(VOCABULARY)
@@ -77,7 +77,7 @@ def test_the_score_of_every_text_is_the_sum_that_is_promised(model, seed, steps,
     search = BeamSearch(WIDE, alpha, beta, model, hot_words.build(boosts, VOCABULARY))
     expected = {
         text: value
-        + alpha * automaton.score(model, np.array(text, np.int32))
+        + alpha * scoring.score(model, np.array(text, np.int32))
         + beta * len(text)
         + occurrences(boosts, VOCABULARY.decode(text).replace("\ufffd", "?"))
         for text, value in brute_force(logs).items()

@@ -7,7 +7,7 @@ from numba import njit
 from ds2.data.vocabulary import Vocabulary
 from ds2.decoding import automaton, language_model, ngram
 from ds2.errors import UserError
-from tests.decoding import arpa
+from tests.decoding import arpa, scoring
 
 VOCABULARY = Vocabulary(["<blank>", "<unk>", "你", "好", "<space>", "吗", "早"])
 SENTENCES = [["你", "好"], ["你", "好", "吗"], ["你", "<space>", "好"], ["吗"], ["好", "好", "你", "好", "甲"]]
@@ -34,7 +34,7 @@ def test_the_scores_are_kenlms(order, ids, tmp_path_factory):
         state, value = kenlm.score(state, i)
         expected += value
     expected += kenlm.finish(state)[1]
-    found = automaton.score(ngram.read(path, VOCABULARY), np.array(ids, np.int32))
+    found = scoring.score(ngram.read(path, VOCABULARY), np.array(ids, np.int32))
     assert found == pytest.approx(expected * np.log(10), abs=1e-4)
 
 
@@ -59,8 +59,8 @@ def test_a_model_without_unknown_words_gives_them_next_to_nothing(tmp_path):
     path = tmp_path / "lm.arpa"
     path.write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1\t<s>\n-0.5\t</s>\n-0.2\t你\n\n\\end\\\n", encoding="utf-8")
     model = ngram.read(path, VOCABULARY)
-    assert automaton.score(model, np.array([2])) == pytest.approx(-0.7 * np.log(10))
-    assert automaton.score(model, np.array([3])) == pytest.approx(-100.5 * np.log(10))
+    assert scoring.score(model, np.array([2])) == pytest.approx(-0.7 * np.log(10))
+    assert scoring.score(model, np.array([3])) == pytest.approx(-100.5 * np.log(10))
 
 
 def test_a_context_whose_suffix_was_pruned_backs_off_to_the_longest_that_is_there(tmp_path):
@@ -74,7 +74,7 @@ def test_a_context_whose_suffix_was_pruned_backs_off_to_the_longest_that_is_ther
     model = ngram.read(path, VOCABULARY)
     # After 你 你 好 the context 你 好 does not exist, so that of 好 decides.
     expected = (0 - 0.3) - 0.05 - 0.01 + (-0.2 - 0.4) + (-0.2 - 1)
-    assert automaton.score(model, np.array([2, 2, 3, 3])) == pytest.approx(expected * np.log(10), abs=1e-5)
+    assert scoring.score(model, np.array([2, 2, 3, 3])) == pytest.approx(expected * np.log(10), abs=1e-5)
 
 
 GOOD = (
@@ -94,8 +94,11 @@ GOOD = (
         ("ngram 1=3", "ngram 1=4", "line 9"),
         ("\\2-grams:", "\\3-grams:", r"line 10.*2-grams"),
         ("-1\t</s>", "-1\tx", "no </s>"),
-        ("-1\t<s> 你\n\n\\end\\\n", "", "ends after line"),
-        ("\\2-grams:\n-1\t<s> 你\n\n\\end\\\n", "", "ends after line"),
+        ("-1\t<s> 你\n\n\\end\\\n", "", "ends after line 10, with 1 2-grams"),
+        ("\\2-grams:\n-1\t<s> 你\n\n\\end\\\n", "", "ends after line 9, before"),
+        ("\n\\2-grams:\n-1\t<s> 你\n\n\\end\\\n", "", "ends after line 8, before"),
+        (GOOD[GOOD.index("\\1-grams:") :], "", "ends after line 4, before"),
+        ("ngram 2=1", "ngram 2=99999999999999", "line 3.*no more than"),
         ("你", "我", "none of its words"),
     ],
 )

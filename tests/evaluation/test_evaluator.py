@@ -307,3 +307,16 @@ def test_the_stage_names_a_checkpoint_that_does_not_exist(workspace):
 
     with pytest.raises(UserError, match="models/best_model"):
         session.evaluate(tiny.settings())
+
+
+def test_the_stage_says_which_parameter_to_lower_where_the_memory_is_too_small(copied, monkeypatch):
+    from ds2.evaluation import session
+
+    def forward(model, batch):
+        raise MemoryError("(ResourceExhausted) Fail to alloc memory of 902000000 size, error code is 12.")
+
+    monkeypatch.setattr("ds2.evaluation.evaluator.forward", forward)
+    with pytest.raises(
+        UserError, match=r"not enough memory to score 16 utterances at once: lower evaluate\.batch_size"
+    ):
+        session.evaluate(stage_settings())

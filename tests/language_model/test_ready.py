@@ -2,6 +2,8 @@ import gzip
 
 import pytest
 
+from ds2.data.vocabulary import Vocabulary
+from ds2.decoding import ngram
 from ds2.errors import UserError
 from ds2.language_model import arpa, model, ready
 
@@ -14,6 +16,15 @@ def test_an_arpa_file_and_a_kenlm_binary_are_copied_as_they_are(tmp_path):
     for name in ("a.arpa", "a.bin"):
         ready.copy(tmp_path / name, tmp_path / "lm.arpa")
         assert (tmp_path / "lm.arpa").read_bytes() == (tmp_path / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"\\data\\\r\n", b"\xef\xbb\xbf\\data\\\n", b"\n\\data\\ \n", b"made by hand\n\\data\\\n"]
+)
+def test_what_the_decoder_takes_for_an_arpa_file_is_copied(beginning, tmp_path):
+    (tmp_path / "a.arpa").write_bytes(beginning + b"ngram 1=3\n\n\\1-grams:\n-1\t<s>\n-1\t</s>\n-1\ta\n\n\\end\\\n")
+    ready.copy(tmp_path / "a.arpa", tmp_path / "lm.arpa")
+    assert ngram.read(tmp_path / "lm.arpa", Vocabulary.of(["a"])).end > 0
 
 
 @pytest.mark.parametrize(

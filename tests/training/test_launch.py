@@ -20,8 +20,8 @@ def environment(monkeypatch):
     return change
 
 
-def settings(num_processes="auto", use_gpu="auto", batch_size=8):
-    chosen = tiny.settings(batch_size=batch_size)
+def settings(num_processes="auto", use_gpu="auto", batch_size=8, **train):
+    chosen = tiny.settings(batch_size=batch_size, **train)
     runtime = chosen.runtime.model_copy(update={"num_processes": num_processes, "use_gpu": use_gpu})
     return chosen.model_copy(update={"runtime": runtime})
 
@@ -103,6 +103,10 @@ def test_more_processes_than_utterances_in_a_batch_are_refused(environment):
     with pytest.raises(UserError, match=r"train\.batch_size is 2, to be spread over 3 processes"):
         launch.plan(settings(3, use_gpu=False, batch_size=2))
     assert launch.plan(settings(3, use_gpu=False, batch_size=3)).size == 3
+
+
+def test_where_batches_are_cut_by_seconds_their_size_refuses_nothing(environment):
+    assert launch.plan(settings(3, use_gpu=False, batch_size=1, max_batch_seconds=60)).size == 3
 
 
 def test_gpus_are_given_out_one_each(environment):

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -27,3 +29,25 @@ def test_the_mean_is_that_of_the_last_epochs_weights_and_statistics(models):
 def test_a_mean_of_more_epochs_than_are_kept_is_refused_with_both_numbers(models):
     with pytest.raises(UserError, match=r"average_checkpoints is 4, but .* has 3 epochs"):
         checkpoint.load_mean(models, 4)
+
+
+def test_what_else_lies_beside_the_epochs_is_none_of_them(models, tmp_path):
+    place = shutil.copytree(models, tmp_path / "models")
+    for name in ("epoch_4_backup", "epoch_3.old", "epoch_last", ".epoch_9.tmp"):
+        shutil.copytree(models / "epoch_2", place / name)
+    mean, expected = (tiny.weights(checkpoint.load_mean(folder, 2).model) for folder in (place, models))
+    assert tiny.same_bits(mean, expected)
+
+
+def test_epochs_of_another_training_are_not_mixed_in(models, tmp_path):
+    place = tmp_path / "models"
+    tiny.write_data(tmp_path)
+    tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=3, seed=8))
+    shutil.copytree(models / "epoch_4", place / "epoch_4")
+    with pytest.raises(UserError, match=r"average_checkpoints: the last 2 epochs in .* are not of one training"):
+        checkpoint.load_mean(place, 2)
+
+
+def test_without_models_there_are_no_epochs(tmp_path):
+    with pytest.raises(UserError, match="has 0 epochs"):
+        checkpoint.load_mean(tmp_path / "models", 2)

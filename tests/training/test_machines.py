@@ -62,7 +62,8 @@ def test_a_port_in_use_is_named(master):
         Link(master, 0, 2)
 
 
-@pytest.mark.parametrize("address", [None, "10.0.0.1", "10.0.0.1:port", ":6170"])
-def test_an_address_that_is_none_is_named(address):
+@pytest.mark.parametrize("address", [None, "10.0.0.1", "10.0.0.1:port", ":6170", "10.0.0.1:0", "10.0.0.1:65535"])
+@pytest.mark.parametrize("machine", [0, 1])
+def test_an_address_that_is_none_is_named(address, machine):
     with pytest.raises(UserError, match="should be host:port"):
-        Link(address, 1, 2)
+        Link(address, machine, 2)

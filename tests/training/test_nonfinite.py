@@ -1,11 +1,14 @@
 """Trainings whose arithmetic fails, and trainings in 16 bits."""
 
+import json
+
 import numpy as np
 import pytest
 
+from ds2 import layout
 from ds2.data.loader import Loader
 from ds2.errors import UserError
-from ds2.training import checkpoint
+from ds2.training import checkpoint, session
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -48,6 +51,27 @@ def test_a_batch_that_is_not_finite_is_skipped_and_the_training_ends_well(root, 
     skipped = [line for line in log if "is skipped" in line]
     assert [line.split(" is ")[0] for line in skipped] == ["step 3", "step 9"]
     assert [line.count(".wav") for line in skipped] == [1, 1]  # of a batch of four only the one to blame
+
+
+def test_an_epoch_of_which_all_was_skipped_shows_no_loss(root, tmp_path, inject, log):
+    inject(*range(1, BATCHES + 1))
+    trainer = tiny.train(root, tmp_path, settings(num_epoch=2))
+    assert ["loss" in row for row in trainer.history.epochs] == [False, True]
+    told = [line for line in log if line.startswith("Epoch: [")]
+    assert told[0].startswith("Epoch: [1/2], loss: none, all steps were skipped, dev CER: ")
+    header, first, second = (line.split("\t") for line in (tmp_path / "curves" / "epochs.tsv").read_text().splitlines())
+    assert header[1] == "loss"
+    assert (first[1], float(second[1]) > 0) == ("", True)
+    assert len(first) == len(second) == len(header)
+
+
+def test_the_metrics_of_a_training_that_ends_so_have_no_loss(workspace, inject):
+    tiny.write_data(workspace)
+    inject(*range(1, BATCHES + 1))
+    session.train(settings(num_epoch=1))
+    metrics = json.loads((workspace / layout.TRAIN_METRICS).read_text())
+    assert "loss" not in metrics
+    assert metrics["nonfinite_steps"] == BATCHES
 
 
 @pytest.mark.parametrize(

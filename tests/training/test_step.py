@@ -227,10 +227,11 @@ def test_a_probe_changes_nothing():
 
 STARVED = """
 import resource
+import sys
 from tests.training import test_step, tiny
 from ds2.errors import UserError
 
-_, _, step = test_step.made({"conv_channels": 64})
+_, _, step = test_step.made({"conv_channels": 64}, max_batch_seconds=float(sys.argv[1]) or None)
 step.probe([tiny.random_batch([60], 20, 6)])
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
@@ -241,7 +242,8 @@ except UserError as error:
 """
 
 
-def test_a_lack_of_memory_says_which_parameter_to_lower():
+@pytest.mark.parametrize(("seconds", "limit"), [("0", "batch_size (4)"), ("1200", "max_batch_seconds (1200)")])
+def test_a_lack_of_memory_says_which_parameter_to_lower(seconds, limit):
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run([sys.executable, "-c", STARVED], env=environment, capture_output=True, text=True)
-    assert "not enough memory for a batch of 40 utterances of up to 30.0 s: halve train.batch_size (4)" in done.stdout
+    done = subprocess.run([sys.executable, "-c", STARVED, seconds], env=environment, capture_output=True, text=True)
+    assert f"not enough memory for a batch of 40 utterances of up to 30.0 s: halve train.{limit}" in done.stdout

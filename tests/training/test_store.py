@@ -326,6 +326,25 @@ def test_a_damaged_state_in_the_middle_of_an_epoch_falls_back_on_the_one_before(
     assert position(training.store) == (1, 0)
 
 
+def test_at_a_start_every_state_is_read_once_and_a_damaged_one_named_once(training, warnings, monkeypatch):
+    training.epochs(1, 4, best=2)
+    training.stop_within(4, 3)
+    spoil(training.own / "epoch_4" / "model.pdparams")  # and its hard link in models/
+    read, real = [], checkpoint.read_state
+
+    def reading(folder):
+        read.append(folder)
+        return real(folder)
+
+    monkeypatch.setattr(checkpoint, "read_state", reading)
+    assert position(training.store) == (4, 3)
+    own = [training.own / name for name in ("best_model", "epoch_2", "epoch_3", "epoch_4", "step_43")]
+    assert sorted(read) == sorted([*own, training.models / "epoch_4"])
+    assert [message.split(" is ")[0] for message in warnings] == [
+        str(place / "epoch_4") for place in (training.own, training.models)
+    ]
+
+
 def test_training_goes_on_over_a_damaged_epoch_and_publishes_it_anew(training):
     training.epochs(1, 4, best=2)
     spoil(training.own / "epoch_4" / "model.pdparams")

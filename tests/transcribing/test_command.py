@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -144,3 +145,31 @@ def test_a_damaged_checkpoint_is_refused_by_a_sentence(name, harm, alone, monkey
 def test_what_cannot_be_is_refused_by_a_sentence(arguments, part, alone, monkeypatch, capsys):
     (alone / "models/best_model").mkdir(parents=True, exist_ok=True)
     assert part in refused(arguments, monkeypatch, capsys)
+
+
+STARVED = """
+import resource, sys
+from ds2 import transcribe
+
+real = transcribe.Transcriber.transcribe
+
+def transcribe_with_little(self, given):
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
+    return real(self, given)
+
+transcribe.Transcriber.transcribe = transcribe_with_little
+sys.argv[1:] = ["--model", "moved", "--max-duration", "3000", "long.wav"]
+transcribe.main()
+"""
+
+
+def test_a_lack_of_memory_says_which_options_to_lower(alone):
+    soundfile.write(alone / "long.wav", np.random.default_rng(0).normal(0, 0.1, 8000 * 1500), 8000)
+    command = [sys.executable, "-c", STARVED]
+    done = subprocess.run(command, cwd=alone, env=environment(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: there is not enough memory for 8 pieces of up to 3000 s at once: lower --batch-size or --max-duration"
+    )
+    assert "Traceback" not in done.stderr

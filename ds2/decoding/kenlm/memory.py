@@ -7,22 +7,24 @@ SIGN = np.uint32(0x80000000)
 
 
 @njit(nogil=True, cache=True)
-def load64(data: np.ndarray, at: int) -> np.uint64:
-    """The uint64 at a byte of `data`, uint8."""
-    # Unsigned indices have no negative meaning to look after, so that the eight loads become one.
+def _load(data: np.ndarray, at: int, count: int) -> np.uint64:
+    # Unsigned indices have no negative meaning to look after, so that the loads of a known number become one.
     place, value = np.uint64(at), np.uint64(0)
-    for i in range(8):
+    for i in range(count):
         value |= np.uint64(data[place + np.uint64(i)]) << np.uint64(8 * i)
     return value
 
 
 @njit(nogil=True, cache=True)
+def load64(data: np.ndarray, at: int) -> np.uint64:
+    """The uint64 at a byte of `data`, uint8."""
+    return _load(data, at, 8)
+
+
+@njit(nogil=True, cache=True)
 def load32(data: np.ndarray, at: int) -> np.uint32:
     """The uint32 at a byte of `data`, uint8."""
-    place, value = np.uint64(at), np.uint32(0)
-    for i in range(4):
-        value |= np.uint32(data[place + np.uint64(i)]) << np.uint32(8 * i)
-    return value
+    return np.uint32(_load(data, at, 4))
 
 
 @njit(nogil=True, cache=True)

@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2.data.vocabulary import Vocabulary
-from ds2.decoding import automaton, candidates, hot_words, language_model
+from ds2.decoding import candidates, hot_words, language_model
 from ds2.decoding.beam import BeamSearch
 from ds2.decoding.kenlm import header
 from ds2.errors import UserError
+from tests.decoding import scoring
 
 HERE = Path(__file__).parent
 # 甲 and y are in no model.
@@ -41,7 +42,7 @@ def arpa_of(name):
 @settings(deadline=None)
 @given(ids=texts)
 def test_a_binary_scores_like_the_arpa_file_it_was_made_of(name, ids):
-    assert automaton.score(MODELS[name], ids) == pytest.approx(automaton.score(arpa_of(name), ids), rel=1e-6)
+    assert scoring.score(MODELS[name], ids) == pytest.approx(scoring.score(arpa_of(name), ids), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", EXACT + QUANTISED)
@@ -60,7 +61,7 @@ def test_the_scores_are_kenlms(name, ids):
         state, value = kenlm.score(state, i)
         expected += value
     expected += kenlm.finish(state)[1]
-    assert automaton.score(MODELS[name], ids) == pytest.approx(expected * np.log(10), rel=1e-5)
+    assert scoring.score(MODELS[name], ids) == pytest.approx(expected * np.log(10), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -103,7 +104,7 @@ def test_a_damaged_header_is_one_sentence_or_changes_nothing(name, place, value,
         assert "\n" not in str(error)
     else:
         ids = np.arange(1, len(VOCABULARY))
-        assert automaton.score(model, ids) == automaton.score(MODELS[name], ids)
+        assert scoring.score(model, ids) == scoring.score(MODELS[name], ids)
 
 
 def replaced(at, content):
