@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -27,3 +29,19 @@ def test_the_mean_is_that_of_the_last_epochs_weights_and_statistics(models):
 def test_a_mean_of_more_epochs_than_are_kept_is_refused_with_both_numbers(models):
     with pytest.raises(UserError, match=r"average_checkpoints is 4, but .* has 3 epochs"):
         checkpoint.load_mean(models, 4)
+
+
+def test_the_last_epochs_are_those_with_the_greatest_numbers(models, tmp_path):
+    for epoch, number in ((3, 9), (4, 10)):
+        shutil.copytree(models / f"epoch_{epoch}", tmp_path / f"epoch_{number}")
+    assert checkpoint.load_mean(tmp_path, 1).state.epoch == 4
+
+
+def test_a_mean_over_epochs_of_two_trainings_is_refused(models, tmp_path):
+    tiny.write_data(tmp_path)
+    tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=1, seed=4))
+    mixed = shutil.copytree(models, tmp_path / "mixed")
+    shutil.rmtree(mixed / "epoch_3")
+    shutil.copytree(tmp_path / "models" / "epoch_1", mixed / "epoch_3")
+    with pytest.raises(UserError, match=r"average_checkpoints: the last 2 epochs in .*mixed are not of one training"):
+        checkpoint.load_mean(mixed, 2)

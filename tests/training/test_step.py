@@ -215,6 +215,19 @@ def test_fp16_on_a_cpu_is_refused_with_a_sentence():
         made(amp="fp16")
 
 
+def test_dropout_is_another_in_every_training_step_batch_and_process():
+    batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
+    nothing = replace(batch, frames=batch.frames[:0], positions=batch.positions[:0])
+
+    def loss(seed=3, number=1, before=(), rank=0):
+        _, _, step = made({"dropout": 0.5}, seed=seed)
+        step._group.rank = rank
+        return step.gradients([*before, batch], number).loss
+
+    assert loss() == loss()
+    assert len({loss(), loss(seed=4), loss(number=2), loss(before=[nothing]), loss(rank=1)}) == 5
+
+
 def test_a_probe_changes_nothing():
     network, optimizer, step = made()
     batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)

@@ -426,6 +426,15 @@ def test_old_trainings_autosaves_are_bounded_and_the_latest_stay(tmp_path, netwo
     assert "a" * 16 not in names(latest.autosave)
 
 
+def test_a_training_that_is_taken_up_again_is_among_the_latest(tmp_path, network):
+    for age, character in enumerate("abc"):
+        training = Training(tmp_path, network, mark=character * 64).epochs(1, 1)
+        os.utime(training.own, (1_000_000 + age, 1_000_000 + age))
+    again = Training(tmp_path, network, mark="a" * 64)
+    Training(tmp_path, network, mark="d" * 64)
+    assert names(again.autosave) == ["a" * 16, "c" * 16, "d" * 16]
+
+
 def test_the_autosave_of_a_running_training_is_never_removed(tmp_path, network):
     running = Training(tmp_path, network, mark="0" * 64)
     running.epochs(1, 1)

@@ -5,7 +5,8 @@ from loguru import logger
 
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
-from ds2.training import checkpoint
+from ds2.training import checkpoint, transfer
+from ds2.training.trainer import Trainer
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -56,6 +57,45 @@ def test_known_tokens_keep_their_rows_and_moments_and_new_ones_start_afresh(base
     before, after = (_columns(f, moment, t) for f, t in zip((old, new), tokens, strict=True))
     steps = checkpoint.read_state(new).step - checkpoint.read_state(old).step
     assert all((after[token] >= before[token] * 0.999**steps * 0.99).all() for token in shared)
+
+
+def columns_by_token(values, tokens):
+    return {token: np.asarray(values)[..., i] for i, token in enumerate(tokens)}
+
+
+@pytest.mark.parametrize("parameter", ["resume_model", "pretrained_model"])
+def test_every_row_of_the_output_goes_to_its_token_and_new_ones_are_as_in_a_new_model(base, other, parameter):
+    chosen = tiny.settings(num_epoch=3)
+    new = Trainer(chosen, tiny.data(other), {}, 0)
+    fresh = tiny.weights(new.model)
+    vocabulary = tiny.data(other).vocabulary
+    source = transfer.Source.read(str(base / "models/epoch_2"), parameter)
+    if parameter == "resume_model":
+        transfer.restore_mapped(source, new.model, new._optimizer, vocabulary)
+    else:
+        transfer.take_weights(source, new.model, chosen, vocabulary)
+    old, found = paddle.load(str(base / "models/epoch_2/model.pdparams")), tiny.weights(new.model)
+    for name in ("output.weight", "output.bias"):
+        before, after, unused = (
+            columns_by_token(values[name], tokens)
+            for values, tokens in (
+                (old, source.vocabulary.tokens),
+                (found, vocabulary.tokens),
+                (fresh, vocabulary.tokens),
+            )
+        )
+        assert after.keys() - before.keys() == {"呢"}
+        for token, column in after.items():
+            assert np.array_equal(column, before.get(token, unused[token])), token
+    if parameter == "resume_model":
+        moments = checkpoint.moments(new._optimizer, new.model)
+        old = paddle.load(str(base / "models/epoch_2/optimizer.pdopt"))
+        mapped = [name for name in old if name.startswith("output.") and "moment" in name]
+        assert len(mapped) >= 4
+        for name in mapped:
+            before = columns_by_token(old[name], source.vocabulary.tokens)
+            for token, column in columns_by_token(moments[name], vocabulary.tokens).items():
+                assert np.array_equal(column, before.get(token, np.zeros_like(column))), (name, token)
 
 
 def test_a_continued_checkpoint_keeps_its_statistics_epochs_and_steps(base, other):
