@@ -166,8 +166,8 @@ class Trainer:
         if train.augment:
             speeds = augment.speeds(self._settings.augment.speed, train.seed, epoch, np.arange(len(durations)))
             durations = durations / speeds
-        size, seconds = train.batch_size * train.accumulate_grad, train.max_batch_seconds
-        plan = batches.of_epoch(durations, size, train.seed, epoch, seconds and seconds * train.accumulate_grad)
+        size, parts = train.batch_size * train.accumulate_grad, train.accumulate_grad
+        plan = batches.of_epoch(durations, size, train.seed, epoch, train.max_batch_seconds, parts)
         share = plan.real_share(durations)
         logger.info(f"epoch {epoch}: {len(plan)} batches, {share:.1%} of their frames are real")
         return plan
