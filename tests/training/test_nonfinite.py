@@ -67,6 +67,8 @@ def test_too_many_in_a_row_stop_the_training_with_a_state_from_before(
     state = checkpoint.read_state(own / folder)
     assert state.position == (1, first % BATCHES - 1 if folder.startswith("step") else 0)
     assert state.history["nonfinite_in_a_row"] == in_a_row
+    # And no state says that a skipped batch was learned from.
+    assert [path.name for path in own.glob("step_*")] == [folder] * folder.startswith("step")
 
 
 def test_after_it_the_training_goes_on_from_there(root, tmp_path, inject, monkeypatch):
