@@ -144,6 +144,15 @@ def test_audio_that_stands_twice_counts_once_and_the_test_set_keeps_it(write, sc
     assert "my.test.txt line 1" in found.rejected[0].detail
 
 
+def test_rejected_lines_stand_in_the_order_of_the_files(write, screen, workspace):
+    write("my.txt", [("clips/1.wav", "……"), *clips(2, 5), ("clips/6.wav", "！")])
+    with open(workspace / "dataset/annotation/my.txt", "a") as file:
+        file.write("no tab\n")
+    write("my.test.txt", [("clips/7.wav", "乙"), ("clips/8.wav", "。")])
+    found = [(rejection.source.path.name, rejection.number) for rejection in screen().rejected]
+    assert found == [("my.test.txt", 2), ("my.txt", 1), ("my.txt", 5), ("my.txt", 6)]
+
+
 def test_worker_processes_make_no_difference(write, screen):
     lines = clips(0, 150, lambda i: f"s{i % 40}")
     write("my.txt", [*lines[:70], ("clips/none.wav", "……"), *lines[70:]])

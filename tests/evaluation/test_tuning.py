@@ -20,10 +20,9 @@ pytestmark = pytest.mark.wheel
 VOCABULARY = Vocabulary(["<blank>", "<unk>", "北", "京", "上", "海"])
 
 
-@pytest.fixture(scope="module")
-def points(tmp_path_factory):
-    """Of a network that hears 京 and 海 as much the same, and a language that knows Beijing and Shanghai."""
-    path = arpa.write(tmp_path_factory.mktemp("lm") / "lm.arpa", [["北", "京"], ["上", "海"]], 2)
+def tuned(folder, sentences):
+    """Of a network that hears 京 and 海 as much the same, and a language."""
+    path = arpa.write(folder / "lm.arpa", sentences, 2)
     random = np.random.default_rng(0)
     kept, references = [], []
     for text in ["北京", "上海"] * 10:
@@ -37,6 +36,25 @@ def points(tmp_path_factory):
         references.append(text)
     search = BeamSearch(10, 0.0, 0.0, ngram.read(path, VOCABULARY), hot_words.build({}, VOCABULARY))
     return tuning.tune(Utterances(kept, references), search, VOCABULARY, "cer")
+
+
+@pytest.fixture(scope="module")
+def points(tmp_path_factory):
+    """With a language that knows Beijing and Shanghai."""
+    return tuned(tmp_path_factory.mktemp("lm"), [["北", "京"], ["上", "海"]])
+
+
+def test_a_language_that_misleads_gets_no_weight_and_none_below_zero_is_tried(tmp_path):
+    found = tuned(tmp_path, [["北", "海"], ["上", "京"]])
+    assert tuning.best(found).alpha < 0.5
+    assert min(point.alpha for point in found) == 0
+
+
+def test_around_the_best_weights_the_steps_are_halved_twice(points):
+    assert {point.alpha % 0.5 for point in points} >= {0.0, 0.25, 0.125}
+    assert {point.beta % 1.0 for point in points} >= {0.0, 0.5, 0.25}
+    whole = [point for point in points if not point.alpha % 0.5 and not point.beta % 1.0]
+    assert len(whole) == 9 * 11
 
 
 def test_the_language_model_gets_the_weight_that_mends_the_errors(points):
@@ -73,7 +91,7 @@ def test_the_command_tunes_on_the_dev_set_and_says_how_to_adopt_it(workspace):
     vocabulary = tiny.data(workspace).vocabulary
     arpa.write(layout.LANGUAGE_MODEL, [[token] for token in vocabulary.tokens[2:]], 2)
     chosen = tiny.settings()
-    evaluation = chosen.evaluate.model_copy(update={"checkpoint": "epoch_2", "beam_size": 5})
+    evaluation = chosen.evaluate.model_copy(update={"checkpoint": "epoch_2", "beam_size": 2, "cutoff_top_n": 2})
     (workspace / layout.manifest_path("test")).unlink()  # the weights are not chosen on what they are judged by
     options = session.tune(chosen.model_copy(update={"evaluate": evaluation})).split(" ")
     assert options[::2] == ["-S"] * 3

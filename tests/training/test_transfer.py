@@ -122,6 +122,30 @@ def test_another_architecture_is_refused_with_both_numbers(base, other):
         tiny.train(other, other, settings)
 
 
+def test_other_features_are_refused_with_both_values(base, other):
+    settings = _continued(base, num_epoch=3)
+    changed = settings.model_copy(update={"features": settings.features.model_copy(update={"target_db": -30.0})})
+    with pytest.raises(UserError, match=r"features\.target_db is -30\.0, but .*epoch_2 was trained with -20\.0"):
+        tiny.train(other, other, changed)
+
+
+def test_another_dropout_is_no_other_architecture(base, other):
+    settings = tiny.settings(model={"dropout": 0.3}, resume_model=str(base / "models/epoch_2"), num_epoch=3)
+    assert tiny.train(other, other, settings).epoch == 3
+
+
+def test_a_checkpoint_of_the_repository_is_found_from_a_temporary_copy_of_it(base, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(base))
+    monkeypatch.chdir(tmp_path)
+    assert transfer.Source.read("models/epoch_2", "train.resume_model").folder == base / "models/epoch_2"
+
+
+def test_tokens_are_counted_that_are_known_new_and_not_needed(base, other, log):
+    tiny.train(other, other, _continued(base, num_epoch=3))
+    # <blank>, <unk>, 你 and a stay, 呢 is new, 好 and the space are gone.
+    assert f"tokens: 4 known to {base}/models/epoch_2, 1 new, 2 of it not needed any more" in log
+
+
 def test_no_epochs_left_is_said(base, other):
     with pytest.raises(UserError, match=r"train\.num_epoch is 2, but the checkpoint has 2 epochs"):
         tiny.train(other, other, _continued(base, num_epoch=2))
