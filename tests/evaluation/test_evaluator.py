@@ -336,6 +336,16 @@ def test_the_stage_scores_the_mean_of_as_many_epochs_as_the_parameters_say(copie
     assert "the mean of 2 epochs up to 3" in layout.REPORT.read_text(encoding="utf-8")
 
 
+def test_the_stage_scores_a_checkpoint_named_by_its_path(copied, result):
+    from ds2.evaluation import session
+
+    (copied / "pretrained").mkdir()
+    (copied / "models/epoch_3").rename(copied / "pretrained/mine")
+    session.evaluate(stage_settings(checkpoint="pretrained/mine"))
+    metrics = json.loads(layout.EVALUATE_METRICS.read_text())
+    assert metrics["cer"] == pytest.approx(result.errors("cer").rate, abs=1e-6)
+
+
 def test_the_stage_names_a_checkpoint_that_does_not_exist(workspace):
     from ds2.evaluation import session
 

@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ds2 import device, layout
+from ds2 import device, layout, params
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.errors import UserError
@@ -48,11 +48,12 @@ def by_position(batches):
 def test_weights_order_and_augmentation_follow_from_the_seed(root, tmp_path):
     found = []
     for i, seed in enumerate((3, 3, 4)):
-        chosen = tiny.settings(num_epoch=2, augment=True, seed=seed)
+        chosen = tiny.settings(num_epoch=1, augment=True, seed=seed)
         start = tiny.weights(Trainer(chosen, tiny.data(root, chosen), {}, 0).model)
-        _, batches = seen(root, tmp_path / str(i), chosen)
-        order = [position for batch in batches[2] for position in batch.positions.tolist()]
-        found.append((start, order, by_position(batches[1])))
+        _, changed = seen(root, tmp_path / f"changed{i}", chosen)
+        _, plain = seen(root, tmp_path / f"plain{i}", tiny.settings(num_epoch=2, seed=seed))
+        order = [position for batch in plain[2] for position in batch.positions.tolist()]
+        found.append((start, order, by_position(changed[1])))
     one, again, other = found
     assert tiny.same_bits(one[0], again[0])
     assert not np.array_equal(one[0]["output.weight"], other[0]["output.weight"])
@@ -122,6 +123,15 @@ def test_the_scores_of_an_epoch_are_its_checkpoints_on_the_set_that_is_scored(ro
     last = trainer.history.epochs[-1]
     assert (last["cer"], last["wer"]) == (found.errors("cer").rate, found.errors("wer").rate)
     assert last["cer"] != last["wer"]
+
+
+def test_a_checkpoint_holds_the_parameters_that_it_was_trained_with(root, tmp_path):
+    chosen = tiny.settings(num_epoch=1, learning_rate=0.02)
+    chosen = chosen.model_copy(update={"text": params.Text(lower_case=False)})
+    tiny.train(root, tmp_path, chosen)
+    trained = checkpoint.load(tmp_path / "models" / "epoch_1").params
+    for section in ("text", "features", "model", "augment", "train"):
+        assert getattr(trained, section) == getattr(chosen, section)
 
 
 def test_the_metrics_of_a_training_name_the_best_epoch_and_the_last_loss(root):

@@ -326,6 +326,15 @@ def test_a_damaged_state_in_the_middle_of_an_epoch_falls_back_on_the_one_before(
     assert position(training.store) == (1, 0)
 
 
+def test_an_epoch_without_its_optimiser_is_not_gone_on_with_but_can_be_the_last(training, tmp_path, network):
+    training.epochs(1, 4)
+    shutil.rmtree(training.autosave)
+    spoil(training.models / "epoch_4" / "model.pdparams")
+    again = Training(tmp_path, network)
+    assert position(again.store) is None
+    assert position(again.store, 3) == (3, 0)
+
+
 def test_training_goes_on_over_a_damaged_epoch_and_publishes_it_anew(training):
     training.epochs(1, 4, best=2)
     spoil(training.own / "epoch_4" / "model.pdparams")
