@@ -69,6 +69,13 @@ def test_labels_have_the_room_that_the_features_of_the_sample_rate_give(write, w
         assert len(found.rejected) == (-(-frames // 3) < 334)
 
 
+def test_durations_are_exact_to_six_digits(write, write_audio, screen):
+    write_audio("clips/a.wav", 19757 / 16000)
+    write("my.txt", [("clips/a.wav", "你好")])
+    (found,) = [utterance for utterances in screen().accepted.values() for utterance in utterances]
+    assert found.duration == pytest.approx(19757 / 16000, abs=6e-7)
+
+
 def test_held_out_data_is_about_as_much_as_asked_for(write, screen):
     write("my.txt", clips(0, 400))
     found = screen({"manifest": {"dev_fraction": 0.1, "test_fraction": 0.2}})
