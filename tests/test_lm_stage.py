@@ -36,7 +36,9 @@ def test_extra_text_makes_its_sentences_likelier(transcripts):
     assert scores[1] > scores[0]
     assert sizes[1]["lm_words"] - sizes[0]["lm_words"] == len(set("请打电话给妈爸") - set("".join(TRAIN)))
     assert sizes[1]["lm_ngrams"] > sizes[0]["lm_ngrams"]
-    assert all(metrics["lm_dev_perplexity"] > 1 for metrics in sizes)
+    (dev,) = kenlm.scores(transcripts / "dataset/lm.arpa", ["打开客厅的 tv"], "char")
+    assert sizes[1]["lm_dev_perplexity"] == pytest.approx(10 ** (-dev / 9), rel=1e-3)  # eight characters and </s>
+    assert sizes[0]["lm_dev_perplexity"] > 1
 
 
 @pytest.mark.parametrize(
