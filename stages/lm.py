@@ -1,7 +1,7 @@
 """Estimates an n-gram language model of the training transcripts and of other text, for decoders that use one.
 
-reads   dataset/manifest.train, the files of lm.extra_text (or lm.path, which is taken as it is);
-        dataset/manifest.dev for the perplexity
+reads   dataset/manifest.train, the files of lm.extra_text, best in dataset/text/ (or lm.path, which is taken as it
+        is); dataset/manifest.dev for the perplexity
 params  lm, text
 writes  dataset/lm.arpa, results/lm.json
 """

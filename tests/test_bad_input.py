@@ -287,6 +287,8 @@ def test_too_many_bad_lines_end_the_stage_with_a_sentence_and_leave_the_old_mani
     for split in ("train", "dev", "test"):
         assert (workspace / "dataset" / f"manifest.{split}").read_text() == "old\n"
     assert not (workspace / "results").exists()
+    (rejected,) = map(json.loads, (workspace / "dataset" / "rejected.jsonl").read_text("utf-8").splitlines())
+    assert (rejected["line"], rejected["reason"]) == (13, "missing_audio")
 
 
 def test_a_path_that_is_absolute_is_not_said_to_be_relative(workspace):

@@ -1,9 +1,11 @@
+import os
 import resource
 import sys
 
 import numpy as np
 import pytest
 
+from ds2 import cpu
 from ds2.cpu import prefer_fast_kernels
 
 AMD = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu sse2 avx avx2 fma\n"
@@ -28,6 +30,12 @@ def test_what_the_user_has_set_stays():
     environment = {"OPENBLAS_NUM_THREADS": "4", "MKL_DEBUG_CPU_TYPE": "2", "PATH": "/bin"}
     prefer_fast_kernels(environment, AMD)
     assert environment == {"OPENBLAS_NUM_THREADS": "4", "MKL_DEBUG_CPU_TYPE": "2", "PATH": "/bin"}
+
+
+@pytest.mark.parametrize(("chosen", "threads"), [("3", 3), ("1", 1), ("", None), ("0", None), ("many", None)])
+def test_the_network_has_the_threads_that_the_user_has_set_else_one_a_core(chosen, threads, monkeypatch):
+    monkeypatch.setattr(cpu, "_CHOSEN_THREADS", chosen)
+    assert cpu.threads() == (threads or len(os.sched_getaffinity(0)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's")

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from ds2.files import replacing, write_json
+from ds2.files import replacing, replacing_folder, write_json
 
 
 def names(folder):
@@ -102,3 +102,30 @@ def test_what_is_not_json_leaves_the_old_file(tmp_path):
         write_json(path, {"cer": object()})
     assert json.loads(path.read_text()) == {"cer": 0.5}
     assert names(tmp_path) == ["a.json"]
+
+
+def test_a_new_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
+    # After a power cut no name may stand for what never reached the disk.
+    path, flush, flushed = tmp_path / "a.txt", os.fsync, []
+    path.write_text("old")
+
+    def watch(descriptor):
+        flushed.append((os.fstat(descriptor).st_size, path.read_text()))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    with replacing(path) as file:
+        file.write("whole")
+    assert flushed == [(len("whole"), "old")]
+
+
+def test_a_new_folder_is_on_the_disk_before_it_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
+    folder, flushed = tmp_path / "corpus", []
+    folder.mkdir()
+    (folder / "old").touch()
+    monkeypatch.setattr(os, "sync", lambda: flushed.append((names(new), names(folder))))
+    with replacing_folder(folder) as new:
+        (new / "new").touch()
+    assert flushed == [(["new"], ["old"])]
+    assert names(folder) == ["new"]
+    assert names(tmp_path) == ["corpus"]

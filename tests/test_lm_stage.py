@@ -4,7 +4,11 @@ import json
 
 import pytest
 
+from ds2 import params
 from ds2.data import manifest
+from ds2.data.text import normalize
+from ds2.language_model import arpa
+from ds2.language_model.model import estimate
 from tests.language_model import kenlm
 from tests.test_bad_input import assert_one_sentence, run
 
@@ -32,7 +36,26 @@ def test_extra_text_makes_its_sentences_likelier(transcripts):
     assert scores[1] > scores[0]
     assert sizes[1]["lm_words"] - sizes[0]["lm_words"] == len(set("请打电话给妈爸") - set("".join(TRAIN)))
     assert sizes[1]["lm_ngrams"] > sizes[0]["lm_ngrams"]
-    assert all(metrics["lm_dev_perplexity"] > 1 for metrics in sizes)
+    (dev,) = kenlm.scores(transcripts / "dataset/lm.arpa", ["打开客厅的 tv"], "char")
+    assert sizes[1]["lm_dev_perplexity"] == pytest.approx(10 ** (-dev / 9), rel=1e-3)  # eight characters and </s>
+    assert sizes[0]["lm_dev_perplexity"] > 1
+
+
+@pytest.mark.parametrize(
+    ("section", "unit", "order", "prune"),
+    [("{order: 2, unit: word}", "word", 2, []), ("{order: 3, prune: [0, 0, 1]}", "char", 3, [0, 0, 1])],
+)
+def test_the_model_and_its_metrics_are_those_of_the_parameters(transcripts, section, unit, order, prune):
+    extra = ["打開 TV", "打開 客廳 TV"]
+    (transcripts / "dataset/text/more.txt").write_text("\n".join(extra), encoding="utf-8")
+    section = section.replace("}", ", extra_text: [dataset/text/more.txt]}")
+    rules = params.Text(lower_case=False, simplified=False)
+    done = run("lm", transcripts, f"lm: {section}\ntext: {{lower_case: false, simplified: false}}\n")
+    assert done.returncode == 0, done.stderr
+    model = estimate([*TRAIN, *(normalize(text, rules) for text in extra)], unit, order, prune)
+    arpa.write(transcripts / "expected.arpa", model)
+    assert (transcripts / "dataset/lm.arpa").read_bytes() == (transcripts / "expected.arpa").read_bytes()
+    assert json.loads((transcripts / "results/lm.json").read_text()) == model.metrics(["打开客厅的 tv"])
 
 
 def test_a_ready_model_is_taken_as_it_is_and_can_be_anywhere(transcripts, tmp_path_factory):

@@ -51,24 +51,25 @@ def shuffled(durations: np.ndarray, batch_size: int, seed: int, epoch: int) -> B
     return _shuffle_batches(Batches(order, _bounds(len(durations), batch_size)), random)
 
 
-def by_seconds(durations: np.ndarray, max_seconds: float, seed: int, epoch: int) -> Batches:
+def by_seconds(durations: np.ndarray, max_seconds: float, seed: int, epoch: int, parts: int = 1) -> Batches:
     """The same with as many utterances as fit into a batch of so many seconds, padding counted.
 
-    An utterance longer than that is a batch of its own.
+    An utterance longer than that is a batch of its own. With several parts it is these, of as many utterances each but
+    for one, that so many seconds fit into.
     """
     if epoch == 1:
         order = np.argsort(durations, kind="stable").astype(np.int64)
-        return Batches(order, _bounds_by_seconds(durations[order], max_seconds))
+        return Batches(order, _bounds_by_seconds(durations[order], max_seconds, parts))
     random = np.random.default_rng((seed, epoch))
     order = _in_pools(durations, _POOL, random)
     # Every other pool backwards: where two meet, long stands by long and short by short.
     for start in range(_POOL, len(order), 2 * _POOL):
         order[start : start + _POOL] = order[start : start + _POOL][::-1].copy()
-    return _shuffle_batches(Batches(order, _bounds_by_seconds(durations[order], max_seconds)), random)
+    return _shuffle_batches(Batches(order, _bounds_by_seconds(durations[order], max_seconds, parts)), random)
 
 
 def of_epoch(
-    durations: np.ndarray, batch_size: int, seed: int, epoch: int, max_seconds: float | None = None
+    durations: np.ndarray, batch_size: int, seed: int, epoch: int, max_seconds: float | None = None, parts: int = 1
 ) -> Batches:
     """The batches of a training epoch: the first sorted, all others shuffled. No utterance is dropped.
 
@@ -79,9 +80,10 @@ def of_epoch(
         seed: train.seed.
         epoch: from 1.
         max_seconds: where given, batches are cut by it, and batch_size does not count.
+        parts: that each batch will be divided into, evenly; each of them is within max_seconds.
     """
     if max_seconds is not None:
-        return by_seconds(durations, max_seconds, seed, epoch)
+        return by_seconds(durations, max_seconds, seed, epoch, parts)
     return by_length(durations, batch_size) if epoch == 1 else shuffled(durations, batch_size, seed, epoch)
 
 
@@ -95,14 +97,14 @@ def _in_pools(durations: np.ndarray, pool: int, random: np.random.Generator) -> 
     return order
 
 
-def _bounds_by_seconds(lengths: np.ndarray, limit: float) -> np.ndarray:
+def _bounds_by_seconds(lengths: np.ndarray, limit: float, parts: int) -> np.ndarray:
     bounds = array("q", [0])
     longest, first = 0.0, 0
     # As Python's numbers, which are faster one by one, but never all at once.
-    parts = (lengths[start : start + _POOL].tolist() for start in range(0, len(lengths), _POOL))
-    for position, length in enumerate(itertools.chain.from_iterable(parts)):
+    pools = (lengths[start : start + _POOL].tolist() for start in range(0, len(lengths), _POOL))
+    for position, length in enumerate(itertools.chain.from_iterable(pools)):
         longest = max(longest, length)
-        if position > first and longest * (position + 1 - first) > limit:
+        if position > first and longest * -(-(position + 1 - first) // parts) > limit:
             bounds.append(position)
             longest, first = length, position
     if len(lengths):

@@ -10,7 +10,7 @@ from ds2 import params
 from ds2.files import sha256
 
 # Raise it when code changes what a training computes: states from before are then not continued.
-_VERSION = 2
+_VERSION = 3
 
 # What decides how long a training goes on, what is kept of it and where it starts, not what it computes.
 _LEFT_OUT = {"num_epoch", "save_interval", "keep_checkpoints", "resume_model", "max_nonfinite"}

@@ -165,8 +165,8 @@ class Trainer:
         train, durations, epoch = self._settings.train, self._data.train.durations, self.epoch + 1
         if self._data.augmenter is not None:
             durations = durations / self._data.augmenter.speeds(train.seed, epoch, np.arange(len(durations)))
-        size, seconds = train.batch_size * train.accumulate_grad, train.max_batch_seconds
-        plan = batches.of_epoch(durations, size, train.seed, epoch, seconds and seconds * train.accumulate_grad)
+        size, parts = train.batch_size * train.accumulate_grad, train.accumulate_grad
+        plan = batches.of_epoch(durations, size, train.seed, epoch, train.max_batch_seconds, parts)
         share = plan.real_share(durations)
         logger.info(f"epoch {epoch}: {len(plan)} batches, {share:.1%} of their frames are real")
         return plan

@@ -3,6 +3,7 @@ import importlib
 import pytest
 
 from ds2 import corpora
+from ds2.corpora import annotations
 from ds2.errors import UserError
 
 APART = ("demo", "aishell", "thchs30", "free_st", "librispeech", "musan", "rirs_noises")
@@ -25,3 +26,9 @@ def test_every_name_has_a_builder():
     for name in corpora.NAMES:
         module = importlib.import_module(f"ds2.corpora.{corpora._BUILDERS[name]}")
         assert callable(module.build)
+
+
+def test_what_a_corpus_says_is_one_line_of_three_fields(tmp_path):
+    annotations.write(tmp_path, "demo", {"dev": [annotations.Spoken("a.wav", " one\ttwo\nthree ", "s1")]})
+    assert (tmp_path / "demo.dev.txt").read_text() == "a.wav\tone two three\ts1\n"
+    assert [(tmp_path / f"demo.{split}.txt").read_text() for split in ("train", "test")] == ["", ""]

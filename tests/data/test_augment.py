@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -227,3 +228,96 @@ def test_speeds_of_another_seed_or_epoch_have_nothing_to_do_with_it(other):
     one, two = augment.speeds(always, 1, 1, np.arange(9000)), augment.speeds(always, *other, np.arange(9000))
     assert np.mean(one == two) == pytest.approx(1 / 3, abs=0.03)
     assert np.mean(one[1:] == one[:-1]) == pytest.approx(1 / 3, abs=0.03)
+
+
+def heard(kind: str, samples: np.ndarray, **section) -> list[np.ndarray]:
+    """What a kind alone, always applied, makes of a sound in 300 utterances."""
+    sections = {name: {"prob": 0.0} for name in KINDS} | {kind: {"prob": 1.0} | section}
+    augmenter = Augmenter(params.from_dict({"augment": sections}).augment, 16000)
+    return [augmenter.change_waveform(samples, 1.0, augment.generator(1, 1, i)) for i in range(300)]
+
+
+def assert_between(found: list[float], low: float, high: float) -> None:
+    """None is outside of the bounds, and some are near both."""
+    near = 0.05 * (high - low)
+    assert low - 1e-3 <= min(found) <= low + near
+    assert high - near <= max(found) <= high + 1e-3
+
+
+def rms(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+def test_a_shift_is_between_its_bounds_in_milliseconds():
+    click = np.zeros(4000, np.float32)
+    click[2000] = 1.0
+    found = heard("shift", click, min_shift_ms=-30, max_shift_ms=50)
+    assert_between([(int(one.argmax()) - 2000) / 16 for one in found], -30, 50)
+
+
+def test_noise_is_between_its_bounds_in_decibels_and_comes_from_its_folder(write_audio):
+    write_audio("my/noises/hum.wav", seconds=0.7)
+    speech = tone(0.5, 900.0)
+    found = heard("noise", speech, min_snr_dB=5, max_snr_dB=20, noise_dir="my/noises")
+    assert_between([20 * np.log10(rms(speech) / rms(one.astype(np.float64) - speech)) for one in found], 5, 20)
+
+
+def test_a_gain_is_between_its_bounds_in_decibels():
+    speech = tone(0.1)
+    found = heard("volume", speech, min_gain_dBFS=-12, max_gain_dBFS=3)
+    assert_between([20 * np.log10(rms(one) / rms(speech)) for one in found], -12, 3)
+
+
+def test_every_rate_to_resample_through_is_chosen_as_often():
+    # Of 3 kHz nothing is left at a rate of 4 kHz.
+    found = heard("resample", tone(0.1, 3000.0), new_sample_rate=[4000, 8000, 16000])
+    assert np.mean([rms(one) > 0.05 for one in found]) == pytest.approx(2 / 3, abs=0.1)
+
+
+def test_rooms_come_from_their_folder(write_audio):
+    write_audio("my/rooms/room.wav", seconds=0.05)
+    speech = tone(0.1)
+    assert not any(np.array_equal(one, speech) for one in heard("reverb", speech, reverb_dir="my/rooms"))
+
+
+def test_a_noise_is_not_heard_through_the_room_but_through_the_line(workspace):
+    """The room's echo and the line's narrow band would each take this noise away."""
+    samples = np.arange(8000) / 16000
+    room = np.zeros(64, np.float32)
+    room[[0, 8]] = 0.5  # 1 kHz comes back upside down
+    for folder, name, sound in (("noise", "a.wav", np.sin(2 * np.pi * 1000 * samples)), ("reverb", "b.wav", room)):
+        (workspace / "dataset" / folder).mkdir()
+        soundfile.write(workspace / "dataset" / folder / name, sound, 16000, subtype="FLOAT")
+    sections = {name: {"prob": 0.0} for name in KINDS} | {
+        "noise": {"prob": 1.0, "min_snr_dB": 0, "max_snr_dB": 0},
+        "reverb": {"prob": 1.0},
+    }
+
+    def strength(**more):
+        augmenter = Augmenter(params.from_dict({"augment": sections | more}).augment, 16000)
+        found = augmenter.change_waveform(tone(0.5, 300.0), 1.0, augment.generator(1, 1, 1))[1000:-1000]
+        spectrum = np.abs(np.fft.rfft(found * np.hanning(len(found))))
+        return spectrum[round(1000 * len(found) / 16000)] / spectrum.max()
+
+    assert strength() > 0.5
+    assert strength(resample={"prob": 1.0, "new_sample_rate": [1500]}) < 0.01
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_there_are_as_many_masks_as_asked_for(count):
+    """Of one bin or frame each: some touch or cover each other, but not in every utterance."""
+    for axis, section in (
+        (0, {"n_freq_masks": count, "n_time_masks": 0}),
+        (1, {"n_freq_masks": 0, "n_time_masks": count}),
+    ):
+        one = params.SpecAug(prob=1, freq_mask_ratio=0.01, time_mask_ratio=0.01, max_time_warp=0, **section)
+        found = [augment.spec_aug(values(100, 100), one, augment.generator(1, 1, i)) == 0 for i in range(50)]
+        assert max(zero.all(axis=axis).sum() for zero in found) == count
+
+
+@pytest.mark.parametrize(("longest", "count"), [(1, 1), (7, 1), (40, 1), (1, 3)])
+def test_as_many_stretches_as_asked_for_are_replaced_none_longer_than_asked_for(longest, count):
+    frames = np.arange(200, dtype=np.float32)[:, None].repeat(4, axis=1)
+    section = params.SpecSubAug(prob=1.0, max_time=longest, num_time_sub=count)
+    found = [augment.spec_sub_aug(frames, section, augment.generator(1, 1, i)) for i in range(1000)]
+    assert max((one != frames).all(axis=1).sum() for one in found) == longest * count

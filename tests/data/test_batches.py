@@ -123,6 +123,15 @@ def test_by_seconds_a_batch_with_its_padding_is_within_the_limit_or_a_single_utt
         assert durations[batch].max() * len(batch) <= seconds or len(batch) == 1
 
 
+@given(DURATIONS, SECONDS, SEEDS, EPOCHS, st.integers(1, 5))
+def test_by_seconds_the_parts_of_a_batch_are_each_within_the_limit(durations, seconds, seed, epoch, parts):
+    found = batches.of_epoch(durations, 8, seed, epoch, seconds, parts)
+    assert sorted(np.concatenate(list(found)).tolist()) == list(range(len(durations)))
+    for batch in found:
+        for part in np.array_split(batch, min(parts, len(batch))):
+            assert durations[part].max() * len(part) <= seconds or len(part) == 1
+
+
 @given(DURATIONS, SECONDS, SEEDS)
 def test_by_seconds_the_first_epoch_goes_from_short_to_long_and_no_batch_had_room_for_one_more(
     durations, seconds, seed

@@ -84,6 +84,12 @@ def test_levelling_reaches_its_target_from_any_loudness(target, amplitude):
     np.testing.assert_array_equal(samples, before)
 
 
+@pytest.mark.parametrize("target", [0.0, -20.0])
+def test_features_are_those_of_the_levelled_audio_also_at_0_db(target):
+    expected = features.filter_banks(features.level(tone(0.3), target), 16000, 80)
+    assert np.array_equal(features.extract(tone(0.3), params.Features(target_db=target)), expected)
+
+
 def test_loudness_makes_no_difference_once_levelled_and_all_of_it_without():
     levelled, as_recorded = params.Features(target_db=-20.0), params.Features(target_db=None)
     loud, quiet = tone(1.0), tone(1.0) / np.float32(8)

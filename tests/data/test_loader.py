@@ -113,6 +113,23 @@ def test_augmentation_follows_from_utterance_and_epoch_not_from_the_batch(data):
     assert (load(manifest, augmented, [[2]], epoch=4)[0].features[0] != alone).any()
 
 
+def test_augmentation_and_speed_follow_from_the_seed_and_the_epoch(data):
+    manifest, assembler = data
+    section = {kind: {"prob": 0.0} for kind in params.Augment.model_fields} | {"spec_aug": {"prob": 1.0}}
+
+    def loaded(seed, epoch, **more):
+        augmenter = augment.Augmenter(params.from_dict({"augment": section | more}).augment, 16000)
+        made = Assembler(FEATURES, assembler.statistics, assembler.vocabulary, augmenter, seed)
+        return augmenter, load(manifest, made, [range(8)], epoch=epoch)[0]
+
+    _, one = loaded(7, 2)
+    for seed, epoch, same in ((7, 2, True), (8, 2, False), (7, 3, False)):
+        assert np.array_equal(loaded(seed, epoch)[1].features, one.features) == same
+        augmenter, hurried = loaded(seed, epoch, speed={"prob": 1.0})
+        seconds = np.array(LENGTHS) / augmenter.speeds(seed, epoch, np.arange(8))
+        np.testing.assert_allclose(hurried.frames, 100 * seconds, atol=3)
+
+
 def test_an_utterance_that_played_faster_is_too_short_for_its_labels_keeps_its_speed_and_is_counted(data, workspace):
     _, assembler = data
     speed_only = {kind: {"prob": 0.0} for kind in params.Augment.model_fields} | {"speed": {"prob": 1.0}}

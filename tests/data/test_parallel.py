@@ -1,6 +1,7 @@
 import os
 import signal
 
+from ds2.data import parallel
 from tests.process import Stage
 
 # The worker is still starting when its parent dies: nothing has been set up yet that would tell it.
@@ -25,3 +26,8 @@ def test_workers_that_start_when_their_parent_is_killed_end_too(tmp_path):
         os.kill(pid, signal.SIGKILL)
     process.end()
     assert left == []
+
+
+def test_a_number_of_processes_is_what_it_says_and_auto_one_a_core():
+    assert [parallel.processes(count) for count in (0, 1, 5)] == [0, 1, 5]
+    assert parallel.processes("auto") == len(os.sched_getaffinity(0))

@@ -1,4 +1,5 @@
 import numpy as np
+import soundfile
 
 from ds2.data import recordings
 from ds2.data.recordings import Recordings
@@ -45,6 +46,8 @@ def test_what_is_drawn_has_the_rate_asked_for(write_audio):
 def test_unreadable_and_silent_files_are_passed_over(workspace):
     (workspace / "noise").mkdir()
     (workspace / "noise/1.wav").write_bytes(b"no audio")
+    assert Recordings("noise", 16000).draw(np.random.default_rng(0)) is None
+    soundfile.write(workspace / "noise/1.wav", np.zeros(1000), 16000)
     assert Recordings("noise", 16000).draw(np.random.default_rng(0)) is None
 
 

@@ -52,6 +52,31 @@ def test_an_accepted_line_has_path_duration_normalised_text_and_speaker(write, s
     assert found.as_json() == {"audio_filepath": "clips/a.wav", "duration": 1.0, "text": "你好world", "speaker": "s1"}
 
 
+@pytest.mark.parametrize(
+    ("samples", "reason"), [(7999, "too_short"), (8000, None), (12000, None), (16000, None), (16001, "too_long")]
+)
+def test_audio_as_long_as_a_bound_is_neither_too_short_nor_too_long(samples, reason, write, write_audio, screen):
+    write_audio("clips/a.wav", samples / 16000)
+    write("my.txt", [("clips/a.wav", "你好")])
+    found = screen({"manifest": {"min_duration": 0.5, "max_duration": 1.0}})
+    assert [rejection.reason for rejection in found.rejected] == ([reason] if reason else [])
+
+
+def test_labels_have_the_room_that_the_features_of_the_sample_rate_give(write, write_audio, screen):
+    write_audio("clips/a.wav", 10.0)
+    write("my.txt", [("clips/a.wav", "".join(chr(0x4E00 + i) for i in range(334)))])
+    for rate, frames in ((16000, 998), (11025, 1000)):  # 11025 Hz: 110 samples from frame to frame, a little less
+        found = screen({"features": {"sample_rate": rate}, "text": {"simplified": False}})
+        assert len(found.rejected) == (-(-frames // 3) < 334)
+
+
+def test_durations_are_exact_to_six_digits(write, write_audio, screen):
+    write_audio("clips/a.wav", 19757 / 16000)
+    write("my.txt", [("clips/a.wav", "你好")])
+    (found,) = [utterance for utterances in screen().accepted.values() for utterance in utterances]
+    assert found.duration == pytest.approx(19757 / 16000, abs=6e-7)
+
+
 def test_held_out_data_is_about_as_much_as_asked_for(write, screen):
     write("my.txt", clips(0, 400))
     found = screen({"manifest": {"dev_fraction": 0.1, "test_fraction": 0.2}})
@@ -125,6 +150,15 @@ def test_audio_that_stands_twice_counts_once_and_the_test_set_keeps_it(write, sc
         ("z.txt", 1, "duplicate_audio"),
     ]
     assert "my.test.txt line 1" in found.rejected[0].detail
+
+
+def test_rejected_lines_stand_in_the_order_of_the_files(write, screen, workspace):
+    write("my.txt", [("clips/1.wav", "……"), *clips(2, 5), ("clips/6.wav", "！")])
+    with open(workspace / "dataset/annotation/my.txt", "a") as file:
+        file.write("no tab\n")
+    write("my.test.txt", [("clips/7.wav", "乙"), ("clips/8.wav", "。")])
+    found = [(rejection.source.path.name, rejection.number) for rejection in screen().rejected]
+    assert found == [("my.test.txt", 2), ("my.txt", 1), ("my.txt", 5), ("my.txt", 6)]
 
 
 def test_worker_processes_make_no_difference(write, screen):

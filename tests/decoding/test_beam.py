@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ds2 import layout, params
 from ds2.data.vocabulary import Vocabulary
-from ds2.decoding import candidates, greedy, hot_words, ngram
+from ds2.decoding import beam, candidates, greedy, hot_words, ngram
 from ds2.decoding.beam import BeamSearch
 from tests.decoding import arpa, scoring
 
@@ -151,3 +152,16 @@ def test_a_hot_word_wins_over_a_likelier_text_and_only_as_a_whole():
     boosted = BeamSearch(20, 0.0, 0.0, NO_MODEL, hot_words.build({"a你": 3.0}, VOCABULARY))(whole(logs))[0]
     partly = BeamSearch(20, 0.0, 0.0, NO_MODEL, hot_words.build({"a你你你": 3.0}, VOCABULARY))(whole(logs))[0]
     assert [VOCABULARY.decode(h.ids) for h in (plain, boosted, partly)] == ["你a", "a你", "你a"]
+
+
+@pytest.mark.parametrize("decoder", ["ctc_prefix_beam", "ctc_beam_search"])
+def test_a_search_has_the_numbers_of_the_parameters(decoder, workspace):
+    arpa.write(layout.LANGUAGE_MODEL, SENTENCES, 3)
+    numbers = {"beam_size": 7, "alpha": 0.5, "beta": 1.5, "cutoff_prob": 0.75, "cutoff_top_n": 3}
+    section = params.Evaluate(decoder=decoder, hot_words={"你a": 2.0}, **numbers)
+    found = beam.search(section, VOCABULARY)
+    if decoder == "ctc_prefix_beam":
+        numbers |= {"alpha": 0.0, "beta": 0.0}
+    assert {name: getattr(found, name) for name in numbers} == numbers
+    assert found.words.most == hot_words.build({"你a": 2.0}, VOCABULARY).most > 0
+    assert (found.language_model.keys >= 0).any() == (decoder == "ctc_beam_search")

@@ -44,3 +44,9 @@ def test_a_rate_without_doubt_has_no_width():
     assert bootstrap.interval(utterances([0] * 20), [None] * 20) == (0.0, 0.0)
     assert bootstrap.interval(utterances([10]), ["a"]) == (1.0, 1.0)
     assert bootstrap.interval([Errors(insertions=1), Errors(insertions=1)], [None, None]) == (1.0, 1.0)
+
+
+def test_the_interval_is_as_wide_as_the_normal_distributions_95_percent():
+    wrong = np.random.default_rng(3).binomial(1, 0.3, 2000)
+    low, high = bootstrap.interval(utterances(wrong, length=1), [None] * 2000)
+    assert high - low == pytest.approx(2 * 1.96 * wrong.std() / np.sqrt(2000), rel=0.08)

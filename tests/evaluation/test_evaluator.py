@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ds2 import layout
+from ds2 import layout, params
 from ds2.data import audio, features, manifest, snr
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
@@ -16,6 +16,7 @@ from ds2.decoding.beam import BeamSearch
 from ds2.errors import UserError
 from ds2.evaluation.evaluator import Evaluation, Network, Prediction, evaluate
 from ds2.model.deepspeech2 import DeepSpeech2
+from ds2.training import checkpoint
 from tests.decoding import arpa
 from tests.training import tiny
 
@@ -290,7 +291,9 @@ def test_the_stage_scores_the_checkpoint_with_its_own_vocabulary_and_statistics(
 
     (copied / layout.VOCABULARY).write_text("<blank>\n<unk>\nx\n")
     (copied / layout.MEAN_ISTD).unlink()
-    session.evaluate(stage_settings())
+    for split in ("train", "dev"):  # the test data alone are scored
+        (copied / layout.manifest_path(split)).unlink()
+    session.evaluate(stage_settings().model_copy(update={"features": params.Features(target_db=None)}))
     lines = (copied / layout.PREDICTIONS).read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(result.predictions)
     text = (copied / layout.ERRORS).read_text(encoding="utf-8")
@@ -300,6 +303,47 @@ def test_the_stage_scores_the_checkpoint_with_its_own_vocabulary_and_statistics(
     assert "ctc_greedy" in page
     assert "epoch_3 (epoch 3)" in page
     assert '"cer"' in (copied / layout.EVALUATE_METRICS).read_text()
+
+
+def test_the_stage_counts_what_the_parameters_name_in_batches_of_their_size(copied, result, monkeypatch):
+    from ds2.evaluation import evaluator, session
+
+    sizes, forward = [], evaluator.forward
+
+    def watch(network, batch):
+        sizes.append(len(batch))
+        return forward(network, batch)
+
+    monkeypatch.setattr(evaluator, "forward", watch)
+    session.evaluate(stage_settings(metrics_type="wer", batch_size=5))
+    assert sizes == [5, 5, 4]
+    assert next(iter(json.loads(layout.EVALUATE_METRICS.read_text()))) == "wer"
+    rows = [json.loads(line) for line in layout.PREDICTIONS.read_text(encoding="utf-8").splitlines()]
+    assert [row["errors"] for row in rows] == [prediction.errors("wer").total for prediction in result.predictions]
+    assert layout.ERRORS.read_text(encoding="utf-8").startswith(f"WER {result.errors('wer').rate:.2%}")
+
+
+def test_the_stage_scores_the_mean_of_as_many_epochs_as_the_parameters_say(copied, root):
+    from ds2.evaluation import session
+
+    session.evaluate(stage_settings(average_checkpoints=2))
+    expected = run(checkpoint.load_mean(root / "models", 2).model, root)
+    rows = [json.loads(line) for line in layout.PREDICTIONS.read_text(encoding="utf-8").splitlines()]
+    assert [row["hypothesis"] for row in rows] == [prediction.hypothesis for prediction in expected.predictions]
+    assert [row["confidence"] for row in rows] == pytest.approx(
+        [prediction.confidence for prediction in expected.predictions], abs=1e-4
+    )
+    assert "the mean of 2 epochs up to 3" in layout.REPORT.read_text(encoding="utf-8")
+
+
+def test_the_stage_scores_a_checkpoint_named_by_its_path(copied, result):
+    from ds2.evaluation import session
+
+    (copied / "pretrained").mkdir()
+    (copied / "models/epoch_3").rename(copied / "pretrained/mine")
+    session.evaluate(stage_settings(checkpoint="pretrained/mine"))
+    metrics = json.loads(layout.EVALUATE_METRICS.read_text())
+    assert metrics["cer"] == pytest.approx(result.errors("cer").rate, abs=1e-6)
 
 
 def test_the_stage_names_a_checkpoint_that_does_not_exist(workspace):

@@ -2,12 +2,16 @@ import numpy as np
 import pytest
 
 from ds2 import layout
+from ds2.data.loader import Assembler, Loader
+from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
-from ds2.decoding import candidates, hot_words, ngram
+from ds2.decoding import beam, candidates, hot_words, ngram
 from ds2.decoding.beam import BeamSearch
 from ds2.evaluation import tuning
 from ds2.evaluation.error_rate import Errors
+from ds2.evaluation.evaluator import evaluate
 from ds2.evaluation.tuning import Point, Utterances
+from ds2.training import checkpoint
 from tests.decoding import arpa
 from tests.training import tiny
 
@@ -16,10 +20,9 @@ pytestmark = pytest.mark.wheel
 VOCABULARY = Vocabulary(["<blank>", "<unk>", "北", "京", "上", "海"])
 
 
-@pytest.fixture(scope="module")
-def points(tmp_path_factory):
-    """Of a network that hears 京 and 海 as much the same, and a language that knows Beijing and Shanghai."""
-    path = arpa.write(tmp_path_factory.mktemp("lm") / "lm.arpa", [["北", "京"], ["上", "海"]], 2)
+def tuned(folder, sentences):
+    """Of a network that hears 京 and 海 as much the same, and a language."""
+    path = arpa.write(folder / "lm.arpa", sentences, 2)
     random = np.random.default_rng(0)
     kept, references = [], []
     for text in ["北京", "上海"] * 10:
@@ -33,6 +36,25 @@ def points(tmp_path_factory):
         references.append(text)
     search = BeamSearch(10, 0.0, 0.0, ngram.read(path, VOCABULARY), hot_words.build({}, VOCABULARY))
     return tuning.tune(Utterances(kept, references), search, VOCABULARY, "cer")
+
+
+@pytest.fixture(scope="module")
+def points(tmp_path_factory):
+    """With a language that knows Beijing and Shanghai."""
+    return tuned(tmp_path_factory.mktemp("lm"), [["北", "京"], ["上", "海"]])
+
+
+def test_a_language_that_misleads_gets_no_weight_and_none_below_zero_is_tried(tmp_path):
+    found = tuned(tmp_path, [["北", "海"], ["上", "京"]])
+    assert tuning.best(found).alpha < 0.5
+    assert min(point.alpha for point in found) == 0
+
+
+def test_around_the_best_weights_the_steps_are_halved_twice(points):
+    assert {point.alpha % 0.5 for point in points} >= {0.0, 0.25, 0.125}
+    assert {point.beta % 1.0 for point in points} >= {0.0, 0.5, 0.25}
+    whole = [point for point in points if not point.alpha % 0.5 and not point.beta % 1.0]
+    assert len(whole) == 9 * 11
 
 
 def test_the_language_model_gets_the_weight_that_mends_the_errors(points):
@@ -69,7 +91,8 @@ def test_the_command_tunes_on_the_dev_set_and_says_how_to_adopt_it(workspace):
     vocabulary = tiny.data(workspace).vocabulary
     arpa.write(layout.LANGUAGE_MODEL, [[token] for token in vocabulary.tokens[2:]], 2)
     chosen = tiny.settings()
-    evaluation = chosen.evaluate.model_copy(update={"checkpoint": "epoch_2", "beam_size": 5})
+    evaluation = chosen.evaluate.model_copy(update={"checkpoint": "epoch_2", "beam_size": 2, "cutoff_top_n": 2})
+    (workspace / layout.manifest_path("test")).unlink()  # the weights are not chosen on what they are judged by
     options = session.tune(chosen.model_copy(update={"evaluate": evaluation})).split(" ")
     assert options[::2] == ["-S"] * 3
     adopted = dict(option.removeprefix("evaluate.").split("=") for option in options[1::2])
@@ -77,3 +100,14 @@ def test_the_command_tunes_on_the_dev_set_and_says_how_to_adopt_it(workspace):
     rows = [line.split("\t") for line in layout.TUNING.read_text().splitlines()[1:]]
     assert (adopted["alpha"], adopted["beta"]) in {(row[0], row[1]) for row in rows}
     assert layout.TUNING_PICTURE.exists()
+    # What the table says of the weights is what the evaluation with them finds.
+    assert all(float(row[0]) >= 0 for row in rows)
+    trained = checkpoint.load(layout.MODELS / "epoch_2")
+    adopted = {"decoder": "ctc_beam_search", "alpha": float(adopted["alpha"]), "beta": float(adopted["beta"])}
+    search = beam.search(evaluation.model_copy(update=adopted), vocabulary)
+    manifest = Manifest(layout.manifest_path("dev"))
+    with Loader(manifest, Assembler(trained.params.features, trained.statistics), 0) as loader:
+        found = evaluate(trained.model, manifest, loader, vocabulary, 4, search)
+    rates = {(float(row[0]), float(row[1])): float(row[2]) for row in rows}
+    assert rates[adopted["alpha"], adopted["beta"]] == pytest.approx(found.errors("cer").rate, abs=1e-6)
+    assert found.errors("cer").rate < 1

@@ -196,5 +196,13 @@ def test_dropout_works_in_training_and_not_in_evaluation():
     assert np.array_equal(first, second)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.7])
+def test_as_many_of_the_last_layers_inputs_are_dropped_as_the_parameter_says(share):
+    model, seen = make(dropout=share), []
+    model.output.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numpy()))
+    run(model, tiny.random_batch([300, 290], MELS, TOKENS))
+    assert (seen[0][:, :90] == 0).mean() == pytest.approx(share, abs=0.03)
+
+
 def test_the_seed_decides_the_weights():
     assert tiny.same_bits(tiny.weights(make()), tiny.weights(make()))

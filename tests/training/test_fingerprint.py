@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ds2 import params
+from ds2.training import fingerprint as fingerprints
 from ds2.training.fingerprint import differences, fingerprint, ingredients
 
 REPOSITORY = Path(__file__).parents[2]
@@ -162,3 +163,18 @@ def test_a_state_of_another_version_with_other_parameters_says_so(files):
     before = ingredients(params.Params(), files)
     del before["params"]["train.grad_clip"]
     assert differences(before, ingredients(params.Params(), files)) == ["it was trained by another version of ds2"]
+
+
+def test_a_version_that_was_raised_makes_another_training_and_says_so(files, monkeypatch):
+    before = ingredients(params.Params(), files)
+    monkeypatch.setattr(fingerprints, "_VERSION", fingerprints._VERSION + 1)
+    after = ingredients(params.Params(), files)
+    assert fingerprint(before) != fingerprint(after)
+    assert differences(before, after) == ["it was trained by another version of ds2"]
+
+
+def test_the_checkpoint_to_go_on_from_changes_it(files):
+    def resumed(start):
+        return of(params.from_dict({"train": {"resume_model": start}}), files)
+
+    assert len({resumed("auto"), resumed("models/epoch_1"), resumed("models/epoch_2")}) == 3

@@ -51,3 +51,9 @@ def test_epochs_of_another_training_are_not_mixed_in(models, tmp_path):
 def test_without_models_there_are_no_epochs(tmp_path):
     with pytest.raises(UserError, match="has 0 epochs"):
         checkpoint.load_mean(tmp_path / "models", 2)
+
+
+def test_the_last_epochs_are_those_with_the_greatest_numbers(models, tmp_path):
+    for epoch, number in ((3, 9), (4, 10)):
+        shutil.copytree(models / f"epoch_{epoch}", tmp_path / f"epoch_{number}")
+    assert checkpoint.load_mean(tmp_path, 1).state.epoch == 4

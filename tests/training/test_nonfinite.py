@@ -91,6 +91,14 @@ def test_too_many_in_a_row_stop_the_training_with_a_state_from_before(
     state = checkpoint.read_state(own / folder)
     assert state.position == (1, first % BATCHES - 1 if folder.startswith("step") else 0)
     assert state.history["nonfinite_in_a_row"] == in_a_row
+    # And no state says that a skipped batch was learned from.
+    assert [path.name for path in own.glob("step_*")] == [folder] * folder.startswith("step")
+
+
+def test_skips_with_a_good_step_between_them_are_none_in_a_row(root, tmp_path, inject):
+    inject(2, 4, 6, 8)
+    trainer = tiny.train(root, tmp_path, settings(num_epoch=3, max_nonfinite=2))
+    assert (trainer.epoch, trainer.history.nonfinite, trainer.history.nonfinite_in_a_row) == (3, 4, 0)
 
 
 def test_after_it_the_training_goes_on_from_there(root, tmp_path, inject, monkeypatch):

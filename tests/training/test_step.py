@@ -210,9 +210,31 @@ def test_bf16_rounds_the_products_and_leaves_the_weights_as_they_are():
     np.testing.assert_allclose(logits[0].numpy(), logits[1].numpy(), atol=0.1)
 
 
+def test_recognition_is_not_rounded():
+    batch, logits = tiny.random_batch(LENGTHS[:4], MELS, TOKENS), []
+    for amp in ("off", "bf16"):
+        network, _, _ = made(amp=amp)
+        network.eval()
+        logits.append(network(paddle.to_tensor(batch.features), paddle.to_tensor(batch.frames))[0].numpy())
+    assert np.array_equal(*logits)
+
+
 def test_fp16_on_a_cpu_is_refused_with_a_sentence():
     with pytest.raises(UserError, match=r"train\.amp is fp16.* needs a GPU"):
         made(amp="fp16")
+
+
+def test_dropout_is_another_in_every_training_step_batch_and_process():
+    batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
+    nothing = replace(batch, frames=batch.frames[:0], positions=batch.positions[:0])
+
+    def loss(seed=3, number=1, before=(), rank=0):
+        _, _, step = made({"dropout": 0.5}, seed=seed)
+        step._group.rank = rank
+        return step.gradients([*before, batch], number).loss
+
+    assert loss() == loss()
+    assert len({loss(), loss(seed=4), loss(number=2), loss(before=[nothing]), loss(rank=1)}) == 5
 
 
 def test_a_probe_changes_nothing():
@@ -223,6 +245,9 @@ def test_a_probe_changes_nothing():
     step.probe([tiny.random_batch([90, 80], MELS, TOKENS)])
     assert tiny.same_bits(everything(network, optimizer), before)
     assert all(parameter.grad is None or not parameter.grad.any() for parameter in network.parameters())
+    step.scale = LossScale(2.0**126, 3)  # which overflows
+    step.probe([batch])
+    assert step.scale == LossScale(2.0**126, 3)
 
 
 STARVED = """

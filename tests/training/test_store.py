@@ -345,6 +345,15 @@ def test_at_a_start_every_state_is_read_once_and_a_damaged_one_named_once(traini
     ]
 
 
+def test_an_epoch_without_its_optimiser_is_not_gone_on_with_but_can_be_the_last(training, tmp_path, network):
+    training.epochs(1, 4)
+    shutil.rmtree(training.autosave)
+    spoil(training.models / "epoch_4" / "model.pdparams")
+    again = Training(tmp_path, network)
+    assert position(again.store) is None
+    assert position(again.store, 3) == (3, 0)
+
+
 def test_training_goes_on_over_a_damaged_epoch_and_publishes_it_anew(training):
     training.epochs(1, 4, best=2)
     spoil(training.own / "epoch_4" / "model.pdparams")
@@ -443,6 +452,15 @@ def test_old_trainings_autosaves_are_bounded_and_the_latest_stay(tmp_path, netwo
     assert len(names(latest.autosave)) == 3
     assert {"9" * 16, "f" * 16} <= set(names(latest.autosave))
     assert "a" * 16 not in names(latest.autosave)
+
+
+def test_a_training_that_is_taken_up_again_is_among_the_latest(tmp_path, network):
+    for age, character in enumerate("abc"):
+        training = Training(tmp_path, network, mark=character * 64).epochs(1, 1)
+        os.utime(training.own, (1_000_000 + age, 1_000_000 + age))
+    again = Training(tmp_path, network, mark="a" * 64)
+    Training(tmp_path, network, mark="d" * 64)
+    assert names(again.autosave) == ["a" * 16, "c" * 16, "d" * 16]
 
 
 def test_the_autosave_of_a_running_training_is_never_removed(tmp_path, network):

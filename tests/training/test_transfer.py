@@ -5,7 +5,8 @@ from loguru import logger
 
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
-from ds2.training import checkpoint
+from ds2.training import checkpoint, transfer
+from ds2.training.trainer import Trainer
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -58,6 +59,45 @@ def test_known_tokens_keep_their_rows_and_moments_and_new_ones_start_afresh(base
     assert all((after[token] >= before[token] * 0.999**steps * 0.99).all() for token in shared)
 
 
+def columns_by_token(values, tokens):
+    return {token: np.asarray(values)[..., i] for i, token in enumerate(tokens)}
+
+
+@pytest.mark.parametrize("parameter", ["resume_model", "pretrained_model"])
+def test_every_row_of_the_output_goes_to_its_token_and_new_ones_are_as_in_a_new_model(base, other, parameter):
+    chosen = tiny.settings(num_epoch=3)
+    new = Trainer(chosen, tiny.data(other), {}, 0)
+    fresh = tiny.weights(new.model)
+    vocabulary = tiny.data(other).vocabulary
+    source = transfer.Source.read(str(base / "models/epoch_2"), parameter)
+    if parameter == "resume_model":
+        transfer.restore_mapped(source, new.model, new._optimizer, vocabulary)
+    else:
+        transfer.take_weights(source, new.model, chosen, vocabulary)
+    old, found = paddle.load(str(base / "models/epoch_2/model.pdparams")), tiny.weights(new.model)
+    for name in ("output.weight", "output.bias"):
+        before, after, unused = (
+            columns_by_token(values[name], tokens)
+            for values, tokens in (
+                (old, source.vocabulary.tokens),
+                (found, vocabulary.tokens),
+                (fresh, vocabulary.tokens),
+            )
+        )
+        assert after.keys() - before.keys() == {"呢"}
+        for token, column in after.items():
+            assert np.array_equal(column, before.get(token, unused[token])), token
+    if parameter == "resume_model":
+        moments = checkpoint.moments(new._optimizer, new.model)
+        old = paddle.load(str(base / "models/epoch_2/optimizer.pdopt"))
+        mapped = [name for name in old if name.startswith("output.") and "moment" in name]
+        assert len(mapped) >= 4
+        for name in mapped:
+            before = columns_by_token(old[name], source.vocabulary.tokens)
+            for token, column in columns_by_token(moments[name], vocabulary.tokens).items():
+                assert np.array_equal(column, before.get(token, np.zeros_like(column))), (name, token)
+
+
 def test_a_continued_checkpoint_keeps_its_statistics_epochs_and_steps(base, other):
     trainer = tiny.train(other, other, _continued(base, num_epoch=3))
     old, new = base / "models/epoch_2", other / "models/epoch_3"
@@ -80,6 +120,30 @@ def test_another_architecture_is_refused_with_both_numbers(base, other):
     settings = tiny.settings(model={"rnn_layer_size": 32}, resume_model=str(base / "models/epoch_2"), num_epoch=3)
     with pytest.raises(UserError, match=r"model\.rnn_layer_size is 32, but .*epoch_2 was trained with 24"):
         tiny.train(other, other, settings)
+
+
+def test_other_features_are_refused_with_both_values(base, other):
+    settings = _continued(base, num_epoch=3)
+    changed = settings.model_copy(update={"features": settings.features.model_copy(update={"target_db": -30.0})})
+    with pytest.raises(UserError, match=r"features\.target_db is -30\.0, but .*epoch_2 was trained with -20\.0"):
+        tiny.train(other, other, changed)
+
+
+def test_another_dropout_is_no_other_architecture(base, other):
+    settings = tiny.settings(model={"dropout": 0.3}, resume_model=str(base / "models/epoch_2"), num_epoch=3)
+    assert tiny.train(other, other, settings).epoch == 3
+
+
+def test_a_checkpoint_of_the_repository_is_found_from_a_temporary_copy_of_it(base, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(base))
+    monkeypatch.chdir(tmp_path)
+    assert transfer.Source.read("models/epoch_2", "train.resume_model").folder == base / "models/epoch_2"
+
+
+def test_tokens_are_counted_that_are_known_new_and_not_needed(base, other, log):
+    tiny.train(other, other, _continued(base, num_epoch=3))
+    # <blank>, <unk>, 你 and a stay, 呢 is new, 好 and the space are gone.
+    assert f"tokens: 4 known to {base}/models/epoch_2, 1 new, 2 of it not needed any more" in log
 
 
 def test_no_epochs_left_is_said(base, other):

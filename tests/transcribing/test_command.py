@@ -58,6 +58,12 @@ def sentences(done):
     return [line for line in done.stderr.decode().splitlines() if line.startswith("error: ")]
 
 
+def test_what_is_not_said_is_as_the_page_says(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["transcribe", "--model", "m", "a.wav"])
+    found = transcribe._arguments()
+    assert (found.inputs, found.max_duration, found.batch_size, found.json) == (["a.wav"], 20.0, 8, False)
+
+
 def test_a_moved_checkpoint_is_all_it_takes(alone, expected):
     before = sorted(alone.rglob("*"))
     done = run(alone, "audio", "-", input=b"audio/3.wav\n./audio/1.wav\tyes\n")

@@ -1,3 +1,4 @@
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import soxr
 
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
-from ds2.evaluation.evaluator import evaluate
+from ds2.data.vocabulary import BLANK_ID
+from ds2.evaluation.evaluator import Network, evaluate
 from ds2.training import checkpoint
 from ds2.transcribing import cutting, inputs, transcriber
 from ds2.transcribing.transcriber import Transcriber
@@ -51,6 +53,23 @@ def test_durations_and_confidences(trained, evaluated):
     for transcript in run(trained, *evaluated):
         assert transcript.duration == soundfile.info(transcript.name).duration
         assert 1 / len(trained.vocabulary) < transcript.confidence <= 1
+
+
+def test_the_confidence_is_the_mean_probability_of_the_steps_that_are_not_blank(trained, root):
+    manifest = Manifest(root / "dataset/manifest.test")
+    with Loader(manifest, Assembler(trained.params.features, trained.statistics), 0) as loader:
+        logs = dict(chain.from_iterable(Network(trained.model, manifest, loader, 4).log_probabilities()))
+    assert any((one.argmax(axis=1) == BLANK_ID).any() for one in logs.values())
+    found = run(trained, *(utterance.audio_filepath for utterance in manifest))
+    for position, transcript in enumerate(found):
+        spoken = logs[position][logs[position].argmax(axis=1) != BLANK_ID]
+        assert transcript.confidence == pytest.approx(np.exp(spoken.max(axis=1)).mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_only_what_is_longer_than_the_limit_is_cut(more, trained, workspace):
+    (found,) = run(trained, save("a.wav", np.zeros(3 * tiny.RATE + more), tiny.RATE), limit=3.0)
+    assert (found.segments is not None) == bool(more)
 
 
 def test_a_recording_that_cannot_be_read_harms_no_other(trained, evaluated, workspace):
