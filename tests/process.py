@@ -23,6 +23,24 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
+def run_stage(stage: str, workspace: Path, settings: str) -> subprocess.CompletedProcess:
+    """Runs a stage of this checkout to its end, as a user does, with this params.yaml."""
+    (workspace / "params.yaml").write_text(settings, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", f"stages.{stage}"]
+    return subprocess.run(command, cwd=workspace, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def assert_one_sentence(done: subprocess.CompletedProcess, *parts: str) -> None:
+    """A command has ended on a user's mistake: one line, exit code 1, these words in it."""
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    for part in parts:
+        assert part in line
+
+
 @dataclass
 class Line:
     """A line of the log and when it came, in seconds since the process started."""

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,16 +16,7 @@ from ds2 import params
 from ds2.data import annotation, screening
 from ds2.errors import UserError
 from tests.conftest import tone
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def run(stage: str, workspace: Path, settings: str) -> subprocess.CompletedProcess:
-    """Runs a stage as a user does."""
-    (workspace / "params.yaml").write_text(settings, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", f"stages.{stage}"]
-    return subprocess.run(command, cwd=workspace, env=environment, capture_output=True, text=True, timeout=120)
+from tests.process import assert_one_sentence, run_stage
 
 
 @dataclass(frozen=True)
@@ -252,7 +241,7 @@ def test_the_stage_tells_all_kinds_apart_in_one_run(workspace, good):
         folders[name] = folder_of(workspace, kind, number)
         # After "good.txt" by name: of the same audio the first line wins.
         (annotations / f"kind {number}.txt").write_bytes(kind.raw(folders[name]) + b"\n" * (kind.lines is not None))
-    done = run(
+    done = run_stage(
         "manifest", workspace, "manifest: {max_rejected_fraction: 1, dev_fraction: 0}\nruntime: {num_workers: 1}\n"
     )
     assert done.returncode == 0, done.stderr
@@ -269,20 +258,11 @@ def test_the_stage_tells_all_kinds_apart_in_one_run(workspace, good):
     assert {f"rejected_{reason}": count for reason, count in by_reason.items()}.items() <= metrics.items()
 
 
-def assert_one_sentence(done: subprocess.CompletedProcess, *parts: str) -> None:
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    for part in parts:
-        assert part in line
-
-
 def test_too_many_bad_lines_end_the_stage_with_a_sentence_and_leave_the_old_manifests(workspace, good):
     (workspace / "dataset" / "annotation" / "my.txt").write_bytes(b"".join(good) + "good/12.wav\t你好\n".encode())
     for split in ("train", "dev", "test"):
         (workspace / "dataset" / f"manifest.{split}").write_text("old\n")
-    done = run("manifest", workspace, "runtime: {num_workers: 1}\n")
+    done = run_stage("manifest", workspace, "runtime: {num_workers: 1}\n")
     assert_one_sentence(done, "1 of 13 lines are rejected (1 missing_audio)", "my.txt line 13", "good/12.wav")
     for split in ("train", "dev", "test"):
         assert (workspace / "dataset" / f"manifest.{split}").read_text() == "old\n"
@@ -304,7 +284,7 @@ def test_the_demo_left_beside_ones_own_data_is_told(workspace, good, name, mixed
     for split, lines in (("train", good[:8]), ("dev", good[8:10]), ("test", good[10:])):
         (workspace / "dataset" / "annotation" / f"demo.{split}.txt").write_bytes(b"".join(lines))
     (workspace / "dataset" / "annotation" / f"{name}.train.txt").write_bytes(b"".join(good[:8]))
-    done = run("manifest", workspace, "corpora: [demo]\nmanifest: {max_rejected_fraction: 1}\n")
+    done = run_stage("manifest", workspace, "corpora: [demo]\nmanifest: {max_rejected_fraction: 1}\n")
     assert done.returncode == 0, done.stderr
     assert ("the demo's sentences are mixed with dataset/annotation/my.train.txt" in done.stderr) == mixed
 
@@ -312,7 +292,7 @@ def test_the_demo_left_beside_ones_own_data_is_told(workspace, good, name, mixed
 def test_a_file_beside_the_annotation_that_is_not_read_is_told(workspace, good):
     (workspace / "dataset" / "annotation" / "my.txt").write_bytes(b"".join(good))
     (workspace / "dataset" / "annotation" / "more.csv").write_bytes(b"".join(good))
-    done = run("manifest", workspace, "manifest: {dev_fraction: 0.3, test_fraction: 0.3}\n")
+    done = run_stage("manifest", workspace, "manifest: {dev_fraction: 0.3, test_fraction: 0.3}\n")
     assert "dataset/annotation/more.csv is not read: its name does not end in .txt" in done.stderr
 
 
@@ -321,7 +301,7 @@ def test_speakers_in_the_place_of_transcripts_are_told(workspace, good):
     for part, count in (("train", 8), ("dev", 2), ("test", 2)):
         (workspace / "dataset" / "annotation" / f"my.{part}.txt").write_bytes(b"".join(lines[:count]))
         del lines[:count]
-    done = run("manifest", workspace, "corpora: []\n")
+    done = run_stage("manifest", workspace, "corpora: []\n")
     assert done.returncode == 0, done.stderr
     assert "12 of 12 transcripts look like speakers (s2) and the speakers like transcripts (你好)" in done.stderr
 
@@ -364,12 +344,12 @@ def test_bad_parameters_are_one_sentence(workspace, content, part):
 @pytest.mark.parametrize("name", ["text for an integer", "duplicate key"])
 def test_the_training_refuses_bad_parameters_before_any_work(workspace, name):
     content, part = PARAMETERS[name]
-    assert_one_sentence(run("train", workspace, content), part)
+    assert_one_sentence(run_stage("train", workspace, content), part)
     assert sorted(path.name for path in workspace.iterdir()) == ["dataset", "params.yaml"]
 
 
 def test_the_training_says_which_input_is_missing(workspace):
-    done = run("train", workspace, "train: {num_epoch: 1}\n")
+    done = run_stage("train", workspace, "train: {num_epoch: 1}\n")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -6,7 +6,7 @@ from ds2 import layout, params
 from ds2.data import manifest, mean_istd
 from ds2.data.manifest import Manifest, Utterance
 from ds2.data.mean_istd import MeanIstd
-from tests.test_bad_input import run
+from tests.process import run_stage
 
 TEXTS = {"train": ["你好", "你好吗"], "dev": ["再见"], "test": ["明天见", "再见"]}
 
@@ -25,7 +25,7 @@ def data(workspace, write_audio):
 
 @pytest.mark.parametrize(("threshold", "characters"), [(1, "你好吗"), (2, "你好"), (3, "")])
 def test_the_vocabulary_is_that_of_the_training_transcripts(data, threshold, characters):
-    done = run("vocabulary", data, f"vocabulary: {{count_threshold: {threshold}}}\n")
+    done = run_stage("vocabulary", data, f"vocabulary: {{count_threshold: {threshold}}}\n")
     assert done.returncode == 0, done.stderr
     tokens = (data / layout.VOCABULARY).read_text(encoding="utf-8").split()
     assert tokens[:2] == ["<blank>", "<unk>"]
@@ -37,7 +37,7 @@ def test_the_statistics_are_those_of_the_training_audio(data, count):
     values = {"features": {"num_mel_bins": 24, "target_db": -30}, "mean_istd": {"num_utterances": count}}
     settings = params.from_dict(values)
     text = f"features: {{num_mel_bins: 24, target_db: -30}}\nmean_istd: {{num_utterances: {count or 'null'}}}\n"
-    done = run("mean_istd", data, text + "runtime: {num_workers: 1}\n")
+    done = run_stage("mean_istd", data, text + "runtime: {num_workers: 1}\n")
     assert done.returncode == 0, done.stderr
     found = MeanIstd.read(data / layout.MEAN_ISTD)
     expected, _ = mean_istd.compute(Manifest(data / layout.manifest_path("train")), settings, 1)

@@ -9,9 +9,9 @@ from ruamel.yaml import YAML
 
 from ds2 import layout
 from ds2.training.history import History
-from tests.test_imports import FILES, _imports
+from tests.documents import ROOT
+from tests.imports import FILES, reached
 
-ROOT = Path(__file__).parents[1]
 DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = {name: stage.get("do", stage) for name, stage in DVC["stages"].items()}
 
@@ -56,14 +56,7 @@ def told(stage: str, heading: str) -> set[str]:
 
 def code(stage: str) -> set[str]:
     """The modules of ds2 that a stage imports, however far."""
-    reached, pending = set(), [f"stages.{stage}"]
-    while pending:
-        name = pending.pop()
-        if name in reached:
-            continue
-        reached.add(name)
-        pending += [other for other in _imports(name, everywhere=True) if other in FILES]
-    return {name for name in reached if name.startswith("ds2")}
+    return {name for name in reached([f"stages.{stage}"]) if name.startswith("ds2")}
 
 
 @pytest.mark.parametrize("stage", [name for name in STAGES if name != "corpus"])

@@ -1,16 +1,10 @@
 """Imports point one way: stages, then what trains, scores and transcribes, then network, decoding and data."""
 
-import ast
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[1]
-FILES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for folder in ("ds2", "stages", "benchmarks")
-    for path in sorted((ROOT / folder).rglob("*.py"))
-}
+from tests.documents import ROOT
+from tests.imports import FILES, imports, reached
+
 # The packages of ds2 that each may import, besides itself and the modules that lie in ds2 itself.
 BELOW = {
     "data": set(),
@@ -27,34 +21,6 @@ ABOVE = {"ds2.transcribe", "ds2.device"}
 WITHOUT_PADDLE = ("data", "corpora", "decoding", "language_model")
 
 
-def _imports(name: str, everywhere: bool) -> set[str]:
-    """The modules that a module imports, by their full names; those for type checkers do not count.
-
-    Args:
-        name: of the module.
-        everywhere: within functions too, else only when it is loaded.
-    """
-    found: set[str] = set()
-    pending: list[ast.AST] = [ast.parse(FILES[name].read_text(encoding="utf-8"))]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name}: a relative import"
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {one for one in inner if one in FILES} or {str(node.module)}
-        elif isinstance(node, ast.If) and ("TYPE_CHECKING" in ast.dump(node.test) or _is_main(node)):
-            pending += node.orelse
-        elif everywhere or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            pending += ast.iter_child_nodes(node)
-    return found
-
-
-def _is_main(node: ast.If) -> bool:
-    return "__main__" in ast.dump(node.test)
-
-
 def _package(name: str) -> str | None:
     """The package of ds2 that a module is in; None for the modules of ds2 itself."""
     parts = name.split(".")
@@ -69,7 +35,7 @@ def test_every_package_has_its_place():
 def test_a_module_imports_only_what_is_below_it(name):
     own = _package(name)
     imported = {
-        other for other in _imports(name, everywhere=True) if other.split(".")[0] in ("ds2", "stages", "benchmarks")
+        other for other in imports(name, everywhere=True) if other.split(".")[0] in ("ds2", "stages", "benchmarks")
     }
     assert {other for other in imported if not other.startswith("ds2")} == set()
     packages = {_package(other) for other in imported} - {None, own}
@@ -82,19 +48,12 @@ def test_a_module_imports_only_what_is_below_it(name):
 
 @pytest.mark.parametrize("package", WITHOUT_PADDLE)
 def test_what_worker_processes_load_does_without_paddle(package):
-    pending = [name for name in FILES if _package(name) == package]
-    reached: set[str] = set()
-    while pending:
-        name = pending.pop()
-        if name not in reached:
-            reached.add(name)
-            imported = _imports(name, everywhere=True)
-            assert not {other for other in imported if other.split(".")[0] == "paddle"}, name
-            pending += [other for other in imported if other in FILES]
+    for name, imported in reached(name for name in FILES if _package(name) == package).items():
+        assert not {other for other in imported if other.split(".")[0] == "paddle"}, name
 
 
 def test_no_module_is_loaded_by_what_it_loads():
-    graph = {name: _imports(name, everywhere=False) & FILES.keys() for name in FILES}
+    graph = {name: imports(name, everywhere=False) & FILES.keys() for name in FILES}
     done: set[str] = set()
 
     def visit(name: str, way: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from ds2.data.text import normalize
 from ds2.language_model import arpa
 from ds2.language_model.model import estimate
 from tests.language_model import kenlm
-from tests.test_bad_input import assert_one_sentence, run
+from tests.process import assert_one_sentence, run_stage
 
 TRAIN = ["打开客厅的灯", "关闭客厅的灯", "打开 tv", "今天天气怎么样"]
 
@@ -28,7 +28,7 @@ def test_extra_text_makes_its_sentences_likelier(transcripts):
     scores, sizes = [], []
     (transcripts / "dataset/text/more.txt").write_text("請打電話給媽媽。\n请打电话给爸爸\n", encoding="utf-8")
     for settings in ("lm: {order: 3}\n", "lm: {order: 3, extra_text: [dataset/text/more.txt]}\n"):
-        done = run("lm", transcripts, settings)
+        done = run_stage("lm", transcripts, settings)
         assert done.returncode == 0, done.stderr
         assert "WARNING" not in done.stderr
         scores.append(kenlm.scores(transcripts / "dataset/lm.arpa", ["请打电话给妈妈"], "char")[0])
@@ -50,7 +50,7 @@ def test_the_model_and_its_metrics_are_those_of_the_parameters(transcripts, sect
     (transcripts / "dataset/text/more.txt").write_text("\n".join(extra), encoding="utf-8")
     section = section.replace("}", ", extra_text: [dataset/text/more.txt]}")
     rules = params.Text(lower_case=False, simplified=False)
-    done = run("lm", transcripts, f"lm: {section}\ntext: {{lower_case: false, simplified: false}}\n")
+    done = run_stage("lm", transcripts, f"lm: {section}\ntext: {{lower_case: false, simplified: false}}\n")
     assert done.returncode == 0, done.stderr
     model = estimate([*TRAIN, *(normalize(text, rules) for text in extra)], unit, order, prune)
     arpa.write(transcripts / "expected.arpa", model)
@@ -59,10 +59,10 @@ def test_the_model_and_its_metrics_are_those_of_the_parameters(transcripts, sect
 
 
 def test_a_ready_model_is_taken_as_it_is_and_can_be_anywhere(transcripts, tmp_path_factory):
-    assert run("lm", transcripts, "lm: {order: 2}\n").returncode == 0
+    assert run_stage("lm", transcripts, "lm: {order: 2}\n").returncode == 0
     ready = tmp_path_factory.mktemp("elsewhere") / "ready.arpa"
     (transcripts / "dataset/lm.arpa").rename(ready)
-    done = run("lm", transcripts, f"lm: {{path: {ready}}}\n")
+    done = run_stage("lm", transcripts, f"lm: {{path: {ready}}}\n")
     assert done.returncode == 0, done.stderr
     assert (transcripts / "dataset/lm.arpa").read_bytes() == ready.read_bytes()
     assert f"WARNING {ready} is not in dataset/text: DVC does not see when it changes" in done.stderr
@@ -73,7 +73,7 @@ def test_a_file_relative_to_the_repository_is_found_in_a_copy_of_it_too(transcri
     (repository / "dataset/text").mkdir(parents=True)
     (repository / "dataset/text/more.txt").write_text("媽媽\n", encoding="utf-8")
     monkeypatch.setenv("DVC_ROOT", str(repository))
-    assert run("lm", transcripts, "lm: {extra_text: [dataset/text/more.txt]}\n").returncode == 0
+    assert run_stage("lm", transcripts, "lm: {extra_text: [dataset/text/more.txt]}\n").returncode == 0
     assert "妈" in (transcripts / "dataset/lm.arpa").read_text(encoding="utf-8")
 
 
@@ -89,7 +89,7 @@ def test_a_file_relative_to_the_repository_is_found_in_a_copy_of_it_too(transcri
     ],
 )
 def test_impossible_parameters_are_one_sentence(transcripts, settings, part):
-    assert_one_sentence(run("lm", transcripts, f"lm: {settings}\n"), part)
+    assert_one_sentence(run_stage("lm", transcripts, f"lm: {settings}\n"), part)
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_impossible_parameters_are_one_sentence(transcripts, settings, part):
 def test_files_that_cannot_be_used_are_one_sentence_and_leave_the_old_model(transcripts, settings, part):
     (transcripts / "dataset/text/gbk.txt").write_bytes("你好\n".encode() + "北京\n".encode("gbk"))
     (transcripts / "dataset/lm.arpa").write_text("old")
-    assert_one_sentence(run("lm", transcripts, f"lm: {settings}\n"), part)
+    assert_one_sentence(run_stage("lm", transcripts, f"lm: {settings}\n"), part)
     assert (transcripts / "dataset/lm.arpa").read_text() == "old"
 
 
 def test_transcripts_without_text_are_one_sentence(transcripts):
     manifest.write(transcripts / "dataset/manifest.train", [manifest.Utterance("0.wav", 2.0, "")])
-    assert_one_sentence(run("lm", transcripts, "lm: {order: 3}\n"), "hold no text")
+    assert_one_sentence(run_stage("lm", transcripts, "lm: {order: 3}\n"), "hold no text")

@@ -103,8 +103,8 @@ class _Handler(BaseHTTPRequestHandler):
         mirror.sent.append(len(body))
         drop = 100 if mirror.drips else len(body) or 1
         with suppress(ConnectionError):  # a client may have enough of it
-            for begin in range(0, len(body), drop):
-                self.wfile.write(body[begin : begin + drop])
+            for start in range(0, len(body), drop):
+                self.wfile.write(body[start : start + drop])
                 self.wfile.flush()
                 if mirror.drips and mirror.let_go.wait(0.02):
                     return

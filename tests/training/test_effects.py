@@ -45,6 +45,13 @@ def by_position(batches):
     }
 
 
+def evaluated(root, split, trained):
+    """The evaluation of a checkpoint on a set."""
+    manifest = Manifest(root / layout.manifest_path(split))
+    with Loader(manifest, Assembler(trained.params.features, trained.statistics), 0) as loader:
+        return evaluate(trained.model, manifest, loader, trained.vocabulary, 4)
+
+
 def test_weights_order_and_augmentation_follow_from_the_seed(root, tmp_path):
     found = []
     for i, seed in enumerate((3, 3, 4)):
@@ -116,10 +123,7 @@ def test_weight_decay_draws_the_weights_to_zero(root, tmp_path):
 
 def test_the_scores_of_an_epoch_are_its_checkpoints_on_the_set_that_is_scored(root, tmp_path):
     trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=6))
-    trained = checkpoint.load(tmp_path / "models" / "epoch_6")
-    manifest = Manifest(root / layout.manifest_path("dev"))
-    with Loader(manifest, Assembler(trained.params.features, trained.statistics), 0) as loader:
-        found = evaluate(trained.model, manifest, loader, trained.vocabulary, 4)
+    found = evaluated(root, "dev", checkpoint.load(tmp_path / "models" / "epoch_6"))
     last = trainer.history.epochs[-1]
     assert (last["cer"], last["wer"]) == (found.errors("cer").rate, found.errors("wer").rate)
     assert last["cer"] != last["wer"]
@@ -198,9 +202,7 @@ def test_the_stage_scores_the_set_that_it_is_told(own_root):
     for split in ("dev", "test"):
         session.train(tiny.settings(num_epoch=2, evaluate_on=split))
         trained = checkpoint.load(layout.MODELS / "epoch_2")
-        manifest = Manifest(own_root / layout.manifest_path(split))
-        with Loader(manifest, Assembler(trained.params.features, trained.statistics), 0) as loader:
-            found = evaluate(trained.model, manifest, loader, trained.vocabulary, 4)
+        found = evaluated(own_root, split, trained)
         assert trained.state.history["epochs"][-1]["wer"] == found.errors("wer").rate
         seen.append(found.errors("wer").reference_length)
     assert seen[0] != seen[1]
