@@ -56,9 +56,10 @@ class Corpus:
     @functools.cached_property
     def utterances(self) -> list[Utterance]:
         """As they stand in a manifest."""
-        from ds2.data import audio, text
+        from ds2.audio import reading
+        from ds2.data import text
 
         return [
-            Utterance(name, audio.inspect(Path(name)).duration, text.normalize(transcript, self.settings.text))
+            Utterance(name, reading.inspect(Path(name)).duration, text.normalize(transcript, self.settings.text))
             for name, transcript in self.lines
         ]

@@ -5,7 +5,7 @@ import os
 
 from benchmarks.corpus import Corpus
 from benchmarks.table import Row
-from ds2.data import parallel
+from ds2 import parallel
 
 # One thread where single cores are compared; the training step has all of them.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

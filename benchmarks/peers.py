@@ -44,7 +44,7 @@ def write_manifest(annotation: Path, path: Path, settings: params.Params) -> Non
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
 
 
-def filter_banks(segment: AudioSegment, features: params.Features) -> np.ndarray:
+def filter_banks(segment: AudioSegment, features: params.FeaturesSettings) -> np.ndarray:
     """Log-mel filter banks of a levelled segment: float32 [frames, num_mel_bins]."""
     segment.normalize(target_db=features.target_db)
     options = kaldi_native_fbank.FbankOptions()
@@ -60,7 +60,7 @@ def filter_banks(segment: AudioSegment, features: params.Features) -> np.ndarray
     return values
 
 
-def statistics(manifest: Path, features: params.Features) -> tuple[np.ndarray, np.ndarray]:
+def statistics(manifest: Path, features: params.FeaturesSettings) -> tuple[np.ndarray, np.ndarray]:
     """Mean and inverse standard deviation of all frames, from float64 sums."""
     count, total, squares = 0, np.zeros(features.num_mel_bins), np.zeros(features.num_mel_bins)
     with open(manifest, encoding="utf-8") as lines:
@@ -79,10 +79,10 @@ class Samples:
 
     def __init__(
         self,
-        features: params.Features,
+        features: params.FeaturesSettings,
         statistics: MeanIstd,
         vocabulary: Vocabulary,
-        augment: params.Augment | None = None,
+        augment: params.AugmentSettings | None = None,
     ) -> None:
         self._features = features
         self._statistics = statistics

@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks.corpus import Corpus
 from benchmarks.table import Row
-from ds2 import layout, params
-from ds2.data import batches, mean_istd, parallel
+from ds2 import layout, parallel, params
+from ds2.data import batches, mean_istd
 from ds2.data.loader import Batch
 from ds2.data.vocabulary import Vocabulary
 

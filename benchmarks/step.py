@@ -27,8 +27,8 @@ from ds2.data.frames import FRAMES_A_STEP
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
+from ds2.distributed.process_group import Alone
 from ds2.model.deepspeech2 import DeepSpeech2
-from ds2.training.distributed import Alone
 from ds2.training.schedule import learning_rate
 from ds2.training.step import Step
 
@@ -37,9 +37,9 @@ _EPOCH = 2
 _SIZE = 1024
 # Model, and how many batches are measured after the first two.
 _MODELS = {
-    "demo, 8 channels": (params.Model(conv_channels=8, num_rnn_layers=2, rnn_layer_size=192), 24),
-    "32 channels, 2 x 192": (params.Model(conv_channels=32, num_rnn_layers=2, rnn_layer_size=192), 24),
-    "full, 3 x 1024": (params.Model(), RUNS),
+    "demo, 8 channels": (params.ModelSettings(conv_channels=8, num_rnn_layers=2, rnn_layer_size=192), 24),
+    "32 channels, 2 x 192": (params.ModelSettings(conv_channels=32, num_rnn_layers=2, rnn_layer_size=192), 24),
+    "full, 3 x 1024": (params.ModelSettings(), RUNS),
 }
 
 
@@ -54,7 +54,9 @@ def rows(corpus: Corpus) -> list[Row]:
         return found
 
 
-def _rows(title: str, model: params.Model, count: int, manifest: Manifest, settings: params.Params) -> list[Row]:
+def _rows(
+    title: str, model: params.ModelSettings, count: int, manifest: Manifest, settings: params.Params
+) -> list[Row]:
     train = settings.train.model_copy(update={"batch_size": _BATCH, "max_batch_seconds": None})
     settings = settings.model_copy(update={"model": model, "train": train})
     normalisation, _ = mean_istd.compute(manifest, settings, workers=1)

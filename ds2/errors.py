@@ -3,7 +3,8 @@
 import errno
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 # Full: the disk, the quota, or what a file may grow to.
@@ -42,6 +43,24 @@ def ends_with_a_sentence(main: Callable[[], None]) -> Callable[[], None]:
             sys.exit(130)
 
     return command
+
+
+@contextmanager
+def enough_memory(sentence: str) -> Iterator[None]:
+    """Maps paddle's and Python's errors for a lack of memory, the GPU's or the machine's, to a sentence.
+
+    Args:
+        sentence: there is not enough memory for what, and what to lower.
+
+    Raises:
+        UserError: with the sentence.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "ResourceExhausted" not in str(error):
+            raise
+        raise UserError(sentence) from None
 
 
 def _end_on(sentence: str) -> NoReturn:

@@ -48,27 +48,48 @@ def _remove_abandoned(path: Path) -> None:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yields a new folder beside `folder` that takes its place, on the disk, when the block succeeds."""
+    """Yields a new folder beside `folder` that takes its place when the block succeeds; else `folder` stays as it was.
+
+    The files directly in it are flushed to the disk first; who makes a tree of many calls os.sync.
+    """
+    temporary, old = beside(folder, "tmp"), beside(folder, "old")
     remove_unfinished(folder)
-    temporary = _unfinished(folder)
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        os.sync()  # the new name must not come onto the disk before what it stands for
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.rename(temporary, folder)
+        for file in temporary.iterdir():
+            _flush(file)
+        _flush(temporary)
+        try:
+            if folder.exists():
+                os.rename(folder, old)
+            os.rename(temporary, folder)
+        except BaseException:  # a second Ctrl-C too
+            if old.exists() and not folder.exists():
+                os.rename(old, folder)
+            raise
+        _flush(folder.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove_unfinished(folder)
 
 
 def remove_unfinished(folder: Path) -> None:
     """Removes what a run that was killed within `replacing_folder` left."""
-    shutil.rmtree(_unfinished(folder), ignore_errors=True)
+    for ending in ("tmp", "old"):
+        shutil.rmtree(beside(folder, ending), ignore_errors=True)
 
 
-def _unfinished(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.tmp")
+def beside(folder: Path, ending: str) -> Path:
+    """The hidden name of a folder that is not finished (tmp) or about to go (old)."""
+    return folder.with_name(f".{folder.name}.{ending}")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -6,15 +6,14 @@ writes  dataset/annotation/NAME.<split>.txt, and audio under dataset/audio/NAME/
         impulse responses: dataset/reverb/NAME/)
 """
 
-from ds2 import corpora, layout
+from ds2 import corpora, layout, stage
 from ds2.errors import ends_with_a_sentence
-from stages import command
 
 
 @ends_with_a_sentence
 def main() -> None:
     """The command line."""
-    settings, arguments = command.start(__doc__, ("name", f"one of: {', '.join(corpora.NAMES)}"))
+    settings, arguments = stage.start(__doc__, ("name", f"one of: {', '.join(corpora.NAMES)}"))
     corpora.build(arguments.name, layout.ANNOTATION, settings.runtime)
 
 

@@ -6,14 +6,14 @@ params  evaluate
 writes  results/evaluate.json, results/predictions.jsonl, results/errors.txt, results/report.html
 """
 
+from ds2 import stage
 from ds2.errors import ends_with_a_sentence
-from stages import command
 
 
 @ends_with_a_sentence
 def main() -> None:
     """The command line."""
-    settings, _ = command.start(__doc__)
+    settings, _ = stage.start(__doc__)
     # Not at the top: the worker processes import this module and do without paddle.
     from ds2.evaluation import session
 

@@ -10,20 +10,19 @@ from collections.abc import Iterator
 
 from loguru import logger
 
-from ds2 import layout, params
+from ds2 import layout, params, stage
 from ds2.data.manifest import Manifest
 from ds2.errors import ends_with_a_sentence
 from ds2.files import write_json
 from ds2.language_model import arpa, ready
 from ds2.language_model.model import estimate
 from ds2.language_model.text import read_sentences
-from stages import command
 
 
 @ends_with_a_sentence
 def main() -> None:
     """The command line."""
-    settings, _ = command.start(__doc__)
+    settings, _ = stage.start(__doc__)
     lm = settings.lm
     for name in [lm.path] if lm.path else lm.extra_text:
         if layout.TEXT.resolve() not in layout.text_file(name).resolve().parents:

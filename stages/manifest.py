@@ -9,17 +9,16 @@ import json
 
 from loguru import logger
 
-from ds2 import corpora, layout
-from ds2.data import annotation, manifest, parallel, screening
+from ds2 import corpora, layout, parallel, stage
+from ds2.data import annotation, manifest, screening
 from ds2.errors import ends_with_a_sentence
 from ds2.files import replacing, write_json
-from stages import command
 
 
 @ends_with_a_sentence
 def main() -> None:
     """The command line."""
-    settings, _ = command.start(__doc__)
+    settings, _ = stage.start(__doc__)
     corpora.check_names(settings.corpora)
     sources = annotation.sources(layout.ANNOTATION, settings.corpora, corpora.NAMES)
     for sentence in annotation.left_out(layout.ANNOTATION, settings.corpora, corpora.NAMES):

@@ -7,17 +7,16 @@ writes  dataset/mean_istd.json
 
 from loguru import logger
 
-from ds2 import layout
-from ds2.data import mean_istd, parallel
+from ds2 import layout, parallel, stage
+from ds2.data import mean_istd
 from ds2.data.manifest import Manifest
 from ds2.errors import ends_with_a_sentence
-from stages import command
 
 
 @ends_with_a_sentence
 def main() -> None:
     """The command line."""
-    settings, _ = command.start(__doc__)
+    settings, _ = stage.start(__doc__)
     manifest = Manifest(layout.manifest_path("train"))
     statistics, unreadable = mean_istd.compute(manifest, settings, parallel.processes(settings.runtime.num_workers))
     for reason in unreadable:

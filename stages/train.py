@@ -8,26 +8,27 @@ writes  models/, results/train.json, results/curves/*.tsv; VisualDL's files unde
 import os
 import sys
 
+from ds2 import stage
+from ds2.distributed import launch
 from ds2.errors import ends_with_a_sentence
-from ds2.training import launch
-from stages import command
 
 
 @ends_with_a_sentence
 def main() -> None:
     """The command line."""
-    settings, _ = command.start(__doc__)
+    settings, _ = stage.start(__doc__)
     if launch.needed():
         plan = launch.plan(settings)
         if plan.size > 1:
             launch.supervise(plan, "stages.train")
             return
     # Paddle takes seconds to load, and the worker processes that prepare batches, which import this module, need none.
-    from ds2.training import distributed, session
+    from ds2.distributed import process_group
+    from ds2.training import session
 
     try:
         session.train(settings)
-    except distributed.LostError as error:
+    except process_group.LostError as error:
         print(f"another process of the training is gone: {error}", file=sys.stderr)
         os._exit(launch.LOST)  # at once: paddle's own end of a broken connection can hang or crash
 

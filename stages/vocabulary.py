@@ -7,17 +7,16 @@ writes  dataset/vocabulary.txt
 
 from loguru import logger
 
-from ds2 import layout
+from ds2 import layout, stage
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import ends_with_a_sentence
-from stages import command
 
 
 @ends_with_a_sentence
 def main() -> None:
     """The command line."""
-    settings, _ = command.start(__doc__)
+    settings, _ = stage.start(__doc__)
     transcripts = (utterance.text for utterance in Manifest(layout.manifest_path("train")))
     vocabulary = Vocabulary.of(transcripts, settings.vocabulary.count_threshold)
     vocabulary.write(layout.VOCABULARY)

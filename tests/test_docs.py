@@ -103,7 +103,7 @@ def test_the_kinds_of_augmentation_and_their_parameters_are_those_of_the_code():
     table = _read(ROOT / "docs/augmentation.md").partition("| kind |")[2].partition("\n\n")[0]
     rows = [row.split("|") for row in table.splitlines()[2:]]
     said = {row[1].strip(" `"): ["prob", *re.findall(r"`(\w+)`", row[3])] for row in rows}
-    kinds = params.Augment.model_fields
+    kinds = params.AugmentSettings.model_fields
     assert said == {kind: list(section.annotation.model_fields) for kind, section in kinds.items()}
 
 

@@ -17,9 +17,15 @@ STAGES = {name: stage.get("do", stage) for name, stage in DVC["stages"].items()}
 
 # What a stage imports that does not decide its result: how files are written, errors told, work spread; and the
 # parameters, which stand under `params` by their values.
-EVERYWHERE = {"ds2", "ds2.cpu", "ds2.device", "ds2.errors", "ds2.files", "ds2.layout", "ds2.data", "ds2.data.parallel"}
-EVERYWHERE |= {"ds2.params", "ds2.params_help", "ds2.params_types", "ds2.training.launch", "ds2.training.machines"}
-EVERYWHERE |= {"ds2.training", "ds2.training.stopping"}
+EVERYWHERE = {"ds2", "ds2.cpu", "ds2.model.device", "ds2.errors", "ds2.files", "ds2.layout", "ds2.data", "ds2.parallel"}
+EVERYWHERE |= {
+    "ds2.params",
+    "ds2.params.messages",
+    "ds2.params.types",
+    "ds2.distributed.launch",
+    "ds2.distributed.machines",
+}
+EVERYWHERE |= {"ds2.training", "ds2.distributed.signals"}
 # Of a stage's own: patterns of modules, and why.
 OWN = {
     "corpus": r"ds2\.mel$",  # params.py checks a parameter with it, which those of this stage are not

@@ -49,7 +49,7 @@ def test_the_model_and_its_metrics_are_those_of_the_parameters(transcripts, sect
     extra = ["打開 TV", "打開 客廳 TV"]
     (transcripts / "dataset/text/more.txt").write_text("\n".join(extra), encoding="utf-8")
     section = section.replace("}", ", extra_text: [dataset/text/more.txt]}")
-    rules = params.Text(lower_case=False, simplified=False)
+    rules = params.TextSettings(lower_case=False, simplified=False)
     done = run_stage("lm", transcripts, f"lm: {section}\ntext: {{lower_case: false, simplified: false}}\n")
     assert done.returncode == 0, done.stderr
     model = estimate([*TRAIN, *(normalize(text, rules) for text in extra)], unit, order, prune)

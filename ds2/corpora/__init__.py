@@ -40,7 +40,7 @@ def check_names(names: Iterable[str]) -> None:
             raise UserError(f"corpora: {other} and {name} have recordings in common: name one of them")
 
 
-def build(name: str, annotation: Path, runtime: params.Runtime) -> None:
+def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     """Makes a corpus, or what is missing of it.
 
     Args:

@@ -19,7 +19,7 @@ ARCHIVE = openslr(
 )
 
 
-def build(name: str, annotation: Path, runtime: params.Runtime) -> None:
+def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     """Makes the corpus; the arguments are those of `corpora.build`."""
     # data_aishell/wav/S0002.tar.gz holds train/S0002/*.wav
     obtain([Part(ARCHIVE, _FOLDER, below("data_aishell"))], runtime.download_dir)

@@ -17,9 +17,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from ds2 import layout, params
+from ds2 import layout, parallel, params
 from ds2.corpora import annotations, espeak, grammar
-from ds2.data import parallel
 from ds2.errors import UserError
 from ds2.files import replacing
 
@@ -93,7 +92,7 @@ def utterances() -> dict[str, list[Spoken]]:
     }
 
 
-def build(name: str, annotation: Path, runtime: params.Runtime) -> None:
+def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     """Speaks what is missing and writes demo.<split>.txt; the arguments are those of `corpora.build`.
 
     Raises:

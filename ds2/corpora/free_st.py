@@ -17,7 +17,7 @@ ARCHIVE = openslr(
 )
 
 
-def build(name: str, annotation: Path, runtime: params.Runtime) -> None:
+def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     """Makes the corpus; the arguments are those of `corpora.build`."""
     obtain([Part(ARCHIVE, _FOLDER, below(_INNER))], runtime.download_dir)
     folder = layout.repository_root() / _FOLDER

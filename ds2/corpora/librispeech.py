@@ -42,7 +42,7 @@ ARCHIVES = {
 }
 
 
-def build(name: str, annotation: Path, runtime: params.Runtime) -> None:
+def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     """Makes the corpus; the arguments are those of `corpora.build`. The three names share their folders."""
     subsets = {"train": _TRAIN[name], "dev": ("dev-clean",), "test": ("test-clean",)}
     wanted = [subset for found in subsets.values() for subset in found]

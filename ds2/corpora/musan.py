@@ -13,7 +13,7 @@ from ds2.corpora.obtain import Part, below, obtain
 ARCHIVE = openslr(17, "musan.tar.gz", 11_086_114_085, "md5:0c472d4fc0c5141eca47ad1ffeb2a7df", unpacked=1_000_000_000)
 
 
-def build(name: str, annotation: Path, runtime: params.Runtime) -> None:
+def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     """Makes the corpus, which has no utterances; the arguments are those of `corpora.build`."""
     obtain([Part(ARCHIVE, layout.NOISE / name, below("musan", "noise"))], runtime.download_dir)
     annotations.write(annotation, name, {})

@@ -1,5 +1,6 @@
 """From archives to folders of audio: what is missing is downloaded and unpacked, once."""
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -78,6 +79,7 @@ def _make(part: Part, downloads: Path) -> None:
     with replacing_folder(_target(part)) as folder:
         unpack(path, folder, part.place, _MOST * part.archive.unpacked, links_as_text=part.links_as_text)
         (folder / _MARK).write_text(part.archive.checksum + "\n", encoding="utf-8")
+        os.sync()  # the new name must not reach the disk before the files
 
 
 def below(*parents: str) -> Place:

@@ -14,7 +14,7 @@ from ds2.corpora.obtain import Part, below, obtain
 ARCHIVE = openslr(28, "rirs_noises.zip", 1_311_166_223, "md5:e6f48e257286e05de56413b4779d8ffb", unpacked=4_000_000_000)
 
 
-def build(name: str, annotation: Path, runtime: params.Runtime) -> None:
+def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     """Makes the corpus, which has no utterances; the arguments are those of `corpora.build`."""
     obtain([Part(ARCHIVE, layout.REVERB / name, below("RIRS_NOISES", "simulated_rirs"))], runtime.download_dir)
     annotations.write(annotation, name, {})

@@ -27,7 +27,7 @@ def _place(name: PurePosixPath) -> PurePosixPath | None:
     return inner if folder in layout.SPLITS and file.endswith(_TRANSCRIPT) else None
 
 
-def build(name: str, annotation: Path, runtime: params.Runtime) -> None:
+def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     """Makes the corpus; the arguments are those of `corpora.build`."""
     # The transcripts in train/, dev/ and test/ are pointers, ../data/A11_0.wav.trn: text files or symbolic links.
     obtain([Part(ARCHIVE, _FOLDER, _place, links_as_text=True)], runtime.download_dir)

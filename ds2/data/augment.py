@@ -3,8 +3,8 @@
 import numpy as np
 
 from ds2 import params
-from ds2.data import waveform
-from ds2.data.recordings import Recordings
+from ds2.audio import waveform
+from ds2.audio.recordings import Recordings
 
 _SPEEDS = (0.9, 1.0, 1.1)
 
@@ -14,7 +14,7 @@ def generator(seed: int, epoch: int, utterance: int) -> np.random.Generator:
     return np.random.default_rng((seed, epoch, utterance))
 
 
-def speeds(speed: params.Speed, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
+def speeds(speed: params.SpeedSettings, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
     """How many times as fast every utterance is played in an epoch.
 
     Known before any audio is read, and for all at once, so that those are put into a batch that are of like length
@@ -45,7 +45,7 @@ class Augmenter:
     Noise and impulse responses come from folders; a kind whose folder holds no audio is off.
     """
 
-    def __init__(self, augment: params.Augment, sample_rate: int) -> None:
+    def __init__(self, augment: params.AugmentSettings, sample_rate: int) -> None:
         """Finds the files of noise and impulse responses.
 
         Args:
@@ -128,7 +128,7 @@ def _happens(prob: float, random: np.random.Generator) -> bool:
     return random.random() < prob
 
 
-def spec_sub_aug(values: np.ndarray, settings: params.SpecSubAug, random: np.random.Generator) -> np.ndarray:
+def spec_sub_aug(values: np.ndarray, settings: params.SpecSubAugSettings, random: np.random.Generator) -> np.ndarray:
     """Replaces stretches of frames by earlier ones (Wu et al. 2021, "U2++", section 2.3).
 
     Args:
@@ -147,7 +147,7 @@ def spec_sub_aug(values: np.ndarray, settings: params.SpecSubAug, random: np.ran
     return changed
 
 
-def spec_aug(values: np.ndarray, settings: params.SpecAug, random: np.random.Generator) -> np.ndarray:
+def spec_aug(values: np.ndarray, settings: params.SpecAugSettings, random: np.random.Generator) -> np.ndarray:
     """SpecAugment (Park et al. 2019): warps time, then masks bands of frequency and stretches of time.
 
     Masks are filled with 0, the mean of normalised features. Clips too short for a mask or for warping go without.
@@ -194,6 +194,6 @@ def _warp_time(values: np.ndarray, farthest: int, random: np.random.Generator) -
 
 
 if __name__ == "__main__":
-    from ds2.data import show
+    from ds2.commands import show
 
     show.main()

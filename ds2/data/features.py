@@ -70,7 +70,7 @@ def filter_banks(samples: np.ndarray, sample_rate: int, num_mel_bins: int) -> np
     return np.log(np.maximum(energies, _ENERGY_FLOOR, out=energies), out=energies)
 
 
-def extract(samples: np.ndarray, features: params.Features) -> np.ndarray:
+def extract(samples: np.ndarray, features: params.FeaturesSettings) -> np.ndarray:
     """The features of an utterance: levelled, then `filter_banks`; not yet normalised by mean and istd.
 
     Args:

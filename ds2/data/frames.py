@@ -10,9 +10,6 @@ from ds2.mel import FRAME_LENGTH_S
 
 FRAME_SHIFT_S = 0.010
 
-# The first convolution takes every third frame, whatever follows.
-FRAMES_A_STEP = 3
-
 
 def frame_length(sample_rate: int) -> int:
     """Samples in a frame."""
@@ -36,9 +33,9 @@ def frames_of_duration(duration: float, sample_rate: int) -> int:
     return count_frames(math.floor(duration * sample_rate + 0.5), sample_rate)
 
 
-def count_steps(frames):
+def count_steps(frames, frames_a_step: int):
     """Output steps of the network for a number of frames; works on ints, arrays and tensors alike."""
-    return (frames + FRAMES_A_STEP - 1) // FRAMES_A_STEP
+    return (frames + frames_a_step - 1) // frames_a_step
 
 
 def steps_needed(labels: Sequence) -> int:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds2 import layout, params
-from ds2.data import audio, augment, features, frames, parallel, snr
+from ds2 import layout, parallel, params
+from ds2.audio import reading
+from ds2.data import augment, features, frames, snr
 from ds2.data.manifest import Manifest, Utterance
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
@@ -24,7 +25,7 @@ class Batch:
         positions: int64 [B], in the manifest.
         seconds: of audio.
         dropped: utterances that could not be used, each with the reason.
-        unhurried: utterances that were to be played faster and were not, because their labels would not have fit.
+        speed_reverted: utterances that were to be played faster and were not, because their labels would not have fit.
         snr: float64 [B], estimated signal-to-noise ratios in dB; None with augmentation and where no audio was read.
     """
 
@@ -35,7 +36,7 @@ class Batch:
     positions: np.ndarray
     seconds: float
     dropped: tuple[str, ...] = ()
-    unhurried: int = 0
+    speed_reverted: int = 0
     snr: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -50,19 +51,21 @@ class Assembler:
         features: the section of params.yaml.
         statistics: normalise the features.
         vocabulary: encodes transcripts; None where labels do not matter.
+        frames_a_step: of the network: utterances whose labels do not fit its output steps are left out.
         augmenter: None for evaluation.
         seed: of the augmentation.
     """
 
-    features: params.Features
+    features: params.FeaturesSettings
     statistics: MeanIstd
     vocabulary: Vocabulary | None = None
+    frames_a_step: int = 1
     augmenter: augment.Augmenter | None = None
     seed: int = 0
 
     def __call__(self, utterances: Sequence[Utterance], positions: Sequence[int], epoch: int = 0) -> Batch:
         """Reads, augments, normalises and pads; unreadable files and labels that do not fit are left out."""
-        kept, values, labels, ratios, dropped, unhurried = [], [], [], [], [], 0
+        kept, values, labels, ratios, dropped, speed_reverted = [], [], [], [], [], 0
         speeds = np.ones(len(positions))
         if self.augmenter is not None:
             speeds = self.augmenter.speeds(self.seed, epoch, np.asarray(positions))
@@ -70,33 +73,33 @@ class Assembler:
             label = np.zeros(0, np.int32) if self.vocabulary is None else self.vocabulary.encode(utterance.text)
             needed = frames.steps_needed_by_ids(label)
             try:
-                samples = audio.load(layout.audio_file(utterance.audio_filepath), self.features.sample_rate)
-            except audio.AudioError as error:
+                samples = reading.load(layout.audio_file(utterance.audio_filepath), self.features.sample_rate)
+            except reading.AudioError as error:
                 dropped.append(f"{utterance.audio_filepath}: {error}")
                 continue
             value, ratio = self._features(samples, speed, int(position), epoch)
-            steps = frames.count_steps(len(value))
+            steps = frames.count_steps(len(value), self.frames_a_step)
             hurried_too_much = speed > 1.0 and steps < needed
             if hurried_too_much:
                 value, ratio = self._features(samples, 1.0, int(position), epoch)
-                steps = frames.count_steps(len(value))
+                steps = frames.count_steps(len(value), self.frames_a_step)
             if self.vocabulary is not None and not 0 < needed <= steps:
                 dropped.append(f"{utterance.audio_filepath}: {len(label)} labels do not fit in {steps} output steps")
                 continue
-            unhurried += hurried_too_much
+            speed_reverted += hurried_too_much
             kept.append((position, utterance.duration))
             values.append(value)
             labels.append(label)
             ratios.append(ratio)
         return Batch(
-            features=_pad(values, (self.features.num_mel_bins,), np.float32),
+            features=_pad(values, (self.features.size,), np.float32),
             frames=np.array([len(value) for value in values], np.int64),
             labels=_pad(labels, (), np.int32),
             label_lengths=np.array([len(label) for label in labels], np.int64),
             positions=np.array([position for position, _ in kept], np.int64),
             seconds=float(sum(duration for _, duration in kept)),
             dropped=tuple(dropped),
-            unhurried=unhurried,
+            speed_reverted=speed_reverted,
             snr=np.array(ratios, np.float64) if self.augmenter is None else None,
         )
 
@@ -146,6 +149,13 @@ class Loader:
         if self._executor is None:
             return (self._assembler(*task) for task in tasks)
         return parallel.prefetch(self._executor, _assemble, tasks, ahead=2 * self._workers + 1)
+
+
+def worker_count(runtime: params.RuntimeSettings, device: str, cores: int) -> int:
+    """How many processes prepare batches: on a CPU the network itself needs the cores."""
+    if runtime.num_workers == "auto":
+        return min(8, cores) if device == "gpu" else 1
+    return runtime.num_workers
 
 
 def unlabelled(values: Sequence[np.ndarray]) -> Batch:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ds2 import layout, params
-from ds2.data import audio, features, parallel
+from ds2 import layout, parallel, params
+from ds2.audio import reading
+from ds2.data import features
 from ds2.data.manifest import Manifest, Utterance
 from ds2.errors import UserError
 from ds2.files import write_json
@@ -30,8 +31,8 @@ class Moments:
     """
 
     frames: int
-    mean: np.ndarray  # float64 [num_mel_bins]
-    deviations: np.ndarray  # float64 [num_mel_bins]
+    mean: np.ndarray  # float64 [size]
+    deviations: np.ndarray  # float64 [size]
     utterances: int = 0
     unreadable: tuple[str, ...] = ()
 
@@ -65,14 +66,14 @@ class Moments:
 class MeanIstd:
     """What features are normalised with, and the parameters of those features."""
 
-    mean: np.ndarray  # float64 [num_mel_bins]
-    istd: np.ndarray  # float64 [num_mel_bins]
+    mean: np.ndarray  # float64 [size]
+    istd: np.ndarray  # float64 [size]
     frames: int
     utterances: int
-    features: params.Features
+    features: params.FeaturesSettings
 
     def normalize(self, values: np.ndarray) -> np.ndarray:
-        """(values - mean) * istd, but at least -2.5: float32 [frames, num_mel_bins].
+        """(values - mean) * istd, but at least -2.5: float32 [frames, size].
 
         The silence of a room lies one or two deviations below the mean; the digital silence of noise gates and
         padding lies six below, where nothing was learned: both shall look alike.
@@ -103,7 +104,7 @@ class MeanIstd:
             values = json.loads(path.read_text(encoding="utf-8"))
             mean, istd = (np.array(values[key], np.float64) for key in ("mean", "istd"))
             settings = params.from_dict({"features": values["features"]}).features
-            if mean.shape != istd.shape or mean.shape != (settings.num_mel_bins,):
+            if mean.shape != istd.shape or mean.shape != (settings.size,):
                 raise ValueError("lengths of mean and istd")
             if not (np.isfinite(mean).all() and np.isfinite(istd).all()):
                 raise ValueError("not finite")
@@ -129,7 +130,7 @@ def compute(manifest: Manifest, settings: params.Params, workers: int) -> tuple[
         indices = np.unique(np.linspace(0, len(manifest) - 1, limit).round().astype(np.int64))
     chunks = (list(manifest.pick(part)) for part in parallel.chunks(indices, _CHUNK))
     work = functools.partial(_chunk_moments, settings=settings.features)
-    total = Moments.empty(settings.features.num_mel_bins)
+    total = Moments.empty(settings.features.size)
     for part in parallel.ordered_map(work, chunks, len(indices), workers, "mean_istd"):
         total = total.merge(part)
     if total.frames == 0:
@@ -141,12 +142,12 @@ def compute(manifest: Manifest, settings: params.Params, workers: int) -> tuple[
     return statistics, total.unreadable
 
 
-def _chunk_moments(utterances: Sequence[Utterance], settings: params.Features) -> Moments:
-    total = Moments.empty(settings.num_mel_bins)
+def _chunk_moments(utterances: Sequence[Utterance], settings: params.FeaturesSettings) -> Moments:
+    total = Moments.empty(settings.size)
     for utterance in utterances:
         try:
-            samples = audio.load(layout.audio_file(utterance.audio_filepath), settings.sample_rate)
-        except audio.AudioError as error:
+            samples = reading.load(layout.audio_file(utterance.audio_filepath), settings.sample_rate)
+        except reading.AudioError as error:
             unreadable = (f"{utterance.audio_filepath}: {error}",)
             total = Moments(total.frames, total.mean, total.deviations, total.utterances, total.unreadable + unreadable)
             continue

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ds2 import layout, params
-from ds2.data import annotation, audio, frames, parallel, text
+from ds2 import layout, parallel, params
+from ds2.audio import reading
+from ds2.data import annotation, frames, text
 from ds2.data.annotation import Line, Rejection, Source
 from ds2.data.manifest import Utterance
 from ds2.errors import UserError
+from ds2.params.networks import frames_a_step
 
 _CHUNK = 64
 
@@ -47,7 +49,7 @@ def screen(sources: Sequence[Source], settings: params.Params, workers: int) -> 
 
     Args:
         sources: the files, in the order in which the first of two lines with the same audio wins.
-        settings: the sections manifest, text and features count.
+        settings: the sections manifest, text, features and model count.
         workers: processes that look at audio.
     """
     lines, rejected = _unique_lines(sources)
@@ -91,7 +93,7 @@ def check(screened: Screened, settings: params.Params) -> None:
             )
 
 
-def _remedy(split: str, train: Sequence[Utterance], manifest: params.Manifest) -> str:
+def _remedy(split: str, train: Sequence[Utterance], manifest: params.ManifestSettings) -> str:
     """What to do about an empty part: the smallest fraction that holds somebody out, if not all, or a file."""
     if split == "train":
         return "add annotations that are not called dev or test"
@@ -125,7 +127,7 @@ def doubt(screened: Screened) -> str | None:
 class _Division:
     """Decides by a hash which utterances of undivided files are held out: adding data moves none of them."""
 
-    def __init__(self, manifest: params.Manifest, has_test_file: bool) -> None:
+    def __init__(self, manifest: params.ManifestSettings, has_test_file: bool) -> None:
         self._dev = manifest.dev_fraction
         self._test = 0.0 if has_test_file else manifest.test_fraction
 
@@ -190,8 +192,8 @@ def _screen_line(line: Line, settings: params.Params) -> Utterance | Rejection:
         return reject("empty_text", f"nothing is left of the transcript {line.transcript!r} after normalisation")
     path = layout.audio_file(line.audio)
     try:
-        info = audio.inspect(path)
-    except audio.AudioError as error:
+        info = reading.inspect(path)
+    except reading.AudioError as error:
         if os.path.exists(path):
             return reject("unreadable_audio", f"{line.audio}: {error}")
         return reject("missing_audio", f"{line.audio}: {error}{_where_else(line)}")
@@ -201,7 +203,9 @@ def _screen_line(line: Line, settings: params.Params) -> Utterance | Rejection:
         return reject("too_short", f"{duration:.3f} s, less than manifest.min_duration ({bounds.min_duration:g} s)")
     if duration > bounds.max_duration:
         return reject("too_long", f"{duration:.3f} s, more than manifest.max_duration ({bounds.max_duration:g} s)")
-    steps = frames.count_steps(frames.frames_of_duration(duration, settings.features.sample_rate))
+    steps = frames.count_steps(
+        frames.frames_of_duration(duration, settings.features.sample_rate), frames_a_step(settings.model)
+    )
     needed = frames.steps_needed(transcript)
     if needed > steps:
         return reject(

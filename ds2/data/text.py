@@ -30,7 +30,7 @@ def _kept(character: str) -> str:
     return " " if character.isspace() else ""
 
 
-def _once(text: str, rules: params.Text) -> str:
+def _once(text: str, rules: params.TextSettings) -> str:
     text = unicodedata.normalize("NFKC", text)
     if rules.lower_case:
         text = unicodedata.normalize("NFKC", text.lower())
@@ -39,7 +39,7 @@ def _once(text: str, rules: params.Text) -> str:
     return join(["".join(map(_kept, text))])
 
 
-def normalize(text: str, rules: params.Text | None = None) -> str:
+def normalize(text: str, rules: params.TextSettings | None = None) -> str:
     """Normalises a transcript; applied twice it changes nothing more.
 
     NFKC (full-width forms become ordinary ones); lower case; traditional to simplified Chinese (OpenCC's t2s, by
@@ -50,7 +50,7 @@ def normalize(text: str, rules: params.Text | None = None) -> str:
         text: any text.
         rules: which of the optional steps to take; None takes all.
     """
-    rules = rules or params.Text()
+    rules = rules or params.TextSettings()
     if _COMMON.fullmatch(text) and not rules.simplified:
         return text
     # What one pass drops can bring together what the next pass composes or converts; two passes are the rule.

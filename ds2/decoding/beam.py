@@ -17,25 +17,11 @@ from ds2 import layout, params
 from ds2.data.vocabulary import BLANK_ID, Vocabulary
 from ds2.decoding import automaton, candidates, hot_words, language_model, ngram, table
 from ds2.decoding.candidates import Candidates
+from ds2.decoding.decoder import Hypothesis
 from ds2.decoding.hot_words import HotWords
 from ds2.decoding.language_model import LanguageModel
 
 _NONE = -np.inf
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """A text that the search found.
-
-    Attributes:
-        ids: int32 [n], its tokens.
-        score: what the search maximises.
-        ctc: ln P_ctc of the text.
-    """
-
-    ids: np.ndarray
-    score: float
-    ctc: float
 
 
 @dataclass(frozen=True)
@@ -65,6 +51,10 @@ class BeamSearch:
         """What the search needs of log-probabilities, float [steps, tokens]: little, and all that is kept of them."""
         return candidates.prune(log_probabilities, self.cutoff_prob, self.cutoff_top_n)
 
+    def decode(self, kept: Candidates) -> Hypothesis:
+        """The best hypothesis."""
+        return self(kept)[0]
+
     def __call__(self, kept: Candidates, best: int = 1) -> list[Hypothesis]:
         """The best hypotheses, best first; there may be fewer."""
         nodes, scores, ctc, parents, tokens = _search(
@@ -81,7 +71,7 @@ class BeamSearch:
         return [Hypothesis(_spell(parents, tokens, nodes[i]), float(scores[i]), float(ctc[i])) for i in order]
 
 
-def search(settings: params.Evaluate, vocabulary: Vocabulary) -> BeamSearch:
+def search(settings: params.EvaluateSettings, vocabulary: Vocabulary) -> BeamSearch:
     """The search of `evaluate.decoder`: ctc_beam_search or, without language model and beta, ctc_prefix_beam.
 
     Raises:

@@ -22,12 +22,6 @@ class Candidates:
     bounds: np.ndarray
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis, in the logits' dtype."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
 def prune(log_probabilities: np.ndarray, cutoff_prob: float, cutoff_top_n: int) -> Candidates:
     """Keeps the most likely tokens of every step, at least one.
 

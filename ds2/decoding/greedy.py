@@ -1,29 +1,25 @@
 """Best-path decoding."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from ds2.data.vocabulary import BLANK_ID, Vocabulary
+from ds2.data.vocabulary import BLANK_ID
+from ds2.decoding.decoder import Hypothesis
 
 
-def best_path(logits: np.ndarray, steps: np.ndarray) -> Iterator[np.ndarray]:
-    """The most likely token of every step, repeats collapsed, then blanks removed (Graves et al. 2006, section 3.2).
+class Greedy:
+    """The decoder ctc_greedy: the most likely token of every step, repeats collapsed, then blanks removed.
 
-    Args:
-        logits: float [B, T, tokens]; log-probabilities give the same.
-        steps: int [B], real output steps.
-
-    Yields:
-        label ids of each utterance, int64 [n].
+    Graves et al. 2006, "Connectionist temporal classification", section 3.2.
     """
-    for best, count in zip(logits.argmax(axis=2), steps, strict=True):
-        path = best[:count]
+
+    def prune(self, log_probabilities: np.ndarray) -> tuple[np.ndarray, float]:
+        """The best path and its ln P."""
+        path = log_probabilities.argmax(axis=1)
+        return path, float(log_probabilities.max(axis=1).sum())
+
+    def decode(self, kept: tuple[np.ndarray, float]) -> Hypothesis:
+        """The ids of the best path, int64 [n]."""
+        path, ctc = kept
         changed = np.ones(len(path), bool)
         changed[1:] = path[1:] != path[:-1]
-        yield path[changed & (path != BLANK_ID)]
-
-
-def decode(logits: np.ndarray, steps: np.ndarray, vocabulary: Vocabulary) -> list[str]:
-    """The texts of `best_path`."""
-    return [vocabulary.decode(ids) for ids in best_path(logits, steps)]
+        return Hypothesis(path[changed & (path != BLANK_ID)], ctc, ctc)

@@ -1,32 +1,24 @@
 """Running a model over a manifest and scoring what it says."""
 
-import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
-import paddle
-from tqdm import tqdm
-
-from ds2.data import batches, parallel
-from ds2.data.loader import Batch, Loader
+from ds2 import parallel
+from ds2.data.loader import Loader
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
-from ds2.decoding import candidates, greedy
-from ds2.errors import UserError
+from ds2.decoding.decoder import Decoder, Hypothesis
+from ds2.decoding.greedy import Greedy
+from ds2.distributed.process_group import Alone, Group
 from ds2.evaluation import bootstrap, error_rate
 from ds2.evaluation.error_rate import Errors
-from ds2.model.deepspeech2 import DeepSpeech2
-from ds2.training.distributed import Alone, Group
+from ds2.recognition.acoustic import AcousticModel
+from ds2.recognition.manifest_pass import ManifestPass
+from ds2.recognition.recognised import Recognised
 
-if TYPE_CHECKING:  # it takes a second to import, and most evaluations are greedy
-    from ds2.decoding.beam import BeamSearch
-    from ds2.decoding.candidates import Candidates
-
-_Found = tuple[np.ndarray, float]  # token ids and their ln P
 _Value = TypeVar("_Value")
 
 
@@ -40,9 +32,7 @@ class Prediction:
         hypothesis: the decoder's.
         speaker: None where the manifest names none.
         duration: in seconds.
-        confidence: 0 to 1, exp(ln P / characters): the geometric mean over the hypothesis's characters (at least one)
-            of the probability P that the network gives to what the decoder followed, which is the best path for
-            ctc_greedy and all alignments in the beam for the others. Language model and hot words have no part in it.
+        confidence: 0 to 1, as recognition.recognised defines it.
         snr: the estimated signal-to-noise ratio in dB; None where it is not known.
     """
 
@@ -116,127 +106,69 @@ def _total(predictions: list[Prediction], metric: str) -> Errors:
     return sum((prediction.errors(metric) for prediction in predictions), Errors())
 
 
-def forward(model: DeepSpeech2, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Logits, float32 [B, T, tokens], and real output steps, int64 [B]; the model must be in evaluation mode."""
-    with paddle.no_grad():
-        logits, steps = model(paddle.to_tensor(batch.features), paddle.to_tensor(batch.frames))
-    return logits.numpy(), steps.numpy()
-
-
-class Network:
-    """One pass of a model over a manifest, whatever decodes its log-probabilities.
-
-    Attributes:
-        seconds: spent in the network so far.
-        snr: estimated signal-to-noise ratios so far, in dB, by position in the manifest.
-    """
-
-    def __init__(
-        self, model: DeepSpeech2, manifest: Manifest, loader: Loader, batch_size: int, group: Group | None = None
-    ) -> None:
-        """Arguments as for `evaluate`."""
-        if len(manifest) == 0:
-            raise UserError(f"{manifest.path} is empty: there is nothing to score")
-        self._model = model
-        self._loader = loader
-        group = group or Alone()
-        plan = batches.by_length(manifest.durations, batch_size)
-        self._share = [plan[i] for i in range(group.rank, len(plan), group.size)]
-        self._title = f"scoring {manifest.path.name}"
-        self._hidden = None if group.rank == 0 else True  # None: where there is no terminal
-        self.seconds = 0.0
-        self.snr: dict[int, float] = {}
-
-    def log_probabilities(self) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """Yields, batch by batch, each utterance's position in the manifest and ln P, float32 [steps, tokens]."""
-        was_training = self._model.training
-        self._model.eval()
-        try:
-            for batch in self._batches():
-                start = time.perf_counter()
-                logits, steps = forward(self._model, batch)
-                self.seconds += time.perf_counter() - start
-                self.snr.update(zip(batch.positions.tolist(), batch.snr.tolist(), strict=True))
-                yield [
-                    (int(position), candidates.log_softmax(one[:count]))
-                    for position, one, count in zip(batch.positions, logits, steps, strict=True)
-                ]
-        finally:
-            if was_training:
-                self._model.train()
-
-    def _batches(self) -> Iterator[Batch]:
-        """What the loader gives, with a bar on a terminal: a large set takes minutes."""
-        total = sum(map(len, self._share))
-        with tqdm(total=total, desc=self._title, unit=" utt", disable=self._hidden, leave=False) as bar:
-            for batch in self._loader.load(self._share):
-                if batch.dropped:
-                    raise UserError(f"{batch.dropped[0]}: it stands in the data to score; run dvc repro -f manifest")
-                yield batch
-                bar.update(len(batch))
-
-
 class _Decoding:
     """Decodes the network's output as it comes; log-probabilities are dropped at once, a test set's are gigabytes.
 
     Attributes:
-        best_paths: by position in the manifest.
-        found: by the search, if there is one.
-        seconds: of one core's time, in the decoder that counts: the search if there is one.
+        greedy: the best paths by position in the manifest.
+        found: by the decoder, where it is another one.
+        seconds: of one core's time, in the decoder that counts.
     """
 
-    def __init__(self, search: "BeamSearch | None") -> None:
-        self._search = search
-        self.best_paths: dict[int, _Found] = {}
-        self.found: dict[int, _Found] = {}
+    def __init__(self, decoder: Decoder, vocabulary: Vocabulary) -> None:
+        self._best_path = Greedy()
+        self._decoder = None if isinstance(decoder, Greedy) else decoder
+        self._vocabulary = vocabulary
+        self.greedy: dict[int, Recognised] = {}
+        self.found: dict[int, Recognised] = {}
         self.seconds = 0.0
 
-    def run(self, network: Network) -> None:
-        """Over a whole manifest, the search in as many threads as there are cores while the network goes on."""
+    def run(self, network: ManifestPass) -> None:
+        """Over a whole manifest, a slow decoder in as many threads as there are cores beside the network."""
         cores = parallel.processes("auto")
         with ThreadPoolExecutor(cores) as threads:
             for found, seconds in parallel.prefetch(threads, self._decode, self._work(network), ahead=2 * cores):
                 self.found.update(found)
                 self.seconds += seconds
 
-    def _work(self, network: Network) -> "Iterator[list[tuple[int, Candidates]]]":
-        for batch in network.log_probabilities():
+    def _work(self, network: ManifestPass) -> Iterator[list[tuple[int, Any]]]:
+        for batch in network:
             start = time.thread_time()
             for position, logs in batch:
-                ids = next(greedy.best_path(logs[None], np.array([len(logs)])))
-                self.best_paths[position] = ids, float(logs.max(axis=1).sum())
-            if self._search is None:
+                self.greedy[position] = self._spell(self._best_path.decode(self._best_path.prune(logs)))
+            if self._decoder is None:
                 self.seconds += time.thread_time() - start
                 continue
             start = time.thread_time()
-            kept = [(position, self._search.prune(logs)) for position, logs in batch]
+            kept = [(position, self._decoder.prune(logs)) for position, logs in batch]
             self.seconds += time.thread_time() - start
             yield kept
 
-    def _decode(self, batch: "list[tuple[int, Candidates]]") -> tuple[dict[int, _Found], float]:
+    def _decode(self, batch: list[tuple[int, Any]]) -> tuple[dict[int, Recognised], float]:
         start = time.thread_time()
-        best = {position: self._search(kept)[0] for position, kept in batch}
-        return {position: (one.ids, one.ctc) for position, one in best.items()}, time.thread_time() - start
+        found = {position: self._spell(self._decoder.decode(kept)) for position, kept in batch}
+        return found, time.thread_time() - start
+
+    def _spell(self, hypothesis: Hypothesis) -> Recognised:
+        return Recognised.of(hypothesis, self._vocabulary)
 
 
 def evaluate(
-    model: DeepSpeech2,
+    model: AcousticModel,
     manifest: Manifest,
     loader: Loader,
-    vocabulary: Vocabulary,
     batch_size: int,
-    search: "BeamSearch | None" = None,
+    decoder: Decoder | None = None,
     group: Group | None = None,
 ) -> Evaluation:
     """Decodes every utterance of a manifest from one pass of the network.
 
     Args:
-        model: left in the mode, training or evaluation, that it was in.
+        model: the network.
         manifest: what is scored; the loader reads the same one.
         loader: without augmentation.
-        vocabulary: of the model.
         batch_size: utterances of a forward pass; it does not change the result.
-        search: None: best paths only.
+        decoder: None: ctc_greedy.
         group: the processes that share the work, each with the same model; all get the whole result.
 
     Raises:
@@ -244,42 +176,37 @@ def evaluate(
     """
     start = time.perf_counter()
     group = group or Alone()
-    network = Network(model, manifest, loader, batch_size, group)
-    decoding = _Decoding(search)
+    network = ManifestPass(model, manifest, loader, batch_size, group.rank, group.world_size)
+    decoding = _Decoding(decoder or Greedy(), model.vocabulary)
     decoding.run(network)
     snr = _merged(network.snr, group)
-    best_paths = _predictions(manifest, vocabulary, _merged(decoding.best_paths, group), snr)
+    greedy = _predictions(manifest, _merged(decoding.greedy, group), snr)
     found = _merged(decoding.found, group)
     return Evaluation(
-        predictions=best_paths if search is None else _predictions(manifest, vocabulary, found, snr),
+        predictions=_predictions(manifest, found, snr) if found else greedy,
         audio_seconds=float(manifest.durations.sum()),
         seconds=time.perf_counter() - start,
         network_seconds=network.seconds,
         decoder_seconds=decoding.seconds,
-        greedy=None if search is None else best_paths,
+        greedy=greedy if found else None,
     )
 
 
 def _merged(found: dict[int, _Value], group: Group) -> dict[int, _Value]:
     """What all processes have found, each in its share, by position in the manifest."""
-    return {position: value for part in group.gather(found) for position, value in part.items()}
+    return {position: value for part in group.all_gather(found) for position, value in part.items()}
 
 
-def _predictions(
-    manifest: Manifest, vocabulary: Vocabulary, found: dict[int, _Found], snr: dict[int, float]
-) -> list[Prediction]:
-    predictions = []
-    for position, utterance in enumerate(manifest):
-        ids, log_probability = found[position]
-        predictions.append(
-            Prediction(
-                utterance.audio_filepath,
-                utterance.text,
-                vocabulary.decode(ids),
-                utterance.speaker,
-                utterance.duration,
-                math.exp(min(0.0, log_probability) / max(1, len(ids))),
-                snr[position],
-            )
+def _predictions(manifest: Manifest, found: dict[int, Recognised], snr: dict[int, float]) -> list[Prediction]:
+    return [
+        Prediction(
+            utterance.audio_filepath,
+            utterance.text,
+            found[position].text,
+            utterance.speaker,
+            utterance.duration,
+            found[position].confidence,
+            snr[position],
         )
-    return predictions
+        for position, utterance in enumerate(manifest)
+    ]

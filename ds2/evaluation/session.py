@@ -2,23 +2,19 @@
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from ds2 import device, layout, params
-from ds2.data import parallel
-from ds2.data.loader import Assembler, Loader
+from ds2 import layout, parallel, params
+from ds2.data.loader import Assembler, Loader, worker_count
 from ds2.data.manifest import Manifest
-from ds2.data.vocabulary import Vocabulary
+from ds2.errors import enough_memory
 from ds2.evaluation import page, report
-from ds2.evaluation.evaluator import Network
 from ds2.evaluation.evaluator import evaluate as run
 from ds2.files import write_json
-from ds2.training import checkpoint
-
-if TYPE_CHECKING:
-    from ds2.decoding.beam import BeamSearch
+from ds2.recognition import choice, opening
+from ds2.recognition.acoustic import AcousticModel
+from ds2.recognition.manifest_pass import ManifestPass
 
 
 def evaluate(settings: params.Params) -> None:
@@ -27,13 +23,12 @@ def evaluate(settings: params.Params) -> None:
     Raises:
         UserError: there is no such checkpoint, or the test set is empty or unreadable.
     """
-    on = device.choose(settings.runtime.use_gpu)
-    trained, name = _checkpoint(settings.evaluate)
-    search = _search(settings.evaluate, trained.vocabulary)
+    model, name = _model(settings)
+    decoder = choice.decoder(settings.evaluate, model.vocabulary)
     manifest = Manifest(layout.manifest_path("test"))
     logger.info(f"{name} on {len(manifest)} utterances of {manifest.path}")
-    with _loader(settings, on, trained, manifest) as loader, _memory(settings.evaluate):
-        evaluation = run(trained.model, manifest, loader, trained.vocabulary, settings.evaluate.batch_size, search)
+    with _loader(settings, model, manifest) as loader, _memory(settings.evaluate):
+        evaluation = run(model, manifest, loader, settings.evaluate.batch_size, decoder)
     metric = settings.evaluate.metrics_type
     report.write_predictions(layout.PREDICTIONS, evaluation, metric)
     report.write_errors(layout.ERRORS, evaluation, metric)
@@ -56,16 +51,14 @@ def tune(settings: params.Params) -> str:
     from ds2.evaluation import tuning
 
     chosen = settings.evaluate.model_copy(update={"decoder": "ctc_beam_search"})
-    on = device.choose(settings.runtime.use_gpu)
-    trained, name = _checkpoint(chosen)
-    search = beam.search(chosen, trained.vocabulary)
+    model, name = _model(settings)
+    search = beam.search(chosen, model.vocabulary)
     manifest = Manifest(layout.manifest_path("dev"))
-    with _loader(settings, on, trained, manifest) as loader, _memory(chosen):
-        network = Network(trained.model, manifest, loader, chosen.batch_size)
-        utterances = tuning.collect(network, manifest, search)
+    with _loader(settings, model, manifest) as loader, _memory(chosen):
+        utterances = tuning.collect(ManifestPass(model, manifest, loader, chosen.batch_size), manifest, search)
     logger.info(f"{name} on {len(utterances.references)} utterances of {manifest.path}: now the weights")
     metric = chosen.metrics_type
-    points = tuning.tune(utterances, search, trained.vocabulary, metric)
+    points = tuning.tune(utterances, search, model.vocabulary, metric)
     tuning.write_table(layout.TUNING, points, metric)
     tuning.write_picture(layout.TUNING_PICTURE, points, metric)
     best = tuning.best(points)
@@ -73,35 +66,23 @@ def tune(settings: params.Params) -> str:
     return f"-S evaluate.decoder=ctc_beam_search -S evaluate.alpha={best.alpha:g} -S evaluate.beta={best.beta:g}"
 
 
-def _checkpoint(settings: params.Evaluate) -> tuple[checkpoint.Trained, str]:
+def _model(settings: params.Params) -> tuple[AcousticModel, str]:
     """What is scored, and how to call it."""
-    count = settings.average_checkpoints
-    if count > 1:
-        trained = checkpoint.load_mean(layout.MODELS, count)
-        return trained, f"the mean of {count} epochs up to {trained.state.epoch}"
-    trained = checkpoint.load(_folder(settings.checkpoint))
-    return trained, f"{settings.checkpoint} (epoch {trained.state.epoch})"
+    chosen, use_gpu = settings.evaluate, settings.runtime.use_gpu
+    if chosen.average_checkpoints > 1:
+        model = opening.mean(layout.MODELS, chosen.average_checkpoints, use_gpu)
+        return model, f"the mean of {chosen.average_checkpoints} epochs up to {model.epoch}"
+    name = chosen.checkpoint
+    model = opening.model(Path(name) if "/" in name else layout.MODELS / name, use_gpu)
+    return model, f"{name} (epoch {model.epoch})"
 
 
-def _loader(settings: params.Params, on: str, trained: checkpoint.Trained, manifest: Manifest) -> Loader:
-    workers = device.loader_workers(settings.runtime, on, parallel.processes("auto"))
-    return Loader(manifest, Assembler(trained.params.features, trained.statistics), workers)
+def _loader(settings: params.Params, model: AcousticModel, manifest: Manifest) -> Loader:
+    workers = worker_count(settings.runtime, model.device, parallel.processes("auto"))
+    return Loader(manifest, Assembler(model.features, model.statistics), workers)
 
 
-def _memory(settings: params.Evaluate) -> AbstractContextManager[None]:
-    return device.enough_memory(
+def _memory(settings: params.EvaluateSettings) -> AbstractContextManager[None]:
+    return enough_memory(
         f"there is not enough memory to score {settings.batch_size} utterances at once: lower evaluate.batch_size"
     )
-
-
-def _search(settings: params.Evaluate, vocabulary: Vocabulary) -> "BeamSearch | None":
-    if settings.decoder == "ctc_greedy":
-        return None
-    from ds2.decoding import beam  # compiles or loads compiled code, which takes seconds
-
-    return beam.search(settings, vocabulary)
-
-
-def _folder(name: str) -> Path:
-    """A checkpoint by its name below models/, or by its path."""
-    return Path(name) if "/" in name else layout.MODELS / name

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ds2.data import parallel
+from ds2 import parallel
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
 from ds2.decoding.beam import BeamSearch
 from ds2.decoding.candidates import Candidates
 from ds2.evaluation import error_rate
 from ds2.evaluation.error_rate import Errors
-from ds2.evaluation.evaluator import Network
 from ds2.files import replacing
+from ds2.recognition.manifest_pass import ManifestPass
 
 # In steps that the error rate hardly sees; around the best the steps are then halved, twice.
 _ALPHAS = tuple(np.arange(0.0, 4.01, 0.5).tolist())
@@ -49,11 +49,11 @@ class Utterances:
     references: Sequence[str]
 
 
-def collect(network: Network, manifest: Manifest, search: BeamSearch) -> Utterances:
+def collect(network: ManifestPass, manifest: Manifest, search: BeamSearch) -> Utterances:
     """Runs the network over a manifest, once, and keeps of no more than a thousand utterances what a search needs."""
     wanted = np.unique(np.linspace(0, len(manifest) - 1, min(_MOST, len(manifest))).round().astype(np.int64)).tolist()
     kept = dict.fromkeys(wanted)
-    for position, logs in itertools.chain.from_iterable(network.log_probabilities()):
+    for position, logs in itertools.chain.from_iterable(network):
         if position in kept:
             kept[position] = search.prune(logs)
     return Utterances(list(kept.values()), [utterance.text for utterance in manifest.pick(wanted)])

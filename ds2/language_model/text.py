@@ -27,7 +27,7 @@ def words_of(sentence: str, unit: str) -> list[str]:
     return [SPACE if character == " " else character for character in sentence]
 
 
-def read_sentences(path: Path, rules: params.Text) -> Iterator[str]:
+def read_sentences(path: Path, rules: params.TextSettings) -> Iterator[str]:
     """The lines of a text file, normalised as transcripts are; those without a letter or digit are left out.
 
     Raises:

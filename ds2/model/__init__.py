@@ -1,1 +1,17 @@
-"""The network: convolutions, bidirectional GRUs, a linear layer to the tokens."""
+"""The networks; `build` is the one door to them."""
+
+import importlib
+
+from ds2 import params
+from ds2.model.network import Network
+
+
+def build(settings: params.Params, tokens: int) -> Network:
+    """Makes the network that model.type names, with random weights.
+
+    Args:
+        settings: the sections model and features count.
+        tokens: of the vocabulary, the blank included.
+    """
+    module = importlib.import_module(f"ds2.model.{settings.model.type}")
+    return module.build(settings.model, settings.features.size, tokens)

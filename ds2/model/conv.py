@@ -7,6 +7,7 @@ from ds2 import params
 from ds2.data import frames
 from ds2.model import unfolded_conv
 from ds2.model.masking import MaskedBatchNorm, time_mask
+from ds2.params.networks import frames_a_step
 
 _CLIP = 20.0  # of the clipped ReLU min(max(x, 0), 20): Hannun et al. 2014, "Deep Speech"
 _TIME_KERNEL = 11
@@ -44,11 +45,12 @@ class ConvStack(nn.Layer):
         size: the values of an output step.
     """
 
-    def __init__(self, model: params.Model, num_mel_bins: int) -> None:
+    def __init__(self, model: params.ModelSettings, size: int) -> None:
         super().__init__()
-        layers, mels, channels_in = [], num_mel_bins, 1
+        self._stride = frames_a_step(model)
+        layers, mels, channels_in = [], size, 1
         for index in range(model.num_conv_layers):
-            kernel, stride = (41, (2, frames.FRAMES_A_STEP)) if index == 0 else (21, (2, 1))
+            kernel, stride = (41, (2, self._stride)) if index == 0 else (21, (2, 1))
             layers.append(ConvLayer(channels_in, model.conv_channels, kernel, stride))
             mels, channels_in = (mels + 1) // 2, model.conv_channels
         self.layers = nn.LayerList(layers)
@@ -64,8 +66,8 @@ class ConvStack(nn.Layer):
             float32 [B, T', size], zero in the padding; int64 [B], real output steps.
         """
         x = features.transpose([0, 2, 1]).unsqueeze(1)
-        lengths = frames.count_steps(lengths)
-        mask = time_mask(lengths, frames.count_steps(features.shape[1])).unsqueeze([1, 2])
+        lengths = frames.count_steps(lengths, self._stride)
+        mask = time_mask(lengths, frames.count_steps(features.shape[1], self._stride)).unsqueeze([1, 2])
         for layer in self.layers:
             x = layer(x, mask)
         return x.transpose([0, 3, 1, 2]).flatten(2), lengths

@@ -24,15 +24,15 @@ def time_mask(lengths: paddle.Tensor, longest: int) -> paddle.Tensor:
 class MaskedBatchNorm(nn.Layer):
     """Batch normalisation (Ioffe and Szegedy 2015) with the statistics of real frames.
 
-    The running statistics are the mean over all steps so far, from a hundred steps on a decaying one of that length,
-    whatever the padding: batches hold utterances of like lengths, and the last few of them do not stand for all.
+    Running statistics are a cumulative mean for the first 100 steps, then an exponential moving average with that
+    window. A shorter one would be biased: batches are bucketed by length.
 
     Attributes:
-        gather: where a batch is spread over several processes: float32 [n] of this one to [processes, n] of all,
-            differentiable. None: the batch is all here.
+        all_gather_rows: where a batch is spread over several processes, their group's: float32 [n] of this one to
+            [world_size, n], differentiable. None: the batch is all here.
     """
 
-    gather: Callable[[paddle.Tensor], paddle.Tensor] | None = None
+    all_gather_rows: Callable[[paddle.Tensor], paddle.Tensor] | None = None
 
     def __init__(self, channels: int, channel_axis: int, epsilon: float = 1e-5) -> None:
         """
@@ -80,12 +80,12 @@ class MaskedBatchNorm(nn.Layer):
         repeats = x.size // (self._channels * mask.size)  # values that share an entry of the mask
         count = mask.sum() * repeats
         # A process whose share of the batch is empty has no frames.
-        mean = x.sum(axis=others) / (count if self.gather is None else paddle.clip(count, min=1.0))
+        mean = x.sum(axis=others) / (count if self.all_gather_rows is None else paddle.clip(count, min=1.0))
         squares = ((x - mean.reshape(shape)) * mask).square().sum(axis=others)
-        if self.gather is None:
+        if self.all_gather_rows is None:
             var = squares / count
         else:
-            mean, var = self._merged(self.gather(paddle.concat([count.reshape([1]), mean, squares])))
+            mean, var = self._merged(self.all_gather_rows(paddle.concat([count.reshape([1]), mean, squares])))
         with paddle.no_grad():
             self.steps.set_value(paddle.clip(self.steps + 1.0, max=_LONGEST_MEAN))
             for running, now in ((self.running_mean, mean), (self.running_var, var)):

@@ -72,7 +72,7 @@ class Precision:
 
 
 @dataclass
-class LossScale:
+class LossScaler:
     """The factor that keeps small gradients above the least number of fp16 (Micikevicius et al. 2018, section 3.2).
 
     Attributes:
@@ -88,7 +88,7 @@ class LossScale:
     DOUBLED_AFTER = 2000
 
     @classmethod
-    def of(cls, amp: str) -> "LossScale | None":
+    def of(cls, amp: str) -> "LossScaler | None":
         """That of a new training; none where gradients have the range of float32."""
         return cls(cls.START) if amp == "fp16" else None
 
@@ -99,9 +99,9 @@ class LossScale:
             if self.good_steps >= self.DOUBLED_AFTER:
                 self.value, self.good_steps = min(self.GREATEST, 2 * self.value), 0
             return False
-        mendable = self.value > 1.0
+        retryable = self.value > 1.0
         self.value, self.good_steps = max(1.0, self.value / 2), 0
-        return mendable
+        return retryable
 
 
 def _check(amp: str, on_gpu: bool) -> None:

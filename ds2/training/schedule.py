@@ -3,7 +3,7 @@
 from ds2 import params
 
 
-def learning_rate(step: int, train: params.Train) -> float:
+def learning_rate(step: int, train: params.TrainSettings) -> float:
     """Rises linearly to `learning_rate` over the warm-up, then falls with the inverse square root of the step.
 
     Vaswani et al. 2017, "Attention Is All You Need", section 5.3, scaled so that its top is `learning_rate`.

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from loguru import logger
 
-from ds2 import device, layout, params
-from ds2.data import parallel
+from ds2 import layout, parallel, params
 from ds2.data.augment import Augmenter
+from ds2.data.loader import worker_count
 from ds2.data.manifest import Manifest
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
+from ds2.distributed import process_group
 from ds2.errors import UserError
 from ds2.files import write_json
-from ds2.training import distributed, journal
+from ds2.model import device
+from ds2.training import journal
 from ds2.training.fingerprint import fingerprint, ingredients
 from ds2.training.store import Store
 from ds2.training.trainer import Trainer, TrainingData
@@ -35,12 +37,12 @@ def train(settings: params.Params) -> None:
     on = device.choose(settings.runtime.use_gpu)
     if settings.runtime.deterministic:
         device.be_deterministic()
-    group = distributed.group()
-    workers = device.loader_workers(settings.runtime, on, max(1, parallel.processes("auto") // group.size))
+    group = process_group.join()
+    workers = worker_count(settings.runtime, on, max(1, parallel.processes("auto") // group.world_size))
     of = ingredients(settings, files, data.augmenter.identity() if data.augmenter else ())
     identity = fingerprint(of)
     logger.info(f"training {identity[:16]} on the {on}, worker processes for the data: {workers}")
-    if len(set(group.gather(identity))) > 1:
+    if len(set(group.all_gather(identity))) > 1:
         raise UserError("the machines have other parameters or data (dataset/): copy those of the first to all")
     store = Store(layout.repository_root() / _AUTOSAVE, layout.MODELS, identity, settings.train.keep_checkpoints)
     # All is written by the first process.

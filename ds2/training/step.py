@@ -10,14 +10,14 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
-from ds2 import device, params
+from ds2 import params
 from ds2.data import frames
 from ds2.data.loader import Batch
 from ds2.data.vocabulary import BLANK_ID
-from ds2.model.deepspeech2 import DeepSpeech2
-from ds2.model.masking import MaskedBatchNorm
-from ds2.training.distributed import Group
-from ds2.training.precision import LossScale, Precision
+from ds2.distributed.process_group import Group
+from ds2.errors import enough_memory
+from ds2.model.network import Network
+from ds2.training.precision import LossScaler, Precision
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Outcome:
         loss: mean over the utterances.
         grad_norm: before clipping.
         finite: whether the weights were changed; otherwise all is as before.
-        mendable: not finite only because of the factor of fp16, which is smaller now.
+        retryable: not finite only because of the factor of fp16, which is smaller now.
         suspects: positions in the manifest of the utterances that were not finite, or may be why.
     """
 
@@ -37,7 +37,7 @@ class Outcome:
     loss: float = 0.0
     grad_norm: float = 0.0
     finite: bool = True
-    mendable: bool = False
+    retryable: bool = False
     suspects: tuple[int, ...] = ()
 
 
@@ -46,7 +46,7 @@ class Step:
 
     def __init__(
         self,
-        model: DeepSpeech2,
+        model: Network,
         optimizer: paddle.optimizer.Optimizer,
         settings: params.Params,
         group: Group,
@@ -58,10 +58,10 @@ class Step:
         self._model = model
         self._optimizer = optimizer
         self._train = settings.train
-        self._num_mel_bins = settings.features.num_mel_bins
+        self._size = settings.features.size
         self._group = group
         self._precision = Precision(settings.train.amp, model)
-        self.scale = LossScale.of(settings.train.amp)
+        self.scale = LossScaler.of(settings.train.amp)
 
     def __call__(self, batches: Iterable[Batch], number: int, rate: float) -> Outcome:
         """Trains on batches as if they were one, but for the normalisation, which sees each by itself.
@@ -88,7 +88,7 @@ class Step:
             UserError: there is not.
         """
         before = self._buffers()
-        scale = self.scale and LossScale(**vars(self.scale))
+        scale = self.scale and LossScaler(**vars(self.scale))
         moments = [paddle.zeros_like(parameter) for parameter in self._model.parameters() for _ in range(2)]
         self.gradients(batches, 0)
         del moments  # the optimiser makes its own in the first step
@@ -100,7 +100,7 @@ class Step:
         """The clipped gradients of the mean loss over all utterances of all batches; arguments as in a call."""
         before = self._buffers()
         factor = 1.0 if self.scale is None else self.scale.value
-        self._group.meet()
+        self._group.barrier()
         seen: list[tuple[Batch, paddle.Tensor]] = []
         with self._precision.weights():
             for place, batch in enumerate(batches):
@@ -110,9 +110,9 @@ class Step:
                     seen.append((batch, losses.detach()))
                     with _memory(self._train, batch):
                         (losses.sum() * factor).backward()
-                elif self._group.size > 1:
+                elif self._group.world_size > 1:
                     # The other processes wait for this one in every normalisation.
-                    (self._losses(_ghost(self._num_mel_bins)).sum() * 0.0).backward()
+                    (self._losses(_ghost(self._size)).sum() * 0.0).backward()
         return self._together(seen, factor, before)
 
     def _losses(self, batch: Batch) -> paddle.Tensor:
@@ -134,22 +134,22 @@ class Step:
             gradient.scale_(1.0 / (utterances * factor))
         norm = clip_gradients(self._model, self._train.grad_clip)
         finite = math.isfinite(norm) and math.isfinite(loss_sum)
-        mendable = self.scale is not None and self.scale.update(finite)
+        retryable = self.scale is not None and self.scale.update(finite)
         suspects: tuple[int, ...] = ()
         if not finite:
             _put_back(before)
-            suspects = tuple(sorted(itertools.chain.from_iterable(self._group.gather(_suspects(seen)))))
-        return Outcome(utterances, loss_sum / utterances, norm, finite, mendable, suspects)
+            suspects = tuple(sorted(itertools.chain.from_iterable(self._group.all_gather(_suspects(seen)))))
+        return Outcome(utterances, loss_sum / utterances, norm, finite, retryable, suspects)
 
     def _add_up(self, loss: paddle.Tensor, count: int) -> tuple[float, int]:
         """One message for all: gradients, the sum of the losses, utterances."""
-        if self._group.size == 1:
+        if self._group.world_size == 1:
             return float(loss), count
         # A process may have met nothing but unreadable files, and yet all have gradients, of a ghost.
         gradients = _gradients(self._model)
         parts = [gradient.flatten() for gradient in gradients]
         parts += [loss.reshape([1]), paddle.to_tensor([count], dtype="float32")]
-        flat = self._group.total(paddle.concat(parts))
+        flat = self._group.all_reduce(paddle.concat(parts))
         *sums, tail = paddle.split(flat, [*(gradient.size for gradient in gradients), 2])
         for gradient, value in zip(gradients, sums, strict=True):
             gradient.set_value(value.reshape(gradient.shape))
@@ -158,11 +158,10 @@ class Step:
 
     def _buffers(self) -> list[tuple[paddle.Tensor, paddle.Tensor]]:
         """The running statistics, which a forward pass moves: the tensors, and copies of what is in them."""
-        layers = [layer for layer in self._model.sublayers() if isinstance(layer, MaskedBatchNorm)]
-        return [(buffer, buffer.clone()) for layer in layers for buffer in layer.buffers()]
+        return [(buffer, buffer.clone()) for buffer in self._model.running_statistics()]
 
 
-def shares(positions: np.ndarray, train: params.Train, group: Group) -> list[np.ndarray]:
+def shares(positions: np.ndarray, train: params.TrainSettings, group: Group) -> list[np.ndarray]:
     """What one process takes of the batches that make up a step, each of which may be empty.
 
     Args:
@@ -172,7 +171,7 @@ def shares(positions: np.ndarray, train: params.Train, group: Group) -> list[np.
     """
     least = 1 if train.max_batch_seconds else train.batch_size
     count = min(train.accumulate_grad, -(-len(positions) // least))
-    return [part[group.rank :: group.size] for part in np.array_split(positions, count)]
+    return [part[group.rank :: group.world_size] for part in np.array_split(positions, count)]
 
 
 def ctc_losses(logits: paddle.Tensor, steps: paddle.Tensor, batch: Batch) -> paddle.Tensor:
@@ -199,14 +198,14 @@ def ctc_losses(logits: paddle.Tensor, steps: paddle.Tensor, batch: Batch) -> pad
         frames.steps_needed_by_ids(label[:length])
         for label, length in zip(batch.labels, batch.label_lengths, strict=True)
     ]
-    impossible = np.array(needed) > np.maximum(frames.count_steps(batch.frames), 1)
+    impossible = np.array(needed) > np.maximum(steps.numpy(), 1)
     if impossible.any():
         losses = paddle.where(paddle.to_tensor(impossible), paddle.full_like(losses, math.inf), losses.flatten())
     return losses.flatten()
 
 
 @paddle.no_grad()
-def clip_gradients(model: DeepSpeech2, longest: float) -> float:
+def clip_gradients(model: Network, longest: float) -> float:
     """Scales all gradients so that their global norm is at most `longest` (Pascanu et al. 2013).
 
     Returns:
@@ -220,7 +219,7 @@ def clip_gradients(model: DeepSpeech2, longest: float) -> float:
     return norm
 
 
-def _gradients(model: DeepSpeech2) -> list[paddle.Tensor]:
+def _gradients(model: Network) -> list[paddle.Tensor]:
     return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
 
 
@@ -241,9 +240,9 @@ def _put_back(before: list[tuple[paddle.Tensor, paddle.Tensor]]) -> None:
         buffer.set_value(value)
 
 
-def _ghost(num_mel_bins: int) -> Batch:
+def _ghost(size: int) -> Batch:
     """What a process without utterances computes on: no real frame, so that it counts nowhere."""
-    nothing = np.zeros((1, frames.FRAMES_A_STEP, num_mel_bins), np.float32)
+    nothing = np.zeros((1, 1, size), np.float32)
     one = np.ones(1, np.int64)
     return Batch(nothing, np.zeros(1, np.int64), one.astype(np.int32)[None], one, one, 0.0)
 
@@ -253,10 +252,10 @@ def _seed(seed: int, number: int, place: int, rank: int) -> int:
     return int(np.random.SeedSequence((seed, number, place, rank)).generate_state(1)[0]) % 2**31
 
 
-def _memory(train: params.Train, batch: Batch) -> AbstractContextManager[None]:
+def _memory(train: params.TrainSettings, batch: Batch) -> AbstractContextManager[None]:
     # Where batches are cut by seconds, batch_size does not count.
     limit = "batch_size" if train.max_batch_seconds is None else "max_batch_seconds"
-    return device.enough_memory(
+    return enough_memory(
         f"there is not enough memory for a batch of {len(batch)} utterances of up to "
         f"{batch.frames.max() * frames.FRAME_SHIFT_S:.1f} s: halve train.{limit} ({getattr(train, limit):g}) and "
         "double train.accumulate_grad, or lower manifest.max_duration or the model's size"

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from loguru import logger
 
+from ds2.checkpoint import disk
+from ds2.checkpoint.disk import EPOCH, DamagedError, State, numbered
 from ds2.files import claimed
-from ds2.training import checkpoint
-from ds2.training.checkpoint import EPOCH, DamagedError, State, numbered
 
 BEST = "best_model"
 _STEP = re.compile(r"step_(\d+)")
@@ -52,7 +52,7 @@ class Store:
         waiting = "another run trains the same model: waiting for it, to go on from where it ends"
         with claimed(self._own / "lock", waiting):
             os.utime(self._own)
-            checkpoint.remove_unfinished(self._own)
+            disk.remove_unfinished(self._own)
             self._forget_old_trainings()
             yield
 
@@ -70,7 +70,7 @@ class Store:
                 beyond.append(state.epoch)
                 continue
             # A training that is complete needs no optimiser.
-            if checkpoint.resumable(folder) or state.position == (num_epoch, 0):
+            if disk.resumable(folder) or state.position == (num_epoch, 0):
                 found.append((state.position, folder, state))
         if not found:
             if beyond:
@@ -87,7 +87,7 @@ class Store:
         siblings = [folder for folder in self._autosave.iterdir() if folder.is_dir() and folder != self._own]
         for place in (self._models, *sorted(siblings, key=lambda folder: folder.stat().st_mtime, reverse=True)):
             folders = place.iterdir() if place.is_dir() else ()
-            states = [(folder, checkpoint.glance(folder)) for folder in folders if EPOCH.fullmatch(folder.name)]
+            states = [(folder, disk.glance(folder)) for folder in folders if EPOCH.fullmatch(folder.name)]
             known = [(folder, state) for folder, state in states if state is not None]
             if known:
                 return max(known, key=lambda entry: entry[1].position)
@@ -105,7 +105,7 @@ class Store:
         """Forgets all states of this training, to start over."""
         for folder in [*numbered(self._own, EPOCH), *numbered(self._own, _STEP), self._own / BEST]:
             if folder.exists():
-                checkpoint.remove_folder(folder)
+                disk.remove_folder(folder)
 
     def tidy(self, current: Path) -> None:
         """Removes the states within epochs that the state just written makes superfluous."""
@@ -113,7 +113,7 @@ class Store:
         if EPOCH.fullmatch(current.name) is None:
             steps = [folder for folder in steps if _number(folder) <= _number(current)][:-_RESUMABLE]
         for folder in steps:
-            checkpoint.remove_folder(folder)
+            disk.remove_folder(folder)
 
     def publish(self, epoch: int, best_epoch: int) -> None:
         """Makes models/ the image of the training after `epoch`: the last epochs and the best.
@@ -126,32 +126,32 @@ class Store:
         if kept != best_epoch:
             if kept is not None and kept > epoch and not self.epoch_folder(kept).exists():
                 # num_epoch was lowered: raised again, the training will want it back
-                checkpoint.link(best, self.epoch_folder(kept), with_optimizer=False)
+                disk.link(best, self.epoch_folder(kept), with_optimizer=False)
             source = self.epoch_folder(best_epoch)
             if self._epoch_of(source) != best_epoch:
                 logger.warning(
                     f"the best model, of epoch {best_epoch}, is not kept any more: epoch {epoch} takes its place"
                 )
                 source = self.epoch_folder(epoch)
-            checkpoint.link(source, best, with_optimizer=False)
+            disk.link(source, best, with_optimizer=False)
         done = [folder for folder in numbered(self._own, EPOCH) if _number(folder) <= epoch]
         epochs = done[-self._keep :]
         for folder in epochs:
             newest = folder is epochs[-1]
             image = self._models / folder.name
             if not _same(folder, image, with_optimizer=newest):
-                checkpoint.link(folder, image, with_optimizer=newest)
+                disk.link(folder, image, with_optimizer=newest)
         if not _same(best, self._models / BEST, with_optimizer=False):
-            checkpoint.link(best, self._models / BEST, with_optimizer=False)
+            disk.link(best, self._models / BEST, with_optimizer=False)
         wanted = {BEST, *(folder.name for folder in epochs)}
         for folder in self._models.iterdir():
             if folder.is_dir() and folder.name not in wanted and EPOCH.fullmatch(folder.name):
-                checkpoint.remove_folder(folder)
-        checkpoint.remove_unfinished(self._models)
+                disk.remove_folder(folder)
+        disk.remove_unfinished(self._models)
         for folder in done[: -max(self._keep, _RESUMABLE)]:
-            checkpoint.remove_folder(folder)
+            disk.remove_folder(folder)
         for folder in done[-max(self._keep, _RESUMABLE) : -_RESUMABLE]:
-            (folder / checkpoint.OPTIMIZER).unlink(missing_ok=True)
+            (folder / disk.OPTIMIZER).unlink(missing_ok=True)
 
     def _states(self) -> dict[Path, State | None]:
         """All states of this training, each looked at once; None: damaged.
@@ -164,23 +164,23 @@ class Store:
             folder = self._own / image.name
             if not image.exists():
                 continue
-            if states.get(folder) is not None and (checkpoint.resumable(folder) or not checkpoint.resumable(image)):
+            if states.get(folder) is not None and (disk.resumable(folder) or not disk.resumable(image)):
                 continue
             state = self._intact(image)
             if state is not None and state.fingerprint == self._fingerprint:
-                checkpoint.link(image, folder, with_optimizer=True)
+                disk.link(image, folder, with_optimizer=True)
                 states[folder] = state
         return states
 
     def _intact(self, folder: Path) -> State | None:
         try:
-            return checkpoint.read_state(folder)
+            return disk.read_state(folder)
         except DamagedError as error:
             logger.warning(f"{folder} is damaged and not used: {error}")
             return None
 
     def _epoch_of(self, folder: Path) -> int | None:
-        state = checkpoint.glance(folder)
+        state = disk.glance(folder)
         return None if state is None else state.epoch
 
     def _forget_old_trainings(self) -> None:
@@ -203,7 +203,7 @@ def _number(folder: Path) -> int:
 def _same(folder: Path, image: Path, with_optimizer: bool) -> bool:
     if not image.is_dir():
         return False
-    names = {file.name for file in folder.iterdir() if with_optimizer or file.name != checkpoint.OPTIMIZER}
+    names = {file.name for file in folder.iterdir() if with_optimizer or file.name != disk.OPTIMIZER}
     if names != {file.name for file in image.iterdir()}:
         return False
     pairs = [(folder / name, image / name) for name in names]

@@ -14,25 +14,28 @@ import paddle
 from loguru import logger
 
 from ds2 import params
+from ds2.checkpoint import disk, weights
+from ds2.checkpoint.disk import State
 from ds2.data import batches
 from ds2.data.augment import Augmenter
 from ds2.data.loader import Assembler, Batch, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
+from ds2.distributed.process_group import Alone, Group
+from ds2.distributed.signals import StopSignals
 from ds2.errors import UserError
 from ds2.evaluation.evaluator import Evaluation, evaluate
-from ds2.model.deepspeech2 import DeepSpeech2
-from ds2.training import checkpoint, journal, transfer
-from ds2.training.checkpoint import State
+from ds2.model import build
+from ds2.params.networks import frames_a_step
+from ds2.recognition.paddle_model import PaddleModel
+from ds2.training import journal, transfer
 from ds2.training.cost import Cost, peak_memory_mb
-from ds2.training.distributed import Alone, Group
 from ds2.training.fingerprint import differences, fingerprint
 from ds2.training.history import History
-from ds2.training.precision import LossScale
+from ds2.training.precision import LossScaler
 from ds2.training.schedule import learning_rate
 from ds2.training.step import Outcome, Step, shares
-from ds2.training.stopping import StopSignals
 from ds2.training.store import Store
 
 
@@ -88,13 +91,14 @@ class Trainer:
         self._workers = workers
         self._group = group or Alone()
         paddle.seed(settings.train.seed)
-        self.model = DeepSpeech2(settings.model, settings.features.num_mel_bins, len(data.vocabulary))
+        self.model = build(settings, len(data.vocabulary))
         self._optimizer = paddle.optimizer.Adam(
             parameters=self.model.parameters(),
             learning_rate=settings.train.learning_rate,
             weight_decay=settings.train.weight_decay or None,
         )
-        self._group.attach(self.model)
+        if self._group.world_size > 1:
+            self.model.synchronise(self._group.all_gather_rows)
         self._take_step = Step(self.model, self._optimizer, settings, self._group)
         self.history = History()
         self.cost = Cost()
@@ -102,7 +106,7 @@ class Trainer:
         self._stop_signals = StopSignals()
         self._told: set[str] = set()  # files that a skipped step was logged for
         self._before_skips = (0, 0, 0)
-        self._unhurried = 0  # utterances of this epoch that were too short for their labels when played faster
+        self._speed_reverted = 0  # utterances of this epoch that were too short for their labels when played faster
 
     def begin(self, store: Store) -> None:
         """Goes to the furthest state of this training; where there is none, or resume_model is null, to the start.
@@ -125,7 +129,7 @@ class Trainer:
             self._publish(store)
         elif self.epoch >= num_epoch:
             raise UserError(f"train.num_epoch is {num_epoch}, but the checkpoint has {self.epoch} epochs: raise it")
-        with self._loaders() as (training, scoring), self._stop_signals.heeded(interrupt=self._group.size == 1):
+        with self._loaders() as (training, scoring), self._stop_signals.handled(interrupt=self._group.world_size == 1):
             if (self.epoch, self.batch) == (0, 0) and self._settings.runtime.probe_longest:
                 self._probe(training)
             clock = None
@@ -138,19 +142,18 @@ class Trainer:
                 curves.write_tables()
                 if self._group.any(self._stop_signals.asked is not None):
                     self._stop()
-        self._group.leave()
+        self._group.shutdown()
 
     def _take_over(self) -> None:
         """Makes all processes stand where the first one does."""
         place = self.epoch, self.batch, self.step
-        known = self._group.first((place, self.history, self.cost, self._take_step.scale, self._data.statistics))
+        known = self._group.broadcast((place, self.history, self.cost, self._take_step.scale, self._data.statistics))
         (self.epoch, self.batch, self.step), self.history, self.cost, self._take_step.scale, statistics = known
         self._data = replace(self._data, statistics=statistics)
-        if self._group.size > 1:
-            arrays = (checkpoint.weights(self.model), checkpoint.moments(self._optimizer, self.model))
-            weights, moments = ({name: np.asarray(value) for name, value in values.items()} for values in arrays)
-            checkpoint.set_weights(self.model, self._group.first_arrays(weights))
-            checkpoint.set_optimizer(self._group.first_arrays(moments), self._optimizer, self.model)
+        if self._group.world_size > 1:
+            weights.put(self.model, self._group.broadcast_arrays(weights.of(self.model)))
+            moments = self._group.broadcast_arrays(weights.moments(self._optimizer, self.model))
+            weights.put_moments(moments, self._optimizer, self.model)
 
     def _probe(self, loader: Loader) -> None:
         """Runs the batch that needs the most memory, so that a lack of it shows now and not at the epoch's end."""
@@ -158,7 +161,7 @@ class Trainer:
         plan = batches.of_epoch(durations, train.batch_size, train.seed, 1, train.max_batch_seconds)
         longest = max((plan[i] for i in range(len(plan))), key=lambda batch: len(batch) * durations[batch].max())
         self.model.train()
-        self._take_step.probe(loader.load([longest[self._group.rank :: self._group.size]], 1))
+        self._take_step.probe(loader.load([longest[self._group.rank :: self._group.world_size]], 1))
 
     def _plan(self) -> batches.Batches:
         """The steps of the next epoch, of utterances that are of like length at the speed they are played at."""
@@ -180,15 +183,15 @@ class Trainer:
         if found is None:
             return False
         folder, state = found
-        checkpoint.restore_model(folder, self.model)
-        if checkpoint.resumable(folder):
-            checkpoint.restore_optimizer(folder, self._optimizer, self.model)
+        weights.restore_model(folder, self.model)
+        if disk.resumable(folder):
+            weights.restore_optimizer(folder, self._optimizer, self.model)
         # Those of a continued checkpoint may not be the ones computed from today's data.
-        self._data = replace(self._data, statistics=MeanIstd.read(folder / checkpoint.MEAN_ISTD))
+        self._data = replace(self._data, statistics=MeanIstd.read(folder / disk.MEAN_ISTD))
         self.history = History.from_json(state.history)
         self.cost = Cost(**state.cost)
         if state.loss_scale:
-            self._take_step.scale = LossScale(**state.loss_scale)
+            self._take_step.scale = LossScaler(**state.loss_scale)
         self.epoch, self.batch, self.step = state.epoch, state.batch, state.step
         logger.info(f"going on from {folder}: epoch {state.epoch} done, {state.batch} batches of the next")
         return True
@@ -197,7 +200,7 @@ class Trainer:
         """Begins with another training's checkpoint, with its weights only, or with none, as the parameters say."""
         train, vocabulary = self._settings.train, self._data.vocabulary
         if train.resume_model not in ("auto", None):
-            source = transfer.Source.read(train.resume_model, "train.resume_model")
+            source = transfer.Origin.read(train.resume_model, "train.resume_model")
             transfer.check_same_architecture(source, self._settings)
             transfer.restore_mapped(source, self.model, self._optimizer, vocabulary)
             # Its scores are those of another dev set: the best of this training is chosen from its own epochs.
@@ -205,7 +208,7 @@ class Trainer:
             self.epoch, self.step = source.state.epoch, source.state.step
             logger.info(f"going on from {source.folder}, epoch {self.epoch}, with its statistics, on the data of today")
         elif train.pretrained_model is not None:
-            source = transfer.Source.read(train.pretrained_model, "train.pretrained_model")
+            source = transfer.Origin.read(train.pretrained_model, "train.pretrained_model")
             transfer.take_weights(source, self.model, self._settings, vocabulary)
         else:
             logger.info(f"the training starts from the beginning{self._why(store)}")
@@ -231,7 +234,7 @@ class Trainer:
         stream = self._watched(loader.load(parts, self.epoch + 1), curves, clock)
         self.cost.start()
         clock.resume()
-        self._unhurried = 0
+        self._speed_reverted = 0
         for i, share in zip(left, taken, strict=True):
             rate = learning_rate(self.step + 1, train)
             try:
@@ -262,8 +265,10 @@ class Trainer:
                 self.cost.start()
             if stop and not at_end:
                 self._stop()
-        if unhurried := sum(self._group.gather(self._unhurried)):
-            logger.info(f"{unhurried} utterances kept their own speed: played faster, their labels would not have fit")
+        if speed_reverted := sum(self._group.all_gather(self._speed_reverted)):
+            logger.info(
+                f"{speed_reverted} utterances kept their own speed: played faster, their labels would not have fit"
+            )
 
     def _watched(self, stream: Iterator[Batch], curves: journal.Curves, clock: journal.Clock) -> Iterator[Batch]:
         """The batches of a loader; shows them, says what was left out, and counts the time spent waiting for them."""
@@ -275,7 +280,7 @@ class Trainer:
                 return
             for reason in batch.dropped:
                 logger.warning(f"left out of the training: {reason}")
-            self._unhurried += batch.unhurried
+            self._speed_reverted += batch.speed_reverted
             if len(batch):
                 curves.batch(batch, self.epoch + 1)
             yield batch
@@ -287,7 +292,7 @@ class Trainer:
             UserError: there were too many in a row; the state from before them is saved.
         """
         scale, history = self._take_step.scale, self.history
-        if outcome.mendable and scale is not None:
+        if outcome.retryable and scale is not None:
             logger.info(f"step {self.step} is skipped: fp16 has overflowed, the loss scale falls to {scale.value:g}")
             return
         if history.nonfinite_in_a_row == 0:
@@ -306,7 +311,7 @@ class Trainer:
             history.nonfinite_in_a_row = 0
             if self.batch:
                 self._save(store)
-            self._group.leave()
+            self._group.shutdown()
             raise UserError(
                 f"{most} steps in a row (train.max_nonfinite) were not finite: lower train.learning_rate, or look at "
                 "the files that the log names; the state from before them is saved"
@@ -315,7 +320,7 @@ class Trainer:
     def _end_epoch(self, scoring: Loader | None, store: Store, curves: journal.Curves) -> None:
         self.epoch, self.batch = self.epoch + 1, 0
         self._before_skips = 0, self.step, self.history.nonfinite
-        self.cost.note_peak(max(self._group.gather(peak_memory_mb())))
+        self.cost.note_peak(max(self._group.all_gather(peak_memory_mb())))
         scores: dict[str, float] = {}
         if scoring is not None and self._data.scored is not None:
             result = self._score(scoring, self._data.scored)
@@ -335,9 +340,11 @@ class Trainer:
         self._publish(store)
 
     def _score(self, loader: Loader, manifest: Manifest) -> Evaluation:
-        return evaluate(
-            self.model, manifest, loader, self._data.vocabulary, self._settings.train.batch_size, group=self._group
+        settings, data = self._settings, self._data
+        model = PaddleModel(
+            self.model, data.vocabulary, data.statistics, settings.features, paddle.get_device().split(":")[0]
         )
+        return evaluate(model, manifest, loader, settings.train.batch_size, group=self._group)
 
     def _publish(self, store: Store) -> None:
         if self._group.rank == 0:
@@ -348,7 +355,7 @@ class Trainer:
         """Writes the state after an epoch or in the middle of one; nobody goes on before it is written."""
         if self._group.rank == 0:
             self._write(store.step_folder(self.step) if self.batch else store.epoch_folder(self.epoch), store)
-        self._group.meet()
+        self._group.barrier()
 
     def _write(self, folder: Path, store: Store) -> None:
         state = State(
@@ -362,14 +369,24 @@ class Trainer:
             loss_scale=vars(self._take_step.scale) if self._take_step.scale else {},
             cost=self.cost.as_json(),
         )
-        checkpoint.write(folder, self.model, self._optimizer, self._data.vocabulary, self._data.statistics, state)
+        disk.write(
+            folder,
+            weights.of(self.model),
+            weights.moments(self._optimizer, self.model),
+            self._data.vocabulary,
+            self._data.statistics,
+            state,
+        )
         store.tidy(folder)
 
     @contextmanager
     def _loaders(self) -> Iterator[tuple[Loader, Loader | None]]:
         settings, data = self._settings, self._data
         plain = Assembler(settings.features, data.statistics)
-        learning = Assembler(settings.features, data.statistics, data.vocabulary, data.augmenter, settings.train.seed)
+        stride = frames_a_step(settings.model)
+        learning = Assembler(
+            settings.features, data.statistics, data.vocabulary, stride, data.augmenter, settings.train.seed
+        )
         with Loader(data.train, learning, self._workers) as training:
             if data.scored is None:
                 yield training, None
@@ -379,9 +396,9 @@ class Trainer:
 
     def _stop(self) -> None:
         """Ends all processes, once all have learned that one was asked to stop; unless there is nothing left to do."""
-        number = max(signal_ or 0 for signal_ in self._group.gather(self._stop_signals.asked))
+        number = max(signal_ or 0 for signal_ in self._group.all_gather(self._stop_signals.asked))
         if self.epoch < self._settings.train.num_epoch:
-            self._group.leave()
+            self._group.shutdown()
             # null would start over once more
             again = ", with train.resume_model=auto," if self._settings.train.resume_model is None else ""
             raise UserError(

@@ -9,19 +9,16 @@ import paddle
 from loguru import logger
 
 from ds2 import layout, params
+from ds2.checkpoint import disk, weights
+from ds2.checkpoint.disk import DamagedError, State
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
-from ds2.model.deepspeech2 import DeepSpeech2
-from ds2.training import checkpoint
-from ds2.training.checkpoint import DamagedError, State
-
-# The layer whose last axis is that of the tokens.
-_OUTPUT = ("output.weight", "output.bias")
+from ds2.model.network import Network
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """A checkpoint to start from."""
 
     folder: Path
@@ -30,7 +27,7 @@ class Source:
     statistics: MeanIstd
 
     @classmethod
-    def read(cls, name: str, parameter: str) -> "Source":
+    def read(cls, name: str, parameter: str) -> "Origin":
         """Reads all but the weights of a checkpoint.
 
         Args:
@@ -46,14 +43,14 @@ class Source:
         if not folder.is_dir():
             raise UserError(f"{parameter}: there is no folder {name}; it should be a checkpoint's, as models/epoch_100")
         try:
-            state = checkpoint.read_state(folder)
+            state = disk.read_state(folder)
         except DamagedError as error:
             raise UserError(f"{parameter}: {name} is not an intact checkpoint: {error}") from None
-        vocabulary = Vocabulary.read(folder / checkpoint.VOCABULARY)
-        return cls(folder, state, vocabulary, MeanIstd.read(folder / checkpoint.MEAN_ISTD))
+        vocabulary = Vocabulary.read(folder / disk.VOCABULARY)
+        return cls(folder, state, vocabulary, MeanIstd.read(folder / disk.MEAN_ISTD))
 
 
-def check_same_architecture(source: Source, settings: params.Params) -> None:
+def check_same_architecture(source: Origin, settings: params.Params) -> None:
     """A continued training has the checkpoint's architecture and features.
 
     Raises:
@@ -64,7 +61,7 @@ def check_same_architecture(source: Source, settings: params.Params) -> None:
         raise UserError(f"{name} is {here}, but {source.folder} was trained with {value}")
 
 
-def _differences(source: Source, settings: params.Params) -> list[tuple[str, Any, Any]]:
+def _differences(source: Origin, settings: params.Params) -> list[tuple[str, Any, Any]]:
     """The parameters of features and architecture that differ: name, value here, value of the checkpoint."""
     trained = params.from_dict(source.state.params)
     return [
@@ -76,7 +73,7 @@ def _differences(source: Source, settings: params.Params) -> list[tuple[str, Any
 
 
 def restore_mapped(
-    source: Source, model: DeepSpeech2, optimizer: paddle.optimizer.Optimizer, vocabulary: Vocabulary
+    source: Origin, model: Network, optimizer: paddle.optimizer.Optimizer, vocabulary: Vocabulary
 ) -> None:
     """Puts weights and moments of a checkpoint of the same architecture into a model with another vocabulary.
 
@@ -85,42 +82,42 @@ def restore_mapped(
     Raises:
         UserError: the checkpoint has no optimiser any more.
     """
-    if not checkpoint.resumable(source.folder):
+    if not disk.resumable(source.folder):
         raise UserError(
-            f"train.resume_model: {source.folder} has no {checkpoint.OPTIMIZER} (only the newest checkpoint keeps it): "
+            f"train.resume_model: {source.folder} has no {disk.OPTIMIZER} (only the newest checkpoint keeps it): "
             "name the newest, or use it as train.pretrained_model"
         )
     places = _places(source.vocabulary, vocabulary)
-    fresh = {name: value.numpy() for name, value in checkpoint.weights(model).items()}
-    weights = _load(source.folder / checkpoint.MODEL)
-    for name in _OUTPUT:
-        weights[name] = _rearranged(weights[name], fresh[name], places)
-    checkpoint.set_weights(model, weights)
-    moments = _load(source.folder / checkpoint.OPTIMIZER)
-    for key in [key for key in moments if key.split("/")[0] in _OUTPUT and "pow" not in key]:
+    fresh = weights.of(model)
+    saved = disk.read_arrays(source.folder / disk.MODEL)
+    for name in model.token_arrays:
+        saved[name] = _rearranged(saved[name], fresh[name], places)
+    weights.put(model, saved)
+    moments = disk.read_arrays(source.folder / disk.OPTIMIZER)
+    for key in [key for key in moments if key.split("/")[0] in model.token_arrays and "pow" not in key]:
         moments[key] = _rearranged(moments[key], np.zeros_like(fresh[key.split("/")[0]]), places)
-    checkpoint.set_optimizer(moments, optimizer, model)
+    weights.put_moments(moments, optimizer, model)
     _log_tokens(source, places)
 
 
-def take_weights(source: Source, model: DeepSpeech2, settings: params.Params, vocabulary: Vocabulary) -> None:
+def take_weights(source: Origin, model: Network, settings: params.Params, vocabulary: Vocabulary) -> None:
     """Puts those weights of a checkpoint into a model that fit by name and shape, or by token.
 
     What does not fit is logged, with the parameters that would make it fit.
     """
     places = _places(source.vocabulary, vocabulary)
-    fresh = {name: value.numpy() for name, value in checkpoint.weights(model).items()}
-    weights = _load(source.folder / checkpoint.MODEL)
+    fresh = weights.of(model)
+    saved = disk.read_arrays(source.folder / disk.MODEL)
     taken, left = {}, []
     for name, value in fresh.items():
-        found = weights.get(name)
-        if found is not None and name in _OUTPUT and found.shape[:-1] == value.shape[:-1]:
+        found = saved.get(name)
+        if found is not None and name in model.token_arrays and found.shape[:-1] == value.shape[:-1]:
             found = _rearranged(found, value, places)
         if found is not None and found.shape == value.shape:
             taken[name] = found
         else:
             left.append(f"{name} {list(value.shape)}")
-    checkpoint.set_weights(model, fresh | taken)
+    weights.put(model, fresh | taken)
     logger.info(f"{len(taken)} of {len(fresh)} arrays of weights come from {source.folder}")
     if left:
         remedy = ", ".join(f"{name}: {value}" for name, _, value in _differences(source, settings))
@@ -141,11 +138,7 @@ def _rearranged(old: np.ndarray, fresh: np.ndarray, places: np.ndarray) -> np.nd
     return moved
 
 
-def _load(path: Path) -> dict[str, Any]:
-    return {name: np.asarray(value) for name, value in paddle.load(str(path)).items()}
-
-
-def _log_tokens(source: Source, places: np.ndarray) -> None:
+def _log_tokens(source: Origin, places: np.ndarray) -> None:
     known = int((places >= 0).sum())
     logger.info(
         f"tokens: {known} known to {source.folder}, {len(places) - known} new, "

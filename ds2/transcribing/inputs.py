@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ds2.data import audio
+from ds2.audio import reading
 
 STDIN = "-"
 _LIST = ".txt"
@@ -47,7 +47,7 @@ def expand(arguments: Iterable[str]) -> Iterator[Input]:
 
 
 def _below(folder: Path) -> Iterator[Input]:
-    found = audio.below(folder)
+    found = reading.below(folder)
     if not found:
         yield Input(str(folder), folder, "the folder has no audio files")
     for path in found:

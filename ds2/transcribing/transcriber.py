@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from loguru import logger
 
-from ds2.data import audio, batches, features, text
+from ds2.audio import reading
+from ds2.data import batches, features, text
 from ds2.data.frames import FRAME_SHIFT_S
 from ds2.data.loader import unlabelled
-from ds2.data.vocabulary import BLANK_ID
-from ds2.decoding import greedy
-from ds2.evaluation.evaluator import forward
-from ds2.training.checkpoint import Trained
+from ds2.decoding.decoder import Decoder
+from ds2.recognition.acoustic import AcousticModel
+from ds2.recognition.recognised import Recognised, confidence
 from ds2.transcribing import cutting, speech
 from ds2.transcribing.inputs import Input
 
@@ -41,7 +41,7 @@ class Transcript:
         error: why there is no text; all else is empty then.
         duration: in seconds.
         text: of the whole recording.
-        confidence: the mean probability of the output steps that are not blank, 0 to 1; None where nothing is said.
+        confidence: 0 to 1, as recognition.recognised defines it; None where no speech was found.
         segments: the pieces; None where the recording was not cut.
     """
 
@@ -59,10 +59,12 @@ class _Piece:
 
     start: float
     end: float
-    features: np.ndarray | None  # normalised; None when it has been through
-    text: str = ""
-    probability: float = 0.0  # summed over the steps that are not blank
-    steps: int = 0
+    features: np.ndarray | None  # normalised; None when it has been through, and for a piece shorter than a frame
+    recognised: Recognised | None = None
+
+    @property
+    def text(self) -> str:
+        return self.recognised.text if self.recognised else ""
 
 
 @dataclass(slots=True)
@@ -80,32 +82,34 @@ class _Recording:
     def transcript(self) -> Transcript:
         if self.error is not None:
             return Transcript(self.name, self.error)
-        steps = sum(piece.steps for piece in self.pieces)
+        recognised = [piece.recognised for piece in self.pieces if piece.recognised]
         return Transcript(
             self.name,
             None,
             self.duration,
             text.join(piece.text for piece in self.pieces) if self.cut else self.pieces[0].text,
-            sum(piece.probability for piece in self.pieces) / steps if steps else None,
+            confidence(recognised) if recognised else None,
             tuple(Segment(piece.start, piece.end, piece.text) for piece in self.pieces) if self.cut else None,
         )
 
 
 class Transcriber:
-    """A checkpoint at work on recordings."""
+    """A model at work on recordings."""
 
-    def __init__(self, trained: Trained, batch_size: int, max_duration: float) -> None:
+    def __init__(self, model: AcousticModel, decoder: Decoder, batch_size: int, max_duration: float) -> None:
         """
         Args:
-            trained: in evaluation mode, as checkpoint.load gives it.
+            model: the network.
+            decoder: for its tokens.
             batch_size: pieces of a forward pass; it does not change the texts.
             max_duration: longer recordings are cut at silence, in seconds, at least cutting.LEAST_SECONDS.
         """
-        self._trained = trained
+        self._model = model
+        self._decoder = decoder
         self._batch_size = batch_size
         self._ahead = batch_size * _AHEAD if batch_size > 1 else 1
         self._limit = max_duration
-        statistics = trained.statistics
+        statistics = model.statistics
         self._usual = statistics.frames * FRAME_SHIFT_S / statistics.utterances
         self._pool: list[_Piece] = []
 
@@ -138,13 +142,13 @@ class Transcriber:
                     self._pool.append(piece)
                     if len(self._pool) >= self._ahead:
                         self._recognise()
-        except audio.AudioError as error:
+        except reading.AudioError as error:
             recording.error = str(error)
 
     def _pieces(self, path: Path, recording: _Recording) -> Iterator[_Piece]:
-        rate = self._trained.params.features.sample_rate
+        rate = self._model.features.sample_rate
         blocks, count = [], 0
-        for block in audio.stream(path, rate):
+        for block in reading.stream(path, rate):
             blocks.append(block)
             count += len(block)
             if count > self._limit * rate:
@@ -155,37 +159,27 @@ class Transcriber:
             return
         del blocks
         recording.cut = True
-        heard = speech.listen(audio.stream(path, speech.SAMPLE_RATE))
+        heard = speech.listen(reading.stream(path, speech.SAMPLE_RATE))
         recording.duration = heard.duration
         plan = cutting.plan(heard.speech, heard.power, self._limit, self._usual)
         logger.info(f"{recording.name}: {heard.duration:.0f} s, cut into {len(plan)} segments")
         # Decoded again rather than kept: an hour is 230 MB.
-        for (start, end), samples in zip(plan, _parts(audio.stream(path, rate), plan, rate), strict=True):
+        for (start, end), samples in zip(plan, _parts(reading.stream(path, rate), plan, rate), strict=True):
             yield self._piece(start, end, samples)
 
     def _piece(self, start: float, end: float, samples: np.ndarray) -> _Piece:
-        values = features.extract(samples, self._trained.params.features)
-        return _Piece(start, end, self._trained.statistics.normalize(values) if len(values) else None)
+        values = features.extract(samples, self._model.features)
+        return _Piece(start, end, self._model.statistics.normalize(values) if len(values) else None)
 
     def _recognise(self) -> None:
         pool, self._pool = self._pool, []
         plan = batches.by_length(np.array([len(piece.features) for piece in pool]), self._batch_size)
         for batch in (plan[i] for i in range(len(plan))):
             pieces = [pool[i] for i in batch]
-            logits, steps = forward(self._trained.model, unlabelled([piece.features for piece in pieces]))
-            texts = greedy.decode(logits, steps, self._trained.vocabulary)
-            for piece, said, rows, count in zip(pieces, texts, logits, steps, strict=True):
-                piece.text, piece.features = said, None
-                piece.probability, piece.steps = _certainty(rows[:count])
-
-
-def _certainty(logits: np.ndarray) -> tuple[float, int]:
-    """Of the steps of [T, tokens] that are not blank: the sum of the best token's probabilities, and their count."""
-    spoken = logits[logits.argmax(axis=1) != BLANK_ID].astype(np.float64)
-    if len(spoken) == 0:
-        return 0.0, 0
-    best = 1.0 / np.exp(spoken - spoken.max(axis=1, keepdims=True)).sum(axis=1)
-    return float(best.sum()), len(spoken)
+            found = self._model.log_probabilities(unlabelled([piece.features for piece in pieces]))
+            for piece, logs in zip(pieces, found, strict=True):
+                hypothesis = self._decoder.decode(self._decoder.prune(logs))
+                piece.recognised, piece.features = Recognised.of(hypothesis, self._model.vocabulary), None
 
 
 def _parts(blocks: Iterator[np.ndarray], plan: list[tuple[float, float]], rate: int) -> Iterator[np.ndarray]:

@@ -15,7 +15,7 @@ from ds2.errors import UserError
 pytest.importorskip("espeakng_loader")
 
 PARTS = ("train", "dev", "test")
-ALONE = params.Runtime(num_workers=1)
+ALONE = params.RuntimeSettings(num_workers=1)
 
 
 @pytest.fixture

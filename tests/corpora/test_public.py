@@ -13,9 +13,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from ds2 import corpora, layout, params
+from ds2.audio.recordings import Recordings
 from ds2.corpora import aishell, free_st, librispeech, musan, rirs_noises, thchs30
 from ds2.corpora.archive import OPENSLR
-from ds2.data.recordings import Recordings
 from ds2.errors import UserError
 from stages import corpus, manifest
 from tests.corpora.archives import recording, special, tar_gz, zipped
@@ -253,7 +253,7 @@ def test_noises_and_rooms_go_where_augmentation_looks_for_them(offer, run, works
     offer(rirs_noises, rirs_archive())
     run(corpus, "musan")
     run(corpus, "rirs_noises")
-    augment = params.Augment()
+    augment = params.AugmentSettings()
     noises, rooms = Recordings(augment.noise.noise_dir, 16000), Recordings(augment.reverb.reverb_dir, 16000)
     assert [name for name, _ in noises.identity()] == [
         "musan/free-sound/noise-free-sound-0000.wav",
@@ -296,14 +296,16 @@ def test_transcripts_that_are_not_utf_8_are_one_sentence(offer, workspace):
     top = "ST-CMDS-20170001_1-OS/20170001P00001A0001"
     offer(free_st, tar_gz((f"{top}.wav", WAV), (f"{top}.txt", "小明".encode("gbk"))))
     with pytest.raises(UserError, match=r"A0001.txt is not UTF-8 \(byte 2\): remove dataset/audio/free_st "):
-        corpora.build("free_st", workspace / "dataset/annotation", params.Runtime())
+        corpora.build("free_st", workspace / "dataset/annotation", params.RuntimeSettings())
 
 
 @pytest.mark.parametrize("name", ["aishell/transcript/aishell_transcript_v0.8.txt", "thchs30/data/A11_0.wav.trn"])
 def test_transcripts_that_somebody_has_removed_are_one_sentence(offer, workspace, name):
     offer(aishell, aishell_archive())
     offer(thchs30, thchs30_archive())
-    build = functools.partial(corpora.build, name.split("/")[0], workspace / "dataset/annotation", params.Runtime())
+    build = functools.partial(
+        corpora.build, name.split("/")[0], workspace / "dataset/annotation", params.RuntimeSettings()
+    )
     build()
     (workspace / "dataset/audio" / name).unlink()
     with pytest.raises(UserError, match=f"{name} is not there: remove dataset/audio/{name.split('/')[0]} and run"):
@@ -325,8 +327,8 @@ def test_the_annotations_of_built_in_corpora_are_no_users_files_for_git_and_dvc(
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     for name in corpora.NAMES:
         assert f"/dataset/annotation/{name}.*.txt" in ignored
-    assert f"/{params.Runtime().download_dir}/" in ignored
-    assert f"/{params.Runtime().download_dir}/" in (ROOT / ".dvcignore").read_text().splitlines()
+    assert f"/{params.RuntimeSettings().download_dir}/" in ignored
+    assert f"/{params.RuntimeSettings().download_dir}/" in (ROOT / ".dvcignore").read_text().splitlines()
 
 
 ARCHIVES = [

@@ -9,7 +9,7 @@ from ds2.data import augment
 from ds2.data.augment import Augmenter
 from tests.conftest import tone
 
-ALWAYS = params.SpecAug(prob=1.0, freq_mask_ratio=0.15, n_freq_masks=2, time_mask_ratio=0.1, n_time_masks=3)
+ALWAYS = params.SpecAugSettings(prob=1.0, freq_mask_ratio=0.15, n_freq_masks=2, time_mask_ratio=0.1, n_time_masks=3)
 MASKS_ONLY = ALWAYS.model_copy(update={"max_time_warp": 0})
 
 
@@ -25,7 +25,7 @@ def runs(flags: np.ndarray) -> list[int]:
 
 
 def test_the_same_utterance_in_the_same_epoch_is_changed_the_same_way():
-    augmenter = Augmenter(params.Augment(spec_aug=ALWAYS), 16000)
+    augmenter = Augmenter(params.AugmentSettings(spec_aug=ALWAYS), 16000)
     original = values(200)
     once, again = (augmenter.change_features(original, augment.generator(1, 2, 3)) for _ in range(2))
     np.testing.assert_array_equal(once, again)
@@ -33,7 +33,7 @@ def test_the_same_utterance_in_the_same_epoch_is_changed_the_same_way():
 
 @pytest.mark.parametrize("other", [(2, 2, 3), (1, 3, 3), (1, 2, 4)])
 def test_another_seed_epoch_or_utterance_is_changed_another_way(other):
-    augmenter = Augmenter(params.Augment(spec_aug=ALWAYS), 16000)
+    augmenter = Augmenter(params.AugmentSettings(spec_aug=ALWAYS), 16000)
     original = values(200)
     one = augmenter.change_features(original, augment.generator(1, 2, 3))
     assert (one != augmenter.change_features(original, augment.generator(*other))).any()
@@ -42,7 +42,9 @@ def test_another_seed_epoch_or_utterance_is_changed_another_way(other):
 @given(st.integers(0, 300), st.integers(0, 1000))
 @settings(deadline=None)
 def test_with_probability_0_nothing_changes(frames, utterance):
-    off = params.Augment(spec_aug=ALWAYS.model_copy(update={"prob": 0.0}), spec_sub_aug=params.SpecSubAug(prob=0.0))
+    off = params.AugmentSettings(
+        spec_aug=ALWAYS.model_copy(update={"prob": 0.0}), spec_sub_aug=params.SpecSubAugSettings(prob=0.0)
+    )
     original = values(frames)
     found = Augmenter(off, 16000).change_features(original, augment.generator(1, 1, utterance))
     np.testing.assert_array_equal(found, values(frames))
@@ -56,7 +58,7 @@ def test_about_as_many_utterances_change_as_the_probability_says():
 
 
 SPEC_AUG = st.builds(
-    params.SpecAug,
+    params.SpecAugSettings,
     prob=st.just(1.0),
     freq_mask_ratio=st.floats(0, 1),
     n_freq_masks=st.integers(0, 4),
@@ -70,7 +72,7 @@ SPEC_AUG = st.builds(
 @settings(deadline=None, max_examples=300)
 def test_clips_of_any_length_keep_their_shape_and_the_original_stays(spec_aug, frames, bins, utterance):
     original = values(frames, bins)
-    found = Augmenter(params.Augment(spec_aug=spec_aug), 16000).change_features(
+    found = Augmenter(params.AugmentSettings(spec_aug=spec_aug), 16000).change_features(
         original, augment.generator(1, 1, utterance)
     )
     assert found.shape == (frames, bins)
@@ -82,7 +84,7 @@ def test_clips_of_any_length_keep_their_shape_and_the_original_stays(spec_aug, f
 @given(st.integers(1, 400), st.floats(0, 1), st.integers(0, 1000))
 @settings(deadline=None)
 def test_a_frequency_mask_is_one_band_no_wider_than_its_share_of_the_bins(frames, ratio, utterance):
-    one = params.SpecAug(prob=1, freq_mask_ratio=ratio, n_freq_masks=1, n_time_masks=0, max_time_warp=0)
+    one = params.SpecAugSettings(prob=1, freq_mask_ratio=ratio, n_freq_masks=1, n_time_masks=0, max_time_warp=0)
     original = values(frames)
     found = augment.spec_aug(original, one, augment.generator(1, 1, utterance))
     masked = (found == 0).all(axis=0)
@@ -94,7 +96,7 @@ def test_a_frequency_mask_is_one_band_no_wider_than_its_share_of_the_bins(frames
 @given(st.integers(1, 400), st.floats(0, 1), st.integers(0, 1000))
 @settings(deadline=None)
 def test_a_time_mask_is_one_stretch_no_longer_than_its_share_of_the_frames(frames, ratio, utterance):
-    one = params.SpecAug(prob=1, time_mask_ratio=ratio, n_freq_masks=0, n_time_masks=1, max_time_warp=0)
+    one = params.SpecAugSettings(prob=1, time_mask_ratio=ratio, n_freq_masks=0, n_time_masks=1, max_time_warp=0)
     original = values(frames)
     found = augment.spec_aug(original, one, augment.generator(1, 1, utterance))
     masked = (found == 0).all(axis=1)
@@ -104,7 +106,7 @@ def test_a_time_mask_is_one_stretch_no_longer_than_its_share_of_the_frames(frame
 
 
 def test_masks_reach_every_bin_and_frame_and_their_full_width():
-    widest = params.SpecAug(
+    widest = params.SpecAugSettings(
         prob=1, freq_mask_ratio=0.15, n_freq_masks=1, time_mask_ratio=0.1, n_time_masks=1, max_time_warp=0
     )
     found = [augment.spec_aug(values(100), widest, augment.generator(1, 1, i)) == 0 for i in range(1000)]
@@ -124,7 +126,7 @@ def test_several_masks_cover_no_more_than_their_shares_together():
 
 
 def test_warping_moves_frames_no_farther_than_asked_and_keeps_their_order():
-    warp = params.SpecAug(prob=1, n_freq_masks=0, n_time_masks=0, max_time_warp=5)
+    warp = params.SpecAugSettings(prob=1, n_freq_masks=0, n_time_masks=0, max_time_warp=5)
     # Every value is its own frame's number, so the result shows where each frame comes from.
     original = np.repeat(np.arange(100, dtype=np.float32)[:, None], 8, axis=1)
     farthest = 0.0
@@ -137,10 +139,10 @@ def test_warping_moves_frames_no_farther_than_asked_and_keeps_their_order():
     assert farthest > 4.5
 
 
-KINDS = tuple(params.Augment.model_fields)
+KINDS = tuple(params.AugmentSettings.model_fields)
 
 
-def only(kind: str, prob: float = 1.0) -> params.Augment:
+def only(kind: str, prob: float = 1.0) -> params.AugmentSettings:
     """One kind, its ranges wide enough to show, the others off."""
     wide = {"shift": {"min_shift_ms": 20, "max_shift_ms": 50}, "resample": {"new_sample_rate": [8000]}}
     sections = {name: {"prob": 0.0} for name in KINDS} | {kind: {"prob": prob} | wide.get(kind, {})}
@@ -180,10 +182,10 @@ def test_a_missing_folder_switches_its_kind_off_and_says_so(kind, workspace):
 
 
 def test_the_files_of_the_folders_are_part_of_the_identity(folders, write_audio):
-    before = Augmenter(params.Augment(), 16000).identity()
+    before = Augmenter(params.AugmentSettings(), 16000).identity()
     write_audio("dataset/noise/hiss.wav")
     assert len(before) == 2
-    assert Augmenter(params.Augment(), 16000).identity() != before
+    assert Augmenter(params.AugmentSettings(), 16000).identity() != before
 
 
 @pytest.mark.parametrize("samples", [0, 1, 100, 399, 8000])
@@ -197,7 +199,7 @@ def test_no_clip_is_too_short_for_any_kind(samples, folders):
 
 def test_stretches_are_replaced_by_earlier_frames_of_the_same_utterance():
     frames = np.arange(200, dtype=np.float32)[:, None].repeat(4, axis=1)
-    settings = params.SpecSubAug(prob=1.0, max_time=30, num_time_sub=3)
+    settings = params.SpecSubAugSettings(prob=1.0, max_time=30, num_time_sub=3)
     for utterance in range(20):
         found = augment.spec_sub_aug(frames, settings, augment.generator(1, 1, utterance))
         assert (found[:, 0] <= frames[:, 0]).all()
@@ -207,7 +209,7 @@ def test_stretches_are_replaced_by_earlier_frames_of_the_same_utterance():
 
 @given(st.integers(0, 2**31 - 1), st.integers(1, 1000), st.lists(st.integers(0, 10**7), max_size=20))
 def test_the_speed_of_an_utterance_is_the_same_alone_and_among_others(seed, epoch, utterances):
-    speed = params.Speed(prob=0.7)
+    speed = params.SpeedSettings(prob=0.7)
     together = augment.speeds(speed, seed, epoch, np.array(utterances, np.int64))
     alone = [augment.speeds(speed, seed, epoch, np.array([one]))[0] for one in utterances]
     assert together.tolist() == alone
@@ -216,7 +218,7 @@ def test_the_speed_of_an_utterance_is_the_same_alone_and_among_others(seed, epoc
 @pytest.mark.parametrize("prob", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize(("seed", "epoch"), [(1, 1), (1, 2), (2, 1)])
 def test_the_three_speeds_come_equally_often(prob, seed, epoch):
-    found = augment.speeds(params.Speed(prob=prob), seed, epoch, np.arange(30000))
+    found = augment.speeds(params.SpeedSettings(prob=prob), seed, epoch, np.arange(30000))
     for speed in (0.9, 1.1):
         assert np.mean(found == speed) == pytest.approx(prob / 3, abs=0.01)
     assert np.isin(found, (0.9, 1.0, 1.1)).all()
@@ -224,7 +226,7 @@ def test_the_three_speeds_come_equally_often(prob, seed, epoch):
 
 @pytest.mark.parametrize("other", [(2, 1), (1, 2)])
 def test_speeds_of_another_seed_or_epoch_have_nothing_to_do_with_it(other):
-    always = params.Speed(prob=1.0)
+    always = params.SpeedSettings(prob=1.0)
     one, two = augment.speeds(always, 1, 1, np.arange(9000)), augment.speeds(always, *other, np.arange(9000))
     assert np.mean(one == two) == pytest.approx(1 / 3, abs=0.03)
     assert np.mean(one[1:] == one[:-1]) == pytest.approx(1 / 3, abs=0.03)
@@ -310,7 +312,7 @@ def test_there_are_as_many_masks_as_asked_for(count):
         (0, {"n_freq_masks": count, "n_time_masks": 0}),
         (1, {"n_freq_masks": 0, "n_time_masks": count}),
     ):
-        one = params.SpecAug(prob=1, freq_mask_ratio=0.01, time_mask_ratio=0.01, max_time_warp=0, **section)
+        one = params.SpecAugSettings(prob=1, freq_mask_ratio=0.01, time_mask_ratio=0.01, max_time_warp=0, **section)
         found = [augment.spec_aug(values(100, 100), one, augment.generator(1, 1, i)) == 0 for i in range(50)]
         assert max(zero.all(axis=axis).sum() for zero in found) == count
 
@@ -318,6 +320,6 @@ def test_there_are_as_many_masks_as_asked_for(count):
 @pytest.mark.parametrize(("longest", "count"), [(1, 1), (7, 1), (40, 1), (1, 3)])
 def test_as_many_stretches_as_asked_for_are_replaced_none_longer_than_asked_for(longest, count):
     frames = np.arange(200, dtype=np.float32)[:, None].repeat(4, axis=1)
-    section = params.SpecSubAug(prob=1.0, max_time=longest, num_time_sub=count)
+    section = params.SpecSubAugSettings(prob=1.0, max_time=longest, num_time_sub=count)
     found = [augment.spec_sub_aug(frames, section, augment.generator(1, 1, i)) for i in range(1000)]
     assert max((one != frames).all(axis=1).sum() for one in found) == longest * count

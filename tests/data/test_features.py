@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from ds2 import params
-from ds2.data import audio, features, frames
+from ds2.audio import reading
+from ds2.data import features, frames
 from ds2.errors import UserError
 from tests.conftest import tone
 
@@ -64,10 +65,10 @@ def test_synthetic_audio_gives_kaldis_filter_banks(rate, bins):
 def test_real_recordings_give_kaldis_filter_banks():
     files = sorted(REAL.rglob("*.flac"))[::7]
     assert len(files) > 200
-    settings = params.Features()
+    settings = params.FeaturesSettings()
     pairs = []
     for path in files:
-        samples = audio.load(path, settings.sample_rate)
+        samples = reading.load(path, settings.sample_rate)
         levelled = features.level(samples, settings.target_db)
         pairs.append((features.extract(samples, settings), kaldi(levelled, settings.sample_rate, 80)))
     assert_equal_to_kaldi(pairs)
@@ -87,11 +88,11 @@ def test_levelling_reaches_its_target_from_any_loudness(target, amplitude):
 @pytest.mark.parametrize("target", [0.0, -20.0])
 def test_features_are_those_of_the_levelled_audio_also_at_0_db(target):
     expected = features.filter_banks(features.level(tone(0.3), target), 16000, 80)
-    assert np.array_equal(features.extract(tone(0.3), params.Features(target_db=target)), expected)
+    assert np.array_equal(features.extract(tone(0.3), params.FeaturesSettings(target_db=target)), expected)
 
 
 def test_loudness_makes_no_difference_once_levelled_and_all_of_it_without():
-    levelled, as_recorded = params.Features(target_db=-20.0), params.Features(target_db=None)
+    levelled, as_recorded = params.FeaturesSettings(target_db=-20.0), params.FeaturesSettings(target_db=None)
     loud, quiet = tone(1.0), tone(1.0) / np.float32(8)
     np.testing.assert_allclose(features.extract(loud, levelled), features.extract(quiet, levelled), atol=1e-3)
     difference = features.extract(loud, as_recorded) - features.extract(quiet, as_recorded)
@@ -102,25 +103,27 @@ def test_loudness_makes_no_difference_once_levelled_and_all_of_it_without():
 def test_silent_and_constant_audio_gives_finite_features(value):
     samples = np.full(16000, value, np.float32)
     with np.errstate(divide="raise", invalid="raise", over="raise"):
-        found = features.extract(samples, params.Features())
+        found = features.extract(samples, params.FeaturesSettings())
     assert found.shape == (98, 80)
     assert np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("samples", [0, 1, 399])
 def test_audio_shorter_than_a_frame_gives_no_frames(samples):
-    found = features.extract(np.full(samples, 0.1, np.float32), params.Features())
+    found = features.extract(np.full(samples, 0.1, np.float32), params.FeaturesSettings())
     assert found.shape == (0, 80)
     assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize("samples", [400, 559, 560, 561, 15999, 16001])
 def test_there_are_as_many_frames_as_the_arithmetic_says(samples):
-    assert len(features.extract(tone(samples / 16000), params.Features())) == frames.count_frames(samples, 16000)
+    assert len(features.extract(tone(samples / 16000), params.FeaturesSettings())) == frames.count_frames(
+        samples, 16000
+    )
 
 
 def test_features_of_the_beginning_do_not_depend_on_what_follows():
-    settings = params.Features(target_db=None)
+    settings = params.FeaturesSettings(target_db=None)
     samples = tone(2.0)
     np.testing.assert_allclose(
         features.extract(samples[:16000], settings), features.extract(samples, settings)[:98], atol=1e-5

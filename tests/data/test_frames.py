@@ -4,7 +4,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ds2.data import audio, frames
+from ds2.audio import reading
+from ds2.data import frames
 
 RATES = [8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000]
 
@@ -32,7 +33,7 @@ def test_the_last_frame_ends_inside_and_one_more_would_not(samples, rate):
 def test_a_duration_tells_the_frames_of_the_resampled_audio(workspace, rate):
     for samples in (rate // 2, rate // 2 + 1, 12345, 20011, 33333):
         soundfile.write("a.wav", np.zeros(samples, np.float32), rate)
-        found = frames.count_frames(len(audio.load(workspace / "a.wav", 16000)), 16000)
+        found = frames.count_frames(len(reading.load(workspace / "a.wav", 16000)), 16000)
         # Durations stand in manifests with six digits.
         assert frames.frames_of_duration(round(samples / rate, 6), 16000) == found
 

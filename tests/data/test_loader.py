@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from ds2 import layout, params
-from ds2.data import audio, augment, features, mean_istd, snr
+from ds2.audio import reading
+from ds2.data import augment, features, mean_istd, snr
 from ds2.data import manifest as manifests
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest, Utterance
 from ds2.data.vocabulary import Vocabulary
 
-FEATURES = params.Features(num_mel_bins=24)
+FEATURES = params.FeaturesSettings(num_mel_bins=24)
 LENGTHS = (1.0, 0.5, 1.5, 0.7, 0.9, 1.2, 0.6, 1.1)
 TEXTS = ("你好", "再见", "今天天气怎么样", "好", "hello", "明天", "天 天", "你")
 
@@ -63,7 +64,7 @@ def test_features_are_normalised_with_the_statistics(data):
     manifest, assembler = data
     found = load(manifest, assembler, [range(8)])[0]
     for position, utterance in enumerate(manifest):
-        samples = audio.load(layout.audio_file(utterance.audio_filepath), FEATURES.sample_rate)
+        samples = reading.load(layout.audio_file(utterance.audio_filepath), FEATURES.sample_rate)
         expected = assembler.statistics.normalize(features.extract(samples, FEATURES))
         np.testing.assert_array_equal(found.features[position, : found.frames[position]], expected)
 
@@ -71,19 +72,19 @@ def test_features_are_normalised_with_the_statistics(data):
 def test_the_signal_to_noise_ratio_is_that_of_the_audio_before_it_is_normalised(data):
     manifest, assembler = data
     (found,) = load(manifest, assembler, [[2, 0, 3]])
-    samples = [audio.load(layout.audio_file(f"{i}.wav"), FEATURES.sample_rate) for i in (2, 0, 3)]
+    samples = [reading.load(layout.audio_file(f"{i}.wav"), FEATURES.sample_rate) for i in (2, 0, 3)]
     assert found.snr.tolist() == [snr.estimate(features.extract(one, FEATURES)) for one in samples]
 
 
 def test_two_workers_make_the_same_batches_as_none(data, workspace):
     manifest, assembler = data
     (workspace / "4.wav").unlink()
-    spec_aug = params.SpecAug(prob=0.9)
+    spec_aug = params.SpecAugSettings(prob=0.9)
     augmented = Assembler(
         FEATURES,
         assembler.statistics,
         assembler.vocabulary,
-        augment.Augmenter(params.Augment(spec_aug=spec_aug), 16000),
+        augment.Augmenter(params.AugmentSettings(spec_aug=spec_aug), 16000),
         7,
     )
     batches = [[3, 1], [0, 2, 5], [4], [7, 6], [1, 0], [2, 3], [5, 6], [7]]
@@ -104,7 +105,7 @@ def test_augmentation_follows_from_utterance_and_epoch_not_from_the_batch(data):
         FEATURES,
         assembler.statistics,
         assembler.vocabulary,
-        augment.Augmenter(params.Augment(spec_aug=params.SpecAug(prob=1.0)), 16000),
+        augment.Augmenter(params.AugmentSettings(spec_aug=params.SpecAugSettings(prob=1.0)), 16000),
         7,
     )
     alone = load(manifest, augmented, [[2]], epoch=3)[0].features[0]
@@ -115,7 +116,7 @@ def test_augmentation_follows_from_utterance_and_epoch_not_from_the_batch(data):
 
 def test_augmentation_and_speed_follow_from_the_seed_and_the_epoch(data):
     manifest, assembler = data
-    section = {kind: {"prob": 0.0} for kind in params.Augment.model_fields} | {"spec_aug": {"prob": 1.0}}
+    section = {kind: {"prob": 0.0} for kind in params.AugmentSettings.model_fields} | {"spec_aug": {"prob": 1.0}}
 
     def loaded(seed, epoch, **more):
         augmenter = augment.Augmenter(params.from_dict({"augment": section | more}).augment, 16000)
@@ -132,7 +133,7 @@ def test_augmentation_and_speed_follow_from_the_seed_and_the_epoch(data):
 
 def test_an_utterance_that_played_faster_is_too_short_for_its_labels_keeps_its_speed_and_is_counted(data, workspace):
     _, assembler = data
-    speed_only = {kind: {"prob": 0.0} for kind in params.Augment.model_fields} | {"speed": {"prob": 1.0}}
+    speed_only = {kind: {"prob": 0.0} for kind in params.AugmentSettings.model_fields} | {"speed": {"prob": 1.0}}
     augmenter = augment.Augmenter(params.from_dict({"augment": speed_only}).augment, 16000)
     # 48 frames are 16 steps; played 1.1 times as fast, 43 and 15.
     manifests.write(workspace / "m", [Utterance("1.wav", 0.5, "你好" * labels) for labels in (8, 7)] * 10)
@@ -141,7 +142,7 @@ def test_an_utterance_that_played_faster_is_too_short_for_its_labels_keeps_its_s
     assert batch.dropped == ()
     fast = augmenter.speeds(7, 1, np.arange(20)) == 1.1
     tight = np.arange(20) % 2 == 0
-    assert batch.unhurried == np.count_nonzero(fast & tight) > 0
+    assert batch.speed_reverted == np.count_nonzero(fast & tight) > 0
     assert (batch.frames[fast & tight] == 48).all()
     assert (batch.frames[fast & ~tight] == 43).all()
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2 import params
-from ds2.data import audio, features, mean_istd
+from ds2.audio import reading
+from ds2.data import features, mean_istd
 from ds2.data import manifest as manifests
 from ds2.data.manifest import Manifest, Utterance
 from ds2.data.mean_istd import MeanIstd, Moments
@@ -33,7 +34,7 @@ def manifest(workspace, write_audio):
 
 def one_pass(manifest, settings):
     """Mean and istd over all frames at once, in float64."""
-    files = [audio.load(utterance.audio_filepath, settings.features.sample_rate) for utterance in manifest]
+    files = [reading.load(utterance.audio_filepath, settings.features.sample_rate) for utterance in manifest]
     values = np.concatenate([features.extract(samples, settings.features) for samples in files]).astype(np.float64)
     return values.mean(axis=0), 1 / values.std(axis=0), len(values)
 
@@ -71,7 +72,7 @@ def test_merging_parts_gives_the_moments_of_the_whole(lengths, seed, offset):
 def test_normalised_training_features_have_mean_0_and_deviation_1_but_for_the_floor(manifest):
     data = manifest([0.5, 0.7, 0.9])
     statistics, _ = mean_istd.compute(data, SETTINGS, 1)
-    files = [audio.load(utterance.audio_filepath, 16000) for utterance in data]
+    files = [reading.load(utterance.audio_filepath, 16000) for utterance in data]
     values = np.concatenate([features.extract(x, SETTINGS.features) for x in files])
     found = statistics.normalize(values)
     unfloored = (values - statistics.mean) * statistics.istd
@@ -97,7 +98,7 @@ def test_a_bin_that_never_changes_does_not_become_infinite(workspace):
 
 def test_a_number_of_utterances_is_spread_evenly_over_the_manifest(manifest):
     data = manifest([0.1 + 0.01 * i for i in range(9)])
-    settings = SETTINGS.model_copy(update={"mean_istd": params.MeanIstd(num_utterances=3)})
+    settings = SETTINGS.model_copy(update={"mean_istd": params.MeanIstdSettings(num_utterances=3)})
     found, _ = mean_istd.compute(data, settings, 1)
     chosen, _ = mean_istd.compute(manifests_of(data, [0, 4, 8]), SETTINGS, 1)
     assert found.utterances == 3
@@ -111,7 +112,7 @@ def manifests_of(manifest, positions):
 
 
 def test_more_utterances_than_there_are_means_all(manifest):
-    settings = SETTINGS.model_copy(update={"mean_istd": params.MeanIstd(num_utterances=100)})
+    settings = SETTINGS.model_copy(update={"mean_istd": params.MeanIstdSettings(num_utterances=100)})
     assert mean_istd.compute(manifest([0.2, 0.3]), settings, 1)[0].utterances == 2
 
 

@@ -5,7 +5,7 @@ from ds2 import params
 from ds2.data import features, snr
 
 RATE = 16000
-FEATURES = params.Features(sample_rate=RATE)
+FEATURES = params.FeaturesSettings(sample_rate=RATE)
 
 
 def recording(ratio_db: float, pause: float = 0.5, seconds: float = 4.0) -> np.ndarray:

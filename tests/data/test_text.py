@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from ds2 import params
 from ds2.data import text
 
-RULES = [params.Text(lower_case=lower, simplified=simple) for lower in (True, False) for simple in (True, False)]
+RULES = [
+    params.TextSettings(lower_case=lower, simplified=simple) for lower in (True, False) for simple in (True, False)
+]
 # Whatever Unicode has, and more often what stands in transcripts.
 TEXTS = st.text(max_size=30) | st.text(
     st.sampled_from(
@@ -88,6 +90,6 @@ def test_an_example_reads_as_expected(raw, expected):
 
 def test_the_optional_steps_can_be_left_out():
     raw = "開 GPS"
-    assert text.normalize(raw, params.Text(lower_case=False, simplified=True)) == "开 GPS"
-    assert text.normalize(raw, params.Text(lower_case=True, simplified=False)) == "開 gps"
-    assert text.normalize(raw, params.Text(lower_case=False, simplified=False)) == "開 GPS"
+    assert text.normalize(raw, params.TextSettings(lower_case=False, simplified=True)) == "开 GPS"
+    assert text.normalize(raw, params.TextSettings(lower_case=True, simplified=False)) == "開 gps"
+    assert text.normalize(raw, params.TextSettings(lower_case=False, simplified=False)) == "開 GPS"

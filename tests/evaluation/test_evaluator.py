@@ -8,7 +8,9 @@ import paddle
 import pytest
 
 from ds2 import layout, params
-from ds2.data import audio, features, manifest, snr
+from ds2.audio import reading
+from ds2.checkpoint import disk
+from ds2.data import features, manifest, snr
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.decoding import hot_words, ngram
@@ -16,7 +18,6 @@ from ds2.decoding.beam import BeamSearch
 from ds2.errors import UserError
 from ds2.evaluation.evaluator import Evaluation, Network, Prediction, evaluate
 from ds2.model.deepspeech2 import DeepSpeech2
-from ds2.training import checkpoint
 from tests.decoding import arpa
 from tests.training import tiny
 
@@ -119,7 +120,7 @@ def test_worker_processes_do_not_change_the_result(model, root, result):
 
 def test_predictions_have_the_signal_to_noise_ratio_of_their_own_audio(result, root):
     for prediction in result.predictions:
-        samples = audio.load(Path(prediction.audio_filepath), tiny.RATE)
+        samples = reading.load(Path(prediction.audio_filepath), tiny.RATE)
         assert prediction.snr == snr.estimate(features.extract(samples, tiny.settings().features))
     assert len({round(prediction.snr, 1) for prediction in result.predictions}) > 3
 
@@ -293,7 +294,7 @@ def test_the_stage_scores_the_checkpoint_with_its_own_vocabulary_and_statistics(
     (copied / layout.MEAN_ISTD).unlink()
     for split in ("train", "dev"):  # the test data alone are scored
         (copied / layout.manifest_path(split)).unlink()
-    session.evaluate(stage_settings().model_copy(update={"features": params.Features(target_db=None)}))
+    session.evaluate(stage_settings().model_copy(update={"features": params.FeaturesSettings(target_db=None)}))
     lines = (copied / layout.PREDICTIONS).read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(result.predictions)
     text = (copied / layout.ERRORS).read_text(encoding="utf-8")
@@ -327,7 +328,7 @@ def test_the_stage_scores_the_mean_of_as_many_epochs_as_the_parameters_say(copie
     from ds2.evaluation import session
 
     session.evaluate(stage_settings(average_checkpoints=2))
-    expected = run(checkpoint.load_mean(root / "models", 2).model, root)
+    expected = run(disk.load_mean(root / "models", 2).model, root)
     rows = [json.loads(line) for line in layout.PREDICTIONS.read_text(encoding="utf-8").splitlines()]
     assert [row["hypothesis"] for row in rows] == [prediction.hypothesis for prediction in expected.predictions]
     assert [row["confidence"] for row in rows] == pytest.approx(

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from ds2 import layout
+from ds2.checkpoint import disk
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
@@ -11,7 +12,6 @@ from ds2.evaluation import tuning
 from ds2.evaluation.error_rate import Errors
 from ds2.evaluation.evaluator import evaluate
 from ds2.evaluation.tuning import Point, Utterances
-from ds2.training import checkpoint
 from tests.decoding import arpa
 from tests.training import tiny
 
@@ -102,7 +102,7 @@ def test_the_command_tunes_on_the_dev_set_and_says_how_to_adopt_it(workspace):
     assert layout.TUNING_PICTURE.exists()
     # What the table says of the weights is what the evaluation with them finds.
     assert all(float(row[0]) >= 0 for row in rows)
-    trained = checkpoint.load(layout.MODELS / "epoch_2")
+    trained = disk.load(layout.MODELS / "epoch_2")
     adopted = {"decoder": "ctc_beam_search", "alpha": float(adopted["alpha"]), "beta": float(adopted["beta"])}
     search = beam.search(evaluation.model_copy(update=adopted), vocabulary)
     manifest = Manifest(layout.manifest_path("dev"))

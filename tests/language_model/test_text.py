@@ -46,8 +46,11 @@ def test_a_reserved_word_is_refused():
 def test_files_are_normalised_like_transcripts_and_lines_without_words_are_left_out(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeff打開，TV！\r\n\r\n。。。\n北 京\u2028好".encode())
-    assert list(text.read_sentences(path, params.Text())) == ["打开tv", "北京好"]
-    assert list(text.read_sentences(path, params.Text(lower_case=False, simplified=False))) == ["打開TV", "北京好"]
+    assert list(text.read_sentences(path, params.TextSettings())) == ["打开tv", "北京好"]
+    assert list(text.read_sentences(path, params.TextSettings(lower_case=False, simplified=False))) == [
+        "打開TV",
+        "北京好",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -63,10 +66,10 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
-        list(text.read_sentences(path, params.Text()))
+        list(text.read_sentences(path, params.TextSettings()))
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="cannot be read: Is a directory"):
-        list(text.read_sentences(tmp_path, params.Text()))
+        list(text.read_sentences(tmp_path, params.TextSettings()))

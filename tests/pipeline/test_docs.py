@@ -42,10 +42,10 @@ RUN = {
     "python -m stages.train --help": AS_IT_IS,
     "python -c 'import paddle; print(paddle.__version__, paddle.is_compiled_with_cuda())'": AS_IT_IS,
     "python -c 'import paddle; paddle.utils.run_check()'": AS_IT_IS,
-    "python -m ds2.transcribe --model models/best_model a.wav b.mp3": AS_IT_IS,
-    "python -m ds2.transcribe --model models/best_model folder/ list.txt": AS_IT_IS,
-    "find /data -name '*.wav' | python -m ds2.transcribe --model models/best_model --json -": (
-        "find folder -name '*.wav' | python -m ds2.transcribe --model models/best_model --json -"
+    "python -m ds2.commands.transcribe --model models/best_model a.wav b.mp3": AS_IT_IS,
+    "python -m ds2.commands.transcribe --model models/best_model folder/ list.txt": AS_IT_IS,
+    "find /data -name '*.wav' | python -m ds2.commands.transcribe --model models/best_model --json -": (
+        "find folder -name '*.wav' | python -m ds2.commands.transcribe --model models/best_model --json -"
     ),
     "python -m ds2.data.augment --show a.wav": AS_IT_IS,
     "python -m ds2.data.augment --show a.wav --out heard --seed 7": AS_IT_IS,
@@ -62,7 +62,7 @@ RUN = {
     "dvc exp run -S augment.noise.prob=0.8 -S augment.noise.min_snr_dB=0": AS_IT_IS,
     "dvc exp run -S evaluate.average_checkpoints=3": "dvc exp run -S evaluate.average_checkpoints=2",
     "dvc exp run -S evaluate.decoder=ctc_beam_search": AS_IT_IS,
-    "python -m stages.tune": AS_IT_IS,
+    "python -m ds2.commands.tune": AS_IT_IS,
     "dvc exp run -S evaluate.decoder=ctc_beam_search -S evaluate.alpha=1.5 -S evaluate.beta=2": AS_IT_IS,
     "dvc repro lm": AS_IT_IS,
     # ... and those that train.

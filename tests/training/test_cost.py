@@ -1,6 +1,7 @@
 import pytest
 
-from ds2.training import checkpoint, cost
+from ds2.checkpoint import disk
+from ds2.training import cost
 from ds2.training.cost import Cost
 from tests.training import tiny
 
@@ -24,7 +25,7 @@ def test_the_speed_is_of_the_utterances_in_the_time_that_steps_took(monkeypatch)
 
 
 def test_saving_is_not_a_part_of_what_a_training_took(root, tmp_path, monkeypatch):
-    now, write = [0.0], checkpoint.write
+    now, write = [0.0], disk.write
 
     def tick():
         now[0] += 1.0

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
+from ds2.checkpoint import disk
 from ds2.errors import UserError
-from ds2.training import checkpoint
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -58,11 +58,11 @@ def products(place):
     """All that a training leaves that can be compared."""
     found = {}
     for folder in sorted((place / "models").iterdir()):
-        assert checkpoint.read_state(folder)
-        found |= {f"{folder.name}/{name}": value for name, value in tiny.weights(checkpoint.load(folder).model).items()}
+        assert disk.read_state(folder)
+        found |= {f"{folder.name}/{name}": value for name, value in tiny.weights(disk.load(folder).model).items()}
     found |= tiny.saved(place / "models" / "epoch_4")
     tables = [(place / "curves" / name).read_bytes() for name in ("steps.tsv", "epochs.tsv")]
-    return found, tables, checkpoint.read_state(place / "models" / "epoch_4").history
+    return found, tables, disk.read_state(place / "models" / "epoch_4").history
 
 
 def assert_same(left, right):

@@ -7,13 +7,15 @@ import numpy as np
 import paddle
 import pytest
 
-from ds2 import device, layout, params
+from ds2 import layout, params
+from ds2.checkpoint import disk
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.errors import UserError
 from ds2.evaluation import session as evaluation
 from ds2.evaluation.evaluator import evaluate
-from ds2.training import checkpoint, session
+from ds2.model import device
+from ds2.training import session
 from ds2.training.journal import Curves
 from ds2.training.step import Step
 from ds2.training.trainer import Trainer
@@ -123,7 +125,7 @@ def test_weight_decay_draws_the_weights_to_zero(root, tmp_path):
 
 def test_the_scores_of_an_epoch_are_its_checkpoints_on_the_set_that_is_scored(root, tmp_path):
     trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=6))
-    found = evaluated(root, "dev", checkpoint.load(tmp_path / "models" / "epoch_6"))
+    found = evaluated(root, "dev", disk.load(tmp_path / "models" / "epoch_6"))
     last = trainer.history.epochs[-1]
     assert (last["cer"], last["wer"]) == (found.errors("cer").rate, found.errors("wer").rate)
     assert last["cer"] != last["wer"]
@@ -131,9 +133,9 @@ def test_the_scores_of_an_epoch_are_its_checkpoints_on_the_set_that_is_scored(ro
 
 def test_a_checkpoint_holds_the_parameters_that_it_was_trained_with(root, tmp_path):
     chosen = tiny.settings(num_epoch=1, learning_rate=0.02)
-    chosen = chosen.model_copy(update={"text": params.Text(lower_case=False)})
+    chosen = chosen.model_copy(update={"text": params.TextSettings(lower_case=False)})
     tiny.train(root, tmp_path, chosen)
-    trained = checkpoint.load(tmp_path / "models" / "epoch_1").params
+    trained = disk.load(tmp_path / "models" / "epoch_1").params
     for section in ("text", "features", "model", "augment", "train"):
         assert getattr(trained, section) == getattr(chosen, section)
 
@@ -201,7 +203,7 @@ def test_the_stage_scores_the_set_that_it_is_told(own_root):
     seen = []
     for split in ("dev", "test"):
         session.train(tiny.settings(num_epoch=2, evaluate_on=split))
-        trained = checkpoint.load(layout.MODELS / "epoch_2")
+        trained = disk.load(layout.MODELS / "epoch_2")
         found = evaluated(own_root, split, trained)
         assert trained.state.history["epochs"][-1]["wer"] == found.errors("wer").rate
         seen.append(found.errors("wer").reference_length)

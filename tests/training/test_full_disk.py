@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from ds2 import layout
-from ds2.training import checkpoint
+from ds2.checkpoint import disk
 from tests import products
 from tests.pipeline import kills
 from tests.process import Stage
@@ -110,7 +110,7 @@ def test_a_full_disk_ends_with_a_sentence_and_the_training_goes_on_with_room(pla
         assert_ended_with_a_sentence(stage, named, "No space left on device")
         assert not unfinished(root)
         for state in [*root.rglob(".ds2/autosave/*/*/state.json"), *root.rglob("models/*/state.json")]:
-            checkpoint.read_state(state.parent)
+            disk.read_state(state.parent)
         subprocess.run(["mount", "-o", "remount,size=50m", root / place], check=True)
         stage = Stage(root)
         assert stage.end() == 0, stage.log

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ds2 import layout
+from ds2.checkpoint import disk
 from ds2.data.loader import Loader
 from ds2.errors import UserError
-from ds2.training import checkpoint, session
+from ds2.training import session
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -88,7 +89,7 @@ def test_too_many_in_a_row_stop_the_training_with_a_state_from_before(
     with pytest.raises(UserError, match=rf"{most} steps in a row \(train\.max_nonfinite\) were not finite"):
         tiny.train(root, tmp_path, settings(num_epoch=5, max_nonfinite=most))
     own = next((tmp_path / "autosave").iterdir())
-    state = checkpoint.read_state(own / folder)
+    state = disk.read_state(own / folder)
     assert state.position == (1, first % BATCHES - 1 if folder.startswith("step") else 0)
     assert state.history["nonfinite_in_a_row"] == in_a_row
     # And no state says that a skipped batch was learned from.

@@ -3,7 +3,7 @@ import pytest
 from ds2 import params
 from ds2.training.schedule import learning_rate
 
-TRAIN = params.Train(learning_rate=5e-4, warmup_steps=25000, min_learning_rate=1e-5)
+TRAIN = params.TrainSettings(learning_rate=5e-4, warmup_steps=25000, min_learning_rate=1e-5)
 
 
 @pytest.mark.parametrize("step", [1, 2, 100, 12500, 24999, 25000])
@@ -34,7 +34,7 @@ def test_the_floor_does_not_lift_the_warm_up():
 
 
 def test_a_warm_up_of_one_step_starts_at_the_top():
-    train = params.Train(learning_rate=1e-3, warmup_steps=1, min_learning_rate=0.0)
+    train = params.TrainSettings(learning_rate=1e-3, warmup_steps=1, min_learning_rate=0.0)
     assert [learning_rate(step, train) for step in (1, 4)] == pytest.approx([1e-3, 5e-4])
 
 

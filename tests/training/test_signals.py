@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ds2 import layout
+from ds2.checkpoint import disk
 from ds2.data import manifest
 from ds2.data.manifest import Manifest
-from ds2.training import checkpoint
 from tests.process import ROOT, Stage
 from tests.training import tiny
 
@@ -23,7 +23,7 @@ def states(root: Path) -> list[Path]:
     """All checkpoints, each read and found intact; no unfinished one is there."""
     folders = [path.parent for place in (".ds2/autosave", "models") for path in (root / place).rglob("state.json")]
     for folder in folders:
-        checkpoint.read_state(folder)
+        disk.read_state(folder)
     assert not [folder for folder in folders if folder.name.startswith(".")]
     return folders
 
@@ -107,7 +107,7 @@ def test_a_second_signal_while_states_are_written_leaves_them_whole(number, work
     monkeypatch.undo()
     for folder in [*next((place / "autosave").iterdir()).iterdir(), *place.glob("models/*")]:
         if folder.is_dir() and not folder.name.endswith(".old"):
-            checkpoint.read_state(folder)
+            disk.read_state(folder)
             assert not folder.name.startswith(".")
     tiny.train(workspace, place, chosen)
     tiny.train(workspace, workspace / "undisturbed", chosen)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ds2.distributed import process_group
 from ds2.errors import UserError
 from ds2.model.deepspeech2 import DeepSpeech2
 from ds2.model.masking import MaskedBatchNorm
-from ds2.training import distributed
-from ds2.training.precision import LossScale
+from ds2.training.precision import LossScaler
 from ds2.training.step import Step, ctc_losses, shares
 from tests.training import tiny
 
@@ -33,7 +33,7 @@ def made(model=None, **train):
     network = DeepSpeech2(chosen.model, MELS, TOKENS)
     network.train()
     optimizer = paddle.optimizer.Adam(parameters=network.parameters())
-    return network, optimizer, Step(network, optimizer, chosen, distributed.Alone())
+    return network, optimizer, Step(network, optimizer, chosen, process_group.Alone())
 
 
 def cut(batch, size):
@@ -113,8 +113,8 @@ def test_the_shares_of_all_processes_are_a_partition(count, batch_size, accumula
     positions = np.random.default_rng(count).permutation(count)[: batch_size * accumulate + 1]
     found = []
     for rank in range(size):
-        group = distributed.Alone()
-        group.rank, group.size = rank, size
+        group = process_group.Alone()
+        group.rank, group.world_size = rank, size
         found.append(shares(positions, train, group))
     assert len({len(parts) for parts in found}) == 1  # as many batches in every process
     assert len(found[0]) <= accumulate
@@ -158,9 +158,9 @@ def test_labels_that_do_not_fit_have_an_infinite_loss():
 def test_a_loss_scale_changes_no_bit_of_the_gradients():
     batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
     found = []
-    for value in (1.0, LossScale.START):
+    for value in (1.0, LossScaler.START):
         network, _, step = made()
-        step.scale = LossScale(value)
+        step.scale = LossScaler(value)
         outcome = step.gradients([batch], 1)
         found.append(gradients(network) | {"loss": np.array(outcome.loss), "norm": np.array(outcome.grad_norm)})
     assert tiny.same_bits(*found)
@@ -169,23 +169,23 @@ def test_a_loss_scale_changes_no_bit_of_the_gradients():
 def test_the_loss_scale_halves_on_overflow_and_doubles_after_many_good_steps():
     network, optimizer, step = made()
     batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
-    step.scale = LossScale(2.0**126)  # float32 overflows as fp16 would
+    step.scale = LossScaler(2.0**126)  # float32 overflows as fp16 would
     before = everything(network, optimizer)
     outcome = step([batch], 1, 1e-3)
-    assert (outcome.finite, outcome.mendable, step.scale.value) == (False, True, 2.0**125)
+    assert (outcome.finite, outcome.retryable, step.scale.value) == (False, True, 2.0**125)
     assert tiny.same_bits(everything(network, optimizer), before)
-    step.scale = LossScale(4.0, LossScale.DOUBLED_AFTER - 1)
+    step.scale = LossScaler(4.0, LossScaler.DOUBLED_AFTER - 1)
     assert step([batch], 2, 1e-3).finite
-    assert step.scale == LossScale(8.0, 0)
+    assert step.scale == LossScaler(8.0, 0)
 
 
 def test_at_a_loss_scale_of_one_nothing_is_left_to_mend():
     _, _, step = made()
-    step.scale = LossScale(1.0)
+    step.scale = LossScaler(1.0)
     bad = tiny.random_batch(LENGTHS[:2], MELS, TOKENS)
     bad.features[:] = np.nan
     outcome = step([bad], 1, 1e-3)
-    assert (outcome.finite, outcome.mendable, step.scale.value) == (False, False, 1.0)
+    assert (outcome.finite, outcome.retryable, step.scale.value) == (False, False, 1.0)
 
 
 def test_bf16_rounds_the_products_and_leaves_the_weights_as_they_are():
@@ -245,9 +245,9 @@ def test_a_probe_changes_nothing():
     step.probe([tiny.random_batch([90, 80], MELS, TOKENS)])
     assert tiny.same_bits(everything(network, optimizer), before)
     assert all(parameter.grad is None or not parameter.grad.any() for parameter in network.parameters())
-    step.scale = LossScale(2.0**126, 3)  # which overflows
+    step.scale = LossScaler(2.0**126, 3)  # which overflows
     step.probe([batch])
-    assert step.scale == LossScale(2.0**126, 3)
+    assert step.scale == LossScaler(2.0**126, 3)
 
 
 STARVED = """

@@ -7,11 +7,11 @@ import numpy as np
 import paddle
 import pytest
 
+from ds2.checkpoint import disk
+from ds2.checkpoint.disk import State
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
 from ds2.model.deepspeech2 import DeepSpeech2
-from ds2.training import checkpoint
-from ds2.training.checkpoint import State
 from ds2.training.store import Store
 from tests.pipeline.running import until
 from tests.training import tiny
@@ -52,7 +52,7 @@ class Training:
         model, optimizer = self.network
         model.output.bias.set_value(paddle.full([len(VOCABULARY)], float(epoch)))
         state = State(epoch, batch, epoch * BATCHES + batch, self.mark, SETTINGS.model_dump(mode="json"), {})
-        checkpoint.write(folder, model, optimizer, VOCABULARY, STATISTICS, state)
+        disk.write(folder, model, optimizer, VOCABULARY, STATISTICS, state)
         self.store.tidy(folder)
 
     def stop_within(self, epoch, batch):
@@ -78,7 +78,7 @@ def names(folder):
 
 def epoch_in(folder):
     """The epoch whose weights a checkpoint really holds, after a check of all its hashes."""
-    loaded = checkpoint.load(folder)
+    loaded = disk.load(folder)
     assert float(loaded.model.output.bias[0]) == loaded.state.epoch
     return loaded.state.epoch
 
@@ -218,7 +218,7 @@ def test_a_state_is_removed_at_once_or_not_at_all(training, monkeypatch):
     monkeypatch.undo()
     for folder in [*training.own.iterdir(), *training.models.iterdir()]:
         if folder.is_dir() and not folder.name.startswith("."):
-            checkpoint.read_state(folder)
+            disk.read_state(folder)
 
 
 def test_epochs_adopted_from_models_after_a_kill_do_not_stay_for_ever(training):
@@ -330,7 +330,7 @@ def test_at_a_start_every_state_is_read_once_and_a_damaged_one_named_once(traini
     training.epochs(1, 4, best=2)
     training.stop_within(4, 3)
     spoil(training.own / "epoch_4" / "model.pdparams")  # and its hard link in models/
-    read, real = [], checkpoint.read_state
+    read, real = [], disk.read_state
 
     def reading(folder):
         read.append(folder)
@@ -382,7 +382,7 @@ def test_models_then_become_the_image_of_the_new_training(training, tmp_path, ne
     Training(tmp_path, network, mark="b" * 64).epochs(1, 2)
     assert names(training.models) == ["best_model", "epoch_1", "epoch_2"]
     for name in names(training.models):
-        assert checkpoint.load(training.models / name).state.fingerprint == "b" * 64
+        assert disk.load(training.models / name).state.fingerprint == "b" * 64
 
 
 def test_an_earlier_training_is_taken_up_again_where_it_was(training, tmp_path, network):

@@ -11,10 +11,11 @@ import pytest
 from loguru import logger
 
 from ds2 import layout, params
+from ds2.checkpoint import disk
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
-from ds2.training import checkpoint, session
+from ds2.training import session
 from ds2.training.journal import Curves
 from ds2.training.step import clip_gradients, ctc_losses
 from ds2.training.trainer import Trainer
@@ -35,7 +36,7 @@ def own_root(workspace):
 def products(place, epoch):
     """All that a training leaves: weights, optimiser and curves."""
     tables = {name: (place / "curves" / name).read_bytes() for name in ("steps.tsv", "epochs.tsv")}
-    state = checkpoint.read_state(place / "models" / f"epoch_{epoch}")
+    state = disk.read_state(place / "models" / f"epoch_{epoch}")
     return tiny.saved(place / "models" / f"epoch_{epoch}"), tables, vars(state) | {"params": None, "cost": None}
 
 
@@ -69,7 +70,7 @@ def test_a_small_training_set_is_learned(root, tmp_path):
     assert trainer.history.best()["cer"] <= 0.05
     assert [row["epoch"] for row in rows] == list(range(1, 23))
     assert [row["step"] for row in trainer.history.steps] == list(range(1, 22 * BATCHES + 1))
-    best = checkpoint.load(tmp_path / "models" / "best_model")
+    best = disk.load(tmp_path / "models" / "best_model")
     assert best.state.epoch == trainer.history.best()["epoch"]
 
 
@@ -128,7 +129,7 @@ def assert_same_after_going_on(root, place, chosen, undisturbed):
 def test_a_signal_in_the_last_batch_of_an_epoch_lets_the_epoch_end(step, root, tmp_path):
     with pytest.raises(UserError, match=f"after {step // BATCHES} epochs and 0 batches"):
         tiny.train(root, tmp_path, tiny.settings(num_epoch=4), curves=tiny.stopping_at(step))
-    assert checkpoint.load(tmp_path / "models" / f"epoch_{step // BATCHES}").state.batch == 0
+    assert disk.load(tmp_path / "models" / f"epoch_{step // BATCHES}").state.batch == 0
 
 
 def test_a_signal_in_the_very_last_batch_is_not_a_failure(root, tmp_path):
@@ -185,7 +186,7 @@ def test_a_worker_that_is_killed_costs_no_batch(root, tmp_path):
         tiny.train(root, tmp_path / "killed", chosen, workers=1, curves=tiny.acting_at(8, kill_workers))
     [own] = (tmp_path / "killed" / "autosave").iterdir()
     [saved] = own.glob("step_*")
-    assert checkpoint.read_state(saved).position in [(1, batch) for batch in range(1, 7)]
+    assert disk.read_state(saved).position in [(1, batch) for batch in range(1, 7)]
     tiny.train(root, tmp_path / "killed", chosen)
     tiny.train(root, tmp_path / "whole", chosen)
     assert_same(products(tmp_path / "killed", 2), products(tmp_path / "whole", 2))
@@ -224,7 +225,7 @@ def test_another_learning_rate_is_another_training(root, tmp_path):
 def test_a_number_of_epochs_lower_than_all_that_is_kept_trains_them_anew(keep, root, tmp_path):
     tiny.train(root, tmp_path, tiny.settings(num_epoch=5, keep_checkpoints=keep))
     tiny.train(root, tmp_path, tiny.settings(num_epoch=1, keep_checkpoints=keep))
-    loaded = checkpoint.load(tmp_path / "models" / "epoch_1")
+    loaded = disk.load(tmp_path / "models" / "epoch_1")
     alone = tiny.train(root, tmp_path / "alone", tiny.settings(num_epoch=1))
     assert tiny.same_bits(tiny.weights(loaded.model), tiny.weights(alone.model))
 
@@ -254,7 +255,7 @@ def test_a_damaged_state_costs_its_epoch_and_nothing_else(root, tmp_path, undist
 def test_without_a_scored_set_the_last_epoch_is_the_best(root, tmp_path):
     train_without_scores(root, tmp_path)
     assert (tmp_path / "curves" / "epochs.tsv").read_text().splitlines()[0] == "epoch\tloss"
-    assert checkpoint.load(tmp_path / "models" / "best_model").state.epoch == 1
+    assert disk.load(tmp_path / "models" / "best_model").state.epoch == 1
 
 
 def test_the_rate_of_every_step_is_that_of_the_schedule(root, tmp_path):

@@ -3,9 +3,10 @@ import paddle
 import pytest
 from loguru import logger
 
+from ds2.checkpoint import disk
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
-from ds2.training import checkpoint, transfer
+from ds2.training import transfer
 from ds2.training.trainer import Trainer
 from tests.training import tiny
 
@@ -34,7 +35,7 @@ def _continued(base, **train):
 
 def _columns(folder, name, tokens):
     """Of an output array: token -> its column."""
-    file = checkpoint.OPTIMIZER if "/" in name else checkpoint.MODEL
+    file = disk.OPTIMIZER if "/" in name else disk.MODEL
     value = np.asarray(paddle.load(str(folder / file))[name])
     return {token: value[..., i] for i, token in enumerate(tokens)}
 
@@ -51,11 +52,9 @@ def test_known_tokens_keep_their_rows_and_moments_and_new_ones_start_afresh(base
     assert len(shared) >= 4
     before, after = (_columns(f, "output.weight", t) for f, t in zip((old, new), tokens, strict=True))
     assert all(np.allclose(before[token], after[token], atol=1e-6) for token in shared)
-    moment = next(
-        name for name in paddle.load(str(old / checkpoint.OPTIMIZER)) if name.startswith("output.weight/moment2")
-    )
+    moment = next(name for name in paddle.load(str(old / disk.OPTIMIZER)) if name.startswith("output.weight/moment2"))
     before, after = (_columns(f, moment, t) for f, t in zip((old, new), tokens, strict=True))
-    steps = checkpoint.read_state(new).step - checkpoint.read_state(old).step
+    steps = disk.read_state(new).step - disk.read_state(old).step
     assert all((after[token] >= before[token] * 0.999**steps * 0.99).all() for token in shared)
 
 
@@ -88,7 +87,7 @@ def test_every_row_of_the_output_goes_to_its_token_and_new_ones_are_as_in_a_new_
         for token, column in after.items():
             assert np.array_equal(column, before.get(token, unused[token])), token
     if parameter == "resume_model":
-        moments = checkpoint.moments(new._optimizer, new.model)
+        moments = disk.moments(new._optimizer, new.model)
         old = paddle.load(str(base / "models/epoch_2/optimizer.pdopt"))
         mapped = [name for name in old if name.startswith("output.") and "moment" in name]
         assert len(mapped) >= 4
@@ -104,7 +103,7 @@ def test_a_continued_checkpoint_keeps_its_statistics_epochs_and_steps(base, othe
     assert (new / "mean_istd.json").read_text() == (old / "mean_istd.json").read_text()
     assert (new / "mean_istd.json").read_text() != (other / "dataset/mean_istd.json").read_text()
     assert trainer.epoch == 3
-    assert trainer.step > checkpoint.read_state(old).step
+    assert trainer.step > disk.read_state(old).step
     assert [row["epoch"] for row in trainer.history.epochs] == [3]
 
 

@@ -11,12 +11,12 @@ import paddle
 import soundfile
 
 from ds2 import layout, params
+from ds2.checkpoint import disk
 from ds2.data import manifest, mean_istd
 from ds2.data.augment import Augmenter
 from ds2.data.loader import Batch
 from ds2.data.manifest import Manifest, Utterance
 from ds2.data.vocabulary import Vocabulary
-from ds2.training import checkpoint
 from ds2.training.fingerprint import fingerprint, ingredients
 from ds2.training.journal import Clock, Curves
 from ds2.training.progress import Moment
@@ -167,7 +167,7 @@ def weights(model: paddle.nn.Layer) -> dict[str, np.ndarray]:
 def saved(folder: Path) -> dict[str, np.ndarray]:
     """All arrays that a checkpoint with its optimiser holds."""
     found = {}
-    for file in (checkpoint.MODEL, checkpoint.OPTIMIZER):
+    for file in (disk.MODEL, disk.OPTIMIZER):
         for name, value in paddle.load(str(folder / file)).items():
             found[f"{file}/{name}"] = np.asarray(value)
     return found

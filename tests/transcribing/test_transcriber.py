@@ -6,11 +6,11 @@ import pytest
 import soundfile
 import soxr
 
+from ds2.checkpoint import disk
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import BLANK_ID
 from ds2.evaluation.evaluator import Network, evaluate
-from ds2.training import checkpoint
 from ds2.transcribing import cutting, inputs, transcriber
 from ds2.transcribing.transcriber import Transcriber
 from tests.training import tiny
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.wheel
 
 @pytest.fixture(scope="module")
 def trained(model_folder):
-    return checkpoint.load(model_folder)
+    return disk.load(model_folder)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Opening, measuring and resampling recordings."""

@@ -1,0 +1,244 @@
+"""A checkpoint on disk: one folder that holds all that decides the future of a training, and detects its own damage.
+
+Weights and optimiser state are safetensors files: data only. Nothing that is read from a file is ever unpickled.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from ds2 import files
+from ds2.data.mean_istd import MeanIstd
+from ds2.data.vocabulary import Vocabulary
+from ds2.errors import UserError
+
+# The folder of an epoch's checkpoint.
+EPOCH = re.compile(r"epoch_(\d+)")
+MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+VOCABULARY, MEAN_ISTD = "vocabulary.txt", "mean_istd.json"
+_FORMAT = 2
+_UNFINISHED = re.compile(r"\.(epoch_\d+|step_\d+|best_model)\.(tmp|old)")
+# Weights as a pickle, of the format before, and the last commit that reads it.
+_PICKLED, _LAST_TO_READ_IT = "model.pdparams", "ece99fad"
+# Where DVC's cache has a file: with linked caches all files in models/ are links to such places.
+_IN_DVC_CACHE = re.compile(r".*/files/md5/[0-9a-f]{2}/[0-9a-f]{30}")
+
+
+class DamagedError(Exception):
+    """A checkpoint's files are not what was written. The message says which and how."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint knows besides weights and optimiser.
+
+    Attributes:
+        epoch: completed epochs.
+        batch: batches done of the epoch that follows; 0 at its start.
+        step: optimiser steps since the beginning; the schedule is a function of it.
+        fingerprint: of everything that decides what the training computes.
+        params: the parameters that it was trained with.
+        history: as History.as_json gives it; holds the best score.
+        ingredients: what the fingerprint was made of.
+        loss_scale: the state of fp16's LossScaler; empty without.
+        cost: time and memory, measured: they differ from run to run and decide nothing.
+    """
+
+    epoch: int
+    batch: int
+    step: int
+    fingerprint: str
+    params: dict[str, Any]
+    history: dict[str, Any]
+    ingredients: dict[str, Any] = field(default_factory=dict)
+    loss_scale: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Orders the states of a training."""
+        return self.epoch, self.batch
+
+
+_STATE = TypeAdapter(State)
+
+
+def write(
+    folder: Path,
+    weights: Mapping[str, np.ndarray],
+    moments: Mapping[str, np.ndarray],
+    vocabulary: Vocabulary,
+    statistics: MeanIstd,
+    state: State,
+) -> None:
+    """Writes a checkpoint under a temporary name, flushes it to the disk and gives it its name.
+
+    Raises:
+        UserError: the disk is full or not writable; what was there before is still there.
+    """
+    with _replacing(folder) as target:
+        save_file(dict(weights), target / MODEL)
+        save_file(dict(moments), target / OPTIMIZER)
+        vocabulary.write(target / VOCABULARY)
+        statistics.write(target / MEAN_ISTD)
+        values = {"format": _FORMAT} | vars(state)
+        values["files"] = {name: files.sha256(target / name) for name in (MODEL, OPTIMIZER, VOCABULARY, MEAN_ISTD)}
+        files.write_json(target / STATE, values | {"checksum": _checksum(values)})
+
+
+def link(source: Path, folder: Path, with_optimizer: bool) -> None:
+    """Gives an intact checkpoint a second place, without a copy of the data where the file system can.
+
+    Raises:
+        UserError: as `write`.
+    """
+    with _replacing(folder) as target:
+        for file in source.iterdir():
+            if file.name == OPTIMIZER and not with_optimizer:
+                continue
+            try:
+                os.link(file, target / file.name)
+            except OSError:
+                shutil.copy2(file, target / file.name)
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    try:
+        with files.replacing_folder(folder) as target:
+            yield target
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{folder} cannot be written ({reason}): the state before is kept, and the same command goes on from it "
+            "when there is room"
+        ) from None
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a checkpoint; a kill in the middle leaves no half of it under its name."""
+    hidden = files.beside(folder, "old")
+    shutil.rmtree(hidden, ignore_errors=True)
+    os.rename(folder, hidden)
+    shutil.rmtree(hidden)
+
+
+def remove_unfinished(parent: Path) -> None:
+    """Removes what a kill while a checkpoint was written or removed has left in a folder of checkpoints."""
+    for folder in parent.iterdir():
+        if _UNFINISHED.fullmatch(folder.name):
+            shutil.rmtree(folder)
+
+
+def numbered(parent: Path, name: re.Pattern[str]) -> list[Path]:
+    """What lies in a folder under names that match, of which the first group is a number, by that number."""
+    found = [(int(match[1]), path) for path in parent.glob("*") if (match := name.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def refuse_pickles(*parents: Path) -> None:
+    """Refuses folders of checkpoints in the format before safetensors, before anything in them is touched.
+
+    Raises:
+        UserError: it names one of them, and the commit that continues it.
+    """
+    for old in (path for parent in parents for path in sorted(parent.glob(f"*/{_PICKLED}"))):
+        raise UserError(_pickled(old.parent))
+
+
+def _pickled(folder: Path) -> str:
+    return (
+        f"{folder} holds its weights as a pickle, which can run code and is not read any more: "
+        f"git checkout {_LAST_TO_READ_IT} continues and uses it; to train anew, move models/ and .ds2/ away"
+    )
+
+
+def read_state(folder: Path) -> State:
+    """Reads the state after comparing all files with their hashes (the optimiser may have been taken away).
+
+    Raises:
+        DamagedError: a file is missing or not what was written.
+        UserError: it was written by another version.
+    """
+    state, hashes = _read_json(folder)
+    for name, expected in hashes.items():
+        path = folder / name
+        if name == OPTIMIZER and not path.exists():
+            continue
+        if files.sha256(_own_file(path)) != expected:
+            raise DamagedError(f"{name} is not what was written")
+    return state
+
+
+def glance(folder: Path) -> State | None:
+    """The state alone, without a look at the other files; None where there is no intact one."""
+    try:
+        return _read_json(folder)[0]
+    except DamagedError:
+        return None
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of MODEL or OPTIMIZER by name.
+
+    Raises:
+        DamagedError: it is no safetensors file.
+    """
+    try:
+        return load_file(_own_file(path))
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        raise DamagedError(f"{path.name} is not a safetensors file: {error}") from None
+
+
+def _own_file(path: Path) -> Path:
+    """The path of an ordinary file; a link out of the folder counts only where it leads to a file of DVC's cache.
+
+    Raises:
+        DamagedError: it is missing or something else.
+    """
+    real = Path(os.path.realpath(path))
+    if path.is_symlink() and real.parent != path.parent.resolve() and not _IN_DVC_CACHE.fullmatch(str(real)):
+        raise DamagedError(f"{path.name} is a link that leaves the folder")
+    if not real.exists():
+        raise DamagedError(f"{path.name} is missing")
+    if not real.is_file():
+        raise DamagedError(f"{path.name} is not a file")
+    return path
+
+
+def _read_json(folder: Path) -> tuple[State, dict[str, str]]:
+    """The state, and the hashes of the other files by name."""
+    if (folder / _PICKLED).exists():
+        raise UserError(_pickled(folder))
+    damaged = DamagedError(f"{STATE} is not what was written")
+    try:
+        values = json.loads(_own_file(folder / STATE).read_bytes())
+        if values.pop("checksum") != _checksum(values):
+            raise damaged
+        if values.pop("format") != _FORMAT:
+            raise UserError(f"{folder}: written by another version of ds2")
+        hashes = {name: values["files"][name] for name in (MODEL, OPTIMIZER, VOCABULARY, MEAN_ISTD)}
+        return _STATE.validate_python({name: value for name, value in values.items() if name != "files"}), hashes
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise damaged from None
+
+
+def resumable(folder: Path) -> bool:
+    """Whether the optimiser's state is still there."""
+    return (folder / OPTIMIZER).exists()
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

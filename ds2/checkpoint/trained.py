@@ -1,0 +1,81 @@
+"""A trained model for use on its own: a checkpoint, or the mean of several."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ds2 import params
+from ds2.checkpoint import disk, weights
+from ds2.checkpoint.disk import DamagedError, State
+from ds2.data.mean_istd import MeanIstd
+from ds2.data.vocabulary import Vocabulary
+from ds2.errors import UserError
+from ds2.model import build
+from ds2.model.network import Network
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint ready for use; the network is in evaluation mode."""
+
+    model: Network
+    vocabulary: Vocabulary
+    statistics: MeanIstd
+    params: params.Params
+    state: State
+
+
+def load(folder: Path) -> Trained:
+    """Loads a checkpoint: architecture, weights, vocabulary, statistics, all its own.
+
+    Raises:
+        UserError: it does not exist or is damaged.
+    """
+    if folder.is_file():
+        raise UserError(f"{folder} is a file: name the checkpoint's folder, {folder.parent}")
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist: train first (dvc repro train), or name another checkpoint")
+    if (folder / "best_model").is_dir():
+        raise UserError(f"{folder} is the folder of all checkpoints: name one of them, such as {folder}/best_model")
+    try:
+        state = disk.read_state(folder)
+        settings = params.from_dict(state.params)
+        vocabulary, statistics = Vocabulary.read(folder / disk.VOCABULARY), MeanIstd.read(folder / disk.MEAN_ISTD)
+        model = build(settings, len(vocabulary))
+        weights.restore_model(folder, model)
+    except DamagedError as error:
+        raise UserError(f"{folder} is damaged ({error}): use another checkpoint, or dvc checkout models") from None
+    model.eval()
+    return Trained(model, vocabulary, statistics, settings, state)
+
+
+def load_mean(models: Path, count: int) -> Trained:
+    """Loads the mean of the weights and running statistics of the last epochs (Izmailov et al. 2018).
+
+    Args:
+        models: the folder of the checkpoints epoch_N.
+        count: of epochs.
+
+    Raises:
+        UserError: there are fewer, or one is damaged or of another training.
+    """
+    folders = disk.numbered(models, disk.EPOCH)
+    if len(folders) < count:
+        raise UserError(
+            f"evaluate.average_checkpoints is {count}, but {models} has {len(folders)} epochs: lower it, or train with "
+            "a greater train.keep_checkpoints"
+        )
+    total: dict[str, np.ndarray] = {}
+    fingerprints = set()
+    for folder in folders[-count:]:  # one after the other: a full-size model has hundreds of megabytes
+        trained = load(folder)
+        fingerprints.add(trained.state.fingerprint)
+        if len(fingerprints) > 1:
+            raise UserError(
+                f"evaluate.average_checkpoints: the last {count} epochs in {models} are not of one training"
+            )
+        for name, value in weights.of(trained.model).items():
+            total[name] = total.get(name, 0.0) + value.astype(np.float64)
+    weights.put(trained.model, {name: (value / count).astype(np.float32) for name, value in total.items()})
+    return trained

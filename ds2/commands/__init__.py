@@ -1,0 +1,1 @@
+"""The commands of python -m ds2, one module each."""

@@ -1,0 +1,117 @@
+"""Transcribes recordings with a checkpoint, which needs nothing else of its training.
+
+    python -m ds2.commands.transcribe --model models/best_model a.wav b.mp3 folder/ list.txt
+
+prints a line for every recording, in the order given: its path, a tab, the text. A folder stands for all audio files
+below it, a file called *.txt for the paths in it, one a line, - for such lines on the standard input. A recording that
+cannot be read is named on the standard error, the others are transcribed, and the exit code is 1.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from ds2.decoding.greedy import Greedy
+from ds2.errors import UserError, ends_with_a_sentence, enough_memory
+from ds2.recognition import opening
+from ds2.transcribing import cutting, inputs
+from ds2.transcribing.transcriber import Transcriber, Transcript
+
+
+def _line(transcript: Transcript, as_json: bool) -> str | None:
+    """What is printed; None for a recording without text where only texts are printed."""
+    if as_json:
+        return json.dumps(_fields(transcript), ensure_ascii=False)
+    return None if transcript.error is not None else f"{transcript.name}\t{transcript.text}"
+
+
+def _fields(transcript: Transcript) -> dict[str, Any]:
+    if transcript.error is not None:
+        return {"path": transcript.name, "error": transcript.error}
+    fields = {
+        "path": transcript.name,
+        "text": transcript.text,
+        "duration": round(transcript.duration, 3),
+        "confidence": None if transcript.confidence is None else round(transcript.confidence, 4),
+    }
+    if transcript.segments is not None:
+        fields["segments"] = [
+            {"start": round(segment.start, 2), "end": round(segment.end, 2), "text": segment.text}
+            for segment in transcript.segments
+        ]
+    return fields
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m ds2.commands.transcribe",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="an audio file, a folder, a list (*.txt) or -")
+    parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="the checkpoint")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object a line: path, text, duration in seconds, confidence (the mean probability of a "
+        "character, geometric), segments (start, end and text, where the recording was cut); for a "
+        "recording that cannot be read, path and error",
+    )
+    parser.add_argument(
+        "--max-duration",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="longer recordings are cut at silence into pieces that are not longer (default: 20)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=8,
+        metavar="N",
+        help="pieces that the network reads at once, which does not change the texts (default: 8); with 1 every line "
+        "is printed before the next recording is read",
+    )
+    return parser.parse_args()
+
+
+@ends_with_a_sentence
+def main() -> None:
+    """See the module's docstring."""
+    arguments = _arguments()
+    if not arguments.max_duration >= cutting.LEAST_SECONDS:
+        raise UserError(f"--max-duration {arguments.max_duration:g}: it must be at least {cutting.LEAST_SECONDS:g}")
+    if arguments.batch_size < 1:
+        raise UserError(f"--batch-size {arguments.batch_size}: it must be at least 1")
+    logger.remove()
+    logger.add(sys.stderr, format="{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}", level="INFO")
+    # Paths may be no valid UTF-8: they are printed as they are.
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    sys.stderr.reconfigure(errors="backslashreplace")
+    model = opening.model(arguments.model, "auto")
+    # Whoever reads the output may stop: end then as other tools do, without a traceback.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    failed = False
+    transcriber = Transcriber(model, Greedy(), arguments.batch_size, arguments.max_duration)
+    with enough_memory(
+        f"there is not enough memory for {arguments.batch_size} pieces of up to {arguments.max_duration:g} s at once: "
+        "lower --batch-size or --max-duration"
+    ):
+        for transcript in transcriber.transcribe(inputs.expand(arguments.inputs)):
+            line = _line(transcript, arguments.json)
+            if line is not None:
+                print(line, flush=True)
+            if transcript.error is not None:
+                failed = True
+                print(f"error: {transcript.name}: {transcript.error}", file=sys.stderr)
+    if failed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The process group of a training: barrier, all_reduce, all_gather, broadcast."""
+
+import io
+import os
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager, redirect_stderr
+from typing import Any, Protocol
+
+import numpy as np
+import paddle
+from paddle import distributed
+from paddle.autograd import PyLayer
+from paddle.base import core
+
+
+class LostError(Exception):
+    """A peer process died; its own log has the cause."""
+
+
+class Group(Protocol):
+    """The processes that train one model.
+
+    Attributes:
+        rank: the number of this process; only rank 0 writes files.
+        world_size: the number of processes.
+    """
+
+    rank: int
+    world_size: int
+
+    def barrier(self) -> None:
+        """Waits until all processes are here, without a time limit."""
+
+    def shutdown(self) -> None:
+        """Announces that this process sends nothing more, so that its end is no failure to the others."""
+
+    def all_reduce(self, values: paddle.Tensor) -> paddle.Tensor:
+        """The elementwise sum over all processes, the same bits in each."""
+
+    def any(self, here: bool) -> bool:
+        """Whether `here` is true in any process."""
+
+    def all_gather(self, value: Any) -> list[Any]:
+        """The value of every process, by rank."""
+
+    def all_gather_rows(self, row: paddle.Tensor) -> paddle.Tensor:
+        """Stacks the float32 [n] of every process to [world_size, n], differentiably."""
+
+    def broadcast(self, value: Any) -> Any:
+        """The value of rank 0."""
+
+    def broadcast_arrays(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The named arrays of rank 0, of any size."""
+
+
+class Alone:
+    """The group of a single process: nothing is sent."""
+
+    rank = 0
+    world_size = 1
+
+    def barrier(self) -> None:
+        """Nothing to wait for."""
+
+    def shutdown(self) -> None:
+        """Nobody to tell."""
+
+    def all_reduce(self, values: paddle.Tensor) -> paddle.Tensor:
+        """The values themselves."""
+        return values
+
+    def any(self, here: bool) -> bool:
+        """`here` itself."""
+        return here
+
+    def all_gather(self, value: Any) -> list[Any]:
+        """The value alone."""
+        return [value]
+
+    def all_gather_rows(self, row: paddle.Tensor) -> paddle.Tensor:
+        """The row alone."""
+        return row.unsqueeze(0)
+
+    def broadcast(self, value: Any) -> Any:
+        """The value itself."""
+        return value
+
+    def broadcast_arrays(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The arrays themselves."""
+        return dict(arrays)
+
+
+class Processes:
+    """The group of processes that ds2.distributed.launch has started: NCCL between GPUs, gloo between CPUs."""
+
+    def __init__(self) -> None:
+        """Waits for all processes.
+
+        Raises:
+            LostError: one of them did not come.
+        """
+        with _lost(), redirect_stderr(io.StringIO()):  # paddle prints a list of flags that no user has set
+            distributed.init_parallel_env()
+            self._store = core.create_or_get_global_tcp_store()
+        self.rank = distributed.get_rank()
+        self.world_size = distributed.get_world_size()
+        self._barriers = 0
+
+    def barrier(self) -> None:
+        """Waits until all processes are here, without a time limit.
+
+        Gloo gives up after 30 s, which a lock, a large checkpoint or a slow disk can take: a barrier comes before
+        every collective call that a process may reach late.
+        """
+        self._barriers += 1
+        pause = 0.0
+        with _lost():
+            arrived = self._store.add("ds2/arrived", 1)
+            while arrived < self._barriers * self.world_size:
+                time.sleep(pause)
+                pause = min(0.02, pause + 0.0005)
+                arrived = self._store.add("ds2/arrived", 0)
+
+    def shutdown(self) -> None:
+        """Announces that this process sends nothing more, so that its end is no failure to the others.
+
+        Rank 0, which holds the store, ends last.
+        """
+        with _lost():
+            ended = self._store.add("ds2/ended", 1)
+            while self.rank == 0 and ended < self.world_size:
+                time.sleep(0.01)
+                ended = self._store.add("ds2/ended", 0)
+
+    def all_reduce(self, values: paddle.Tensor) -> paddle.Tensor:
+        """The elementwise sum over all processes, the same bits in each."""
+        with _lost():
+            distributed.all_reduce(values)
+        return values
+
+    def any(self, here: bool) -> bool:
+        """Whether `here` is true in any process."""
+        return bool(self.all_reduce(paddle.to_tensor([float(here)])) > 0)
+
+    def all_gather(self, value: Any) -> list[Any]:
+        """The value of every process, by rank."""
+        values: list[Any] = []
+        self.barrier()
+        with _lost():
+            distributed.all_gather_object(values, value)
+        return values
+
+    def all_gather_rows(self, row: paddle.Tensor) -> paddle.Tensor:
+        """Stacks the float32 [n] of every process to [world_size, n], differentiably."""
+        return _Rows.apply(row, self)
+
+    def broadcast(self, value: Any) -> Any:
+        """The value of rank 0."""
+        values = [value]
+        self.barrier()
+        with _lost():
+            distributed.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def broadcast_arrays(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The named arrays of rank 0, one after the other, so that memory holds none of them twice."""
+        kinds = self.broadcast({name: (array.shape, str(array.dtype)) for name, array in arrays.items()})
+        received = {}
+        for name, (shape, kind) in kinds.items():
+            value = paddle.to_tensor(arrays[name] if self.rank == 0 else np.zeros(shape, kind))
+            with _lost():
+                distributed.broadcast(value, src=0)
+            received[name] = value.numpy()
+        return received
+
+
+class _Rows(PyLayer):
+    """all_gather of a row; the gradient of a row is the sum of its gradients in all processes."""
+
+    @staticmethod
+    def forward(ctx: Any, row: paddle.Tensor, group: Processes) -> paddle.Tensor:
+        """[n] to [world_size, n]."""
+        ctx.group = group
+        before = paddle.zeros([group.rank, row.shape[0]], row.dtype)
+        after = paddle.zeros([group.world_size - group.rank - 1, row.shape[0]], row.dtype)
+        return group.all_reduce(paddle.concat([before, row.unsqueeze(0), after]))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: paddle.Tensor) -> paddle.Tensor:
+        """[world_size, n] to [n]."""
+        return ctx.group.all_reduce(gradient.clone())[ctx.group.rank]
+
+
+def join() -> Group:
+    """Joins the group that this process was started in; paddle's device is chosen before.
+
+    Raises:
+        LostError: another process of it did not come.
+    """
+    return Processes() if "PADDLE_TRAINER_ID" in os.environ else Alone()
+
+
+@contextmanager
+def _lost():
+    """Maps the various exceptions that paddle raises for a lost peer to LostError."""
+    try:
+        yield
+    except (RuntimeError, ValueError, OSError) as error:
+        raise LostError(str(error).strip().splitlines()[-1]) from error

@@ -1,0 +1,1 @@
+"""Features to text, by a network and a decoder."""

@@ -1,0 +1,37 @@
+"""What recognising asks of a trained network, whatever computes it."""
+
+from typing import Protocol
+
+import numpy as np
+
+from ds2 import params
+from ds2.data.loader import Batch
+from ds2.data.mean_istd import MeanIstd
+from ds2.data.vocabulary import Vocabulary
+
+
+class AcousticModel(Protocol):
+    """A trained network and all that belongs to it.
+
+    Attributes:
+        vocabulary: its tokens.
+        statistics: normalise its features.
+        features: the section of params.yaml that it was trained with.
+        device: "cpu" or "gpu", where it runs.
+        epoch: of its training, of which it is.
+    """
+
+    vocabulary: Vocabulary
+    statistics: MeanIstd
+    features: params.FeaturesSettings
+    device: str
+    epoch: int
+
+    def log_probabilities(self, batch: Batch) -> list[np.ndarray]:
+        """Ln P of the tokens at every real output step of each utterance, float32 [steps, tokens]."""
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis, in the logits' dtype."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

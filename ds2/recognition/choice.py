@@ -1,0 +1,19 @@
+"""The decoder that evaluate.decoder names."""
+
+from ds2 import params
+from ds2.data.vocabulary import Vocabulary
+from ds2.decoding.decoder import Decoder
+from ds2.decoding.greedy import Greedy
+
+
+def decoder(settings: params.EvaluateSettings, vocabulary: Vocabulary) -> Decoder:
+    """Makes the decoder, ready to decode.
+
+    Raises:
+        UserError: the language model is missing or is none.
+    """
+    if settings.decoder == "ctc_greedy":
+        return Greedy()
+    from ds2.decoding import beam  # compiles or loads compiled code, which takes seconds
+
+    return beam.search(settings, vocabulary)

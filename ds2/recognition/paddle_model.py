@@ -1,0 +1,69 @@
+"""Trained networks that paddle computes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from ds2 import params
+from ds2.checkpoint import trained
+from ds2.checkpoint.trained import Trained
+from ds2.data.loader import Batch
+from ds2.data.mean_istd import MeanIstd
+from ds2.data.vocabulary import Vocabulary
+from ds2.model import device
+from ds2.model.network import Network
+from ds2.recognition.acoustic import log_softmax
+
+
+@dataclass(frozen=True)
+class PaddleModel:
+    """An AcousticModel on the device that paddle was told to use."""
+
+    network: Network
+    vocabulary: Vocabulary
+    statistics: MeanIstd
+    features: params.FeaturesSettings
+    device: str
+    epoch: int = 0
+
+    def log_probabilities(self, batch: Batch) -> list[np.ndarray]:
+        """As every AcousticModel; the network is left in the mode, training or evaluation, that it was in."""
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            with paddle.no_grad():
+                logits, steps = self.network(paddle.to_tensor(batch.features), paddle.to_tensor(batch.frames))
+        finally:
+            if was_training:
+                self.network.train()
+        return [log_softmax(one[:count]) for one, count in zip(logits.numpy(), steps.numpy(), strict=True)]
+
+
+def load(folder: Path, use_gpu: str | bool) -> PaddleModel:
+    """Opens a checkpoint.
+
+    Args:
+        folder: of the checkpoint.
+        use_gpu: as runtime.use_gpu.
+
+    Raises:
+        UserError: it does not exist or is damaged, or there is no such device.
+    """
+    on = device.choose(use_gpu)
+    return _ready(trained.load(folder), on)
+
+
+def load_mean(models: Path, count: int, use_gpu: str | bool) -> PaddleModel:
+    """Opens the mean of the last epochs in a folder of checkpoints.
+
+    Raises:
+        UserError: as `load`, or there are fewer.
+    """
+    on = device.choose(use_gpu)
+    return _ready(trained.load_mean(models, count), on)
+
+
+def _ready(one: Trained, on: str) -> PaddleModel:
+    return PaddleModel(one.model, one.vocabulary, one.statistics, one.params.features, on, one.state.epoch)

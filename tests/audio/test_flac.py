@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ds2.audio import flac, reading
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp("flac") / "a.flac"
+
+
+def write(path, samples: int, rate: int = 16000, channels: int = 1, subtype: str = "PCM_16", amplitude: float = 0.1):
+    """Noise of a seed of its own."""
+    values = np.random.default_rng(samples).normal(0, amplitude, (samples, channels)).clip(-1, 1)
+    soundfile.write(path, values, rate, subtype=subtype)
+
+
+@given(
+    st.integers(1, 30000),
+    st.sampled_from([8000, 16000, 22050, 44100]),
+    st.integers(1, 3),
+    st.sampled_from(["PCM_S8", "PCM_16", "PCM_24"]),
+    st.sampled_from([0.0, 0.1, 1.0]),
+)
+def test_rate_and_length_are_those_of_the_decoder(path, samples, rate, channels, subtype, amplitude):
+    write(path, samples, rate, channels, subtype, amplitude)
+    assert flac.length(path) == (rate, samples)
+
+
+@pytest.mark.parametrize("samples", [127 * 4096, 128 * 4096, 128 * 4096 + 1, 2048 * 4096 + 7])
+def test_long_recordings_whose_frames_have_longer_numbers(path, samples):
+    write(path, samples, amplitude=0.001)
+    assert flac.length(path) == (16000, samples)
+
+
+@given(st.integers(0, 0x10FFFF).filter(lambda number: not 0xD800 <= number < 0xE000))
+def test_numbers_are_written_as_utf_8_has_them(number):
+    assert flac._coded(number) == chr(number).encode("utf-8")
+
+
+@given(st.data())
+def test_no_file_that_was_cut_off_is_taken(path, data):
+    write(path, 9000)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    assert flac.length(path) is None
+
+
+@given(st.integers(1, 6000), st.integers(1, 255))
+def test_no_file_with_a_wrong_byte_in_its_last_frame_is_taken(path, back, change):
+    write(path, 8192 + 4096)
+    damaged = bytearray(path.read_bytes())
+    damaged[-back] ^= change
+    path.write_bytes(damaged)
+    assert flac.length(path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"fLaC", b"RIFF" + bytes(100), b"fLaC" + bytes(100)])
+def test_what_is_no_flac_is_left_to_a_decoder(path, content):
+    path.write_bytes(content)
+    assert flac.length(path) is None
+
+
+def test_a_file_with_a_tag_at_its_end_is_left_to_the_decoder_which_takes_it(path):
+    write(path, 9000)
+    path.write_bytes(path.read_bytes() + b"TAG" + bytes(125))
+    assert flac.length(path) is None
+    assert reading.inspect(path) == reading.AudioInfo(16000, 9000)

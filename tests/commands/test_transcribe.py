@@ -1,0 +1,181 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ds2.checkpoint import disk
+from ds2.commands import transcribe
+from ds2.transcribing import inputs
+from ds2.transcribing.transcriber import Transcriber
+
+pytestmark = pytest.mark.wheel
+
+REPOSITORY = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "ds2.commands.transcribe"]
+
+
+@pytest.fixture(scope="module")
+def expected(root, model_folder):
+    """The texts of the tiny data's recordings, by their names."""
+    texts = Transcriber(disk.load(model_folder), 4, 20.0).transcribe(inputs.expand([str(root / "audio")]))
+    return {Path(transcript.name).name: transcript.text for transcript in texts}
+
+
+@pytest.fixture
+def alone(workspace, root, model_folder):
+    """A working directory with the checkpoint, without its optimiser, and recordings; nothing else of a training."""
+    shutil.rmtree(workspace / "dataset")
+    shutil.copytree(model_folder, workspace / "moved", ignore=shutil.ignore_patterns(disk.OPTIMIZER))
+    shutil.copytree(root / "audio", workspace / "audio")
+    return workspace
+
+
+def environment(**more):
+    return os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "ascii", "LC_ALL": "C"} | more
+
+
+def run(folder, *arguments, **options):
+    done = subprocess.run(
+        [*COMMAND, "--model", "moved", *arguments],
+        cwd=folder,
+        env=environment(DVC_ROOT="/elsewhere"),
+        capture_output=True,
+        check=False,
+        timeout=300,
+        **options,
+    )
+    assert b"Traceback" not in done.stderr
+    return done
+
+
+def sentences(done):
+    return [line for line in done.stderr.decode().splitlines() if line.startswith("error: ")]
+
+
+def test_what_is_not_said_is_as_the_page_says(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["transcribe", "--model", "m", "a.wav"])
+    found = transcribe._arguments()
+    assert (found.inputs, found.max_duration, found.batch_size, found.json) == (["a.wav"], 20.0, 8, False)
+
+
+def test_a_moved_checkpoint_is_all_it_takes(alone, expected):
+    before = sorted(alone.rglob("*"))
+    done = run(alone, "audio", "-", input=b"audio/3.wav\n./audio/1.wav\tyes\n")
+    assert (done.returncode, sentences(done)) == (0, [])
+    names = [f"audio/{name}" for name in sorted(expected)] + ["audio/3.wav", "./audio/1.wav"]
+    assert done.stdout.decode() == "".join(f"{name}\t{expected[Path(name).name]}\n" for name in names)
+    assert sorted(alone.rglob("*")) == before
+
+
+def test_json_has_a_line_for_every_recording_also_for_those_that_cannot_be_read(alone, expected, with_pauses):
+    samples, _ = with_pauses(1.0)
+    soundfile.write(alone / "long.ogg", samples, 16000)
+    (alone / "bad.mp3").write_bytes(b"")
+    (alone / "list.txt").write_text("audio/0.wav\nnone.wav\n")
+    done = run(alone, "--json", "--max-duration", "3", "bad.mp3", "long.ogg", "list.txt", "audio/1.wav")
+    assert done.returncode == 1
+    assert sentences(done) == [
+        "error: bad.mp3: the file is empty (0 bytes)",
+        "error: none.wav: there is no such file",
+    ]
+    bad, long, first, none, second = map(json.loads, done.stdout.decode().splitlines())
+    assert bad == {"path": "bad.mp3", "error": "the file is empty (0 bytes)"}
+    assert none == {"path": "none.wav", "error": "there is no such file"}
+    for line, name in ((first, "0.wav"), (second, "1.wav")):
+        assert list(line) == ["path", "text", "duration", "confidence"]
+        assert (line["path"], line["text"]) == (f"audio/{name}", expected[name])
+    assert list(long) == ["path", "text", "duration", "confidence", "segments"]
+    assert long["duration"] == pytest.approx(len(samples) / 16000, abs=0.01)
+    assert len(long["segments"]) >= 5
+    assert all(set(segment) == {"start", "end", "text"} for segment in long["segments"])
+    assert "".join(s["text"] for s in long["segments"]).replace(" ", "") == long["text"].replace(" ", "")
+
+
+def test_who_reads_the_output_may_stop(alone, expected):
+    (alone / "list.txt").write_text("".join(f"audio/{name}\n" for name in expected) * 50)
+    done = subprocess.run(
+        f"{sys.executable} -m ds2.commands.transcribe --batch-size 1 --model moved list.txt | head -n 2",
+        shell=True,
+        cwd=alone,
+        env=environment(),
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
+    assert len(done.stdout.splitlines()) == 2
+    for word in (b"Traceback", b"Broken", b"error: "):
+        assert word not in done.stderr
+
+
+def refused(arguments, monkeypatch, capsys):
+    """The one sentence that a command which does not start ends with."""
+    monkeypatch.setattr(sys, "argv", ["transcribe", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        transcribe.main()
+    assert ended.value.code == 1
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert (out, line[:7]) == ("", "error: ")
+    return line
+
+
+@pytest.mark.parametrize("name", [disk.MODEL, disk.VOCABULARY, disk.MEAN_ISTD, disk.STATE])
+@pytest.mark.parametrize("harm", ["removed", "changed"])
+def test_a_damaged_checkpoint_is_refused_by_a_sentence(name, harm, alone, monkeypatch, capsys):
+    path = alone / "moved" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink() if harm == "removed" else path.write_bytes(content)
+    line = refused(["--model", "moved", "audio"], monkeypatch, capsys)
+    assert "moved is damaged" in line
+    assert name in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--model", "none", "a.wav"], "none does not exist"),
+        (["--model", "models", "a.wav"], "name one of them, such as models/best_model"),
+        (["--model", f"moved/{disk.MODEL}", "a.wav"], "is a file: name the checkpoint's folder, moved"),
+        (["--model", "moved", "--max-duration", "1", "a.wav"], "--max-duration 1: it must be at least 2"),
+        (["--model", "moved", "--max-duration", "nan", "a.wav"], "--max-duration nan"),
+        (["--model", "moved", "--batch-size", "0", "a.wav"], "--batch-size 0: it must be at least 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_a_sentence(arguments, part, alone, monkeypatch, capsys):
+    (alone / "models/best_model").mkdir(parents=True, exist_ok=True)
+    assert part in refused(arguments, monkeypatch, capsys)
+
+
+STARVED = """
+import resource, sys
+from ds2 import transcribe
+
+real = transcribe.Transcriber.transcribe
+
+def transcribe_with_little(self, given):
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
+    return real(self, given)
+
+transcribe.Transcriber.transcribe = transcribe_with_little
+sys.argv[1:] = ["--model", "moved", "--max-duration", "3000", "long.wav"]
+transcribe.main()
+"""
+
+
+def test_a_lack_of_memory_says_which_options_to_lower(alone):
+    soundfile.write(alone / "long.wav", np.random.default_rng(0).normal(0, 0.1, 8000 * 1500), 8000)
+    command = [sys.executable, "-c", STARVED]
+    done = subprocess.run(command, cwd=alone, env=environment(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: there is not enough memory for 8 pieces of up to 3000 s at once: lower --batch-size or --max-duration"
+    )
+    assert "Traceback" not in done.stderr
