@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ds2.evaluation import bootstrap, error_rate
 from ds2.evaluation.error_rate import Errors
 from ds2.evaluation.evaluator import Prediction
+from ds2.metrics import TOKENS
 
 Scored = tuple[Prediction, Errors]
 Column = tuple[str, str, str]
@@ -126,7 +127,7 @@ def _group(name: str | None, scored: Sequence[Scored]) -> Group:
 
 def confusions(scored: Sequence[Scored], metric: str, most: int) -> dict[str, list[Confusion]]:
     """The most frequent ones under "S", "D" and "I", no more than `most` each; of equal counts in code point order."""
-    tokens = error_rate.TOKENS[metric]
+    tokens = TOKENS[metric]
     counts: dict[str, Counter[tuple[str, str]]] = {mark: Counter() for mark in "SDI"}
     first: dict[tuple[str, str], tuple[Prediction, int]] = {}
     said, understood = Counter(), Counter()

@@ -43,19 +43,6 @@ class Errors:
         return self.total / self.reference_length
 
 
-def characters(text: str) -> list[str]:
-    """The tokens of the CER: characters without spaces, as sclite scores Mandarin."""
-    return [character for character in text if not character.isspace()]
-
-
-def words(text: str) -> list[str]:
-    """The tokens of the WER: what stands between spaces."""
-    return text.split()
-
-
-TOKENS = {"cer": characters, "wer": words}
-
-
 def compare(reference: Sequence[str], hypothesis: Sequence[str]) -> Errors:
     """Counts the errors of one utterance's tokens."""
     substitutions = deletions = insertions = 0

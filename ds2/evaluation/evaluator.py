@@ -15,6 +15,7 @@ from ds2.decoding.greedy import Greedy
 from ds2.distributed.process_group import Alone, Group
 from ds2.evaluation import bootstrap, error_rate
 from ds2.evaluation.error_rate import Errors
+from ds2.metrics import TOKENS
 from ds2.recognition.acoustic import AcousticModel
 from ds2.recognition.manifest_pass import ManifestPass
 from ds2.recognition.recognised import Recognised
@@ -45,8 +46,8 @@ class Prediction:
     snr: float | None = None
 
     def errors(self, metric: str) -> Errors:
-        """By "cer" or "wer"."""
-        tokens = error_rate.TOKENS[metric]
+        """By one of the metrics."""
+        tokens = TOKENS[metric]
         return error_rate.compare(tokens(self.reference), tokens(self.hypothesis))
 
 
@@ -79,14 +80,14 @@ class Evaluation:
 
         `dvc metrics show` sorts the names of all files' metrics: none sorts before "cer", which so comes first.
         """
-        second = next(metric for metric in error_rate.TOKENS if metric != first)
         each = [prediction.errors(first) for prediction in self.predictions]
         counts = sum(each, Errors())
         by_decoder = {f"{first}_greedy": counts.rate}
         if self.greedy is not None:
             by_decoder = {f"{first}_greedy": _total(self.greedy, first).rate, f"{first}_beam": counts.rate}
         low, high = bootstrap.interval(each, [prediction.speaker for prediction in self.predictions])
-        rates = {first: counts.rate, second: self.errors(second).rate, **by_decoder}
+        others = {metric: self.errors(metric).rate for metric in TOKENS if metric != first}
+        rates = {first: counts.rate, **others, **by_decoder}
         rates |= {f"{first}_low": low, f"{first}_high": high}
         return {name: round(rate, 6) for name, rate in rates.items()} | {
             "insertions": counts.insertions,

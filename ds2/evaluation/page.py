@@ -15,6 +15,7 @@ from ds2.evaluation import breakdown, curves, error_rate
 from ds2.evaluation.breakdown import Column, Group, Scored
 from ds2.evaluation.evaluator import Evaluation
 from ds2.files import replacing
+from ds2.metrics import TOKENS
 
 # What keeps the page small whatever the data: rows of a table, utterances, tokens of an utterance.
 _ROWS, _WORST, _TOKENS = 30, 100, 120
@@ -107,7 +108,7 @@ def _at(rate: float, scale: float) -> float:
 
 def _entry(one: Scored, metric: str) -> Entry:
     prediction, _ = one
-    tokens = error_rate.TOKENS[metric]
+    tokens = TOKENS[metric]
     columns = error_rate.columns(tokens(prediction.reference), tokens(prediction.hypothesis))
     path, source = _audio(prediction.audio_filepath)
     return Entry(one, path, source, columns[:_TOKENS], max(0, len(columns) - _TOKENS))

@@ -7,6 +7,7 @@ from ds2.evaluation import breakdown, error_rate
 from ds2.evaluation.error_rate import Errors
 from ds2.evaluation.evaluator import Evaluation, Prediction
 from ds2.files import replacing
+from ds2.metrics import TOKENS
 
 
 def write_predictions(path: Path, evaluation: Evaluation, metric: str) -> None:
@@ -45,7 +46,7 @@ def write_errors(path: Path, evaluation: Evaluation, metric: str) -> None:
 
 
 def _entry(prediction: Prediction, errors: Errors, metric: str) -> str:
-    tokens = error_rate.TOKENS[metric]
+    tokens = TOKENS[metric]
     scores = f"{errors.correct} {errors.substitutions} {errors.deletions} {errors.insertions}"
     aligned = error_rate.alignment(tokens(prediction.reference), tokens(prediction.hypothesis))
     return f"id: {prediction.audio_filepath}\nScores: (#C #S #D #I) {scores}\n{aligned}"

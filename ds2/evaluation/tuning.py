@@ -17,6 +17,7 @@ from ds2.decoding.candidates import Candidates
 from ds2.evaluation import error_rate
 from ds2.evaluation.error_rate import Errors
 from ds2.files import replacing
+from ds2.metrics import TOKENS
 from ds2.recognition.manifest_pass import ManifestPass
 
 # In steps that the error rate hardly sees; around the best the steps are then halved, twice.
@@ -70,7 +71,7 @@ def tune(utterances: Utterances, search: BeamSearch, vocabulary: Vocabulary, met
 
         def decode(weights: tuple[float, float], kept: Candidates, reference: str) -> Errors:
             one = replace(search, alpha=weights[0], beta=weights[1])
-            tokens = error_rate.TOKENS[metric]
+            tokens = TOKENS[metric]
             return error_rate.compare(tokens(reference), tokens(vocabulary.decode(one(kept)[0].ids)))
 
         def measure(pairs: Sequence[tuple[float, float]]) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ds2 import mel
+from ds2.metrics import TOKENS
 from ds2.params.networks import FRAMES_A_STEP
 from ds2.params.types import Fraction, OptionalPath, Probability, Real, off_from_false
 
@@ -264,7 +265,9 @@ class LanguageModelSettings(Section):
 class EvaluateSettings(Section):
     """The scoring of the test set."""
 
-    metrics_type: Literal["cer", "wer"] = Field("cer", description="the rate that comes first: cer or wer")
+    metrics_type: Literal[tuple(TOKENS)] = Field(
+        "cer", description=f"the rate that comes first and chooses the best epoch: {' or '.join(TOKENS)}"
+    )
     decoder: Literal["ctc_greedy", "ctc_prefix_beam", "ctc_beam_search"] = Field(
         "ctc_greedy",
         description="ctc_greedy, ctc_prefix_beam (no language model) or ctc_beam_search (with the language model)",

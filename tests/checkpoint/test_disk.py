@@ -7,8 +7,8 @@ import numpy as np
 import paddle
 import pytest
 
-from ds2 import params
-from ds2.checkpoint import disk
+from ds2 import files, params
+from ds2.checkpoint import disk, trained, weights
 from ds2.checkpoint.disk import DamagedError, State
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
@@ -19,7 +19,7 @@ from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
 
-FILES = ("model.pdparams", "optimizer.pdopt", "state.json", "vocabulary.txt", "mean_istd.json")
+FILES = ("model.safetensors", "optimizer.safetensors", "state.json", "vocabulary.txt", "mean_istd.json")
 BUFFERS = ("running_mean", "running_var", "steps")
 SETTINGS = tiny.settings()
 MELS = SETTINGS.features.num_mel_bins
@@ -35,6 +35,10 @@ def fresh():
     """A model and its optimiser."""
     model = DeepSpeech2(SETTINGS.model, MELS, len(VOCABULARY))
     return model, paddle.optimizer.Adam(learning_rate=1e-2, parameters=model.parameters())
+
+
+def arrays(model, optimizer):
+    return weights.of(model), weights.moments(optimizer, model)
 
 
 def learn(model, optimizer, steps):
@@ -72,7 +76,7 @@ def written(tmp_path_factory):
     model, optimizer = fresh()
     learn(model, optimizer, range(3))
     folder = tmp_path_factory.mktemp("written") / "epoch_1"
-    disk.write(folder, model, optimizer, VOCABULARY, statistics(), state())
+    disk.write(folder, *arrays(model, optimizer), VOCABULARY, statistics(), state())
     return folder, model
 
 
@@ -97,21 +101,21 @@ def damage(path, how):
 
 def test_a_loaded_checkpoint_gives_the_same_outputs_to_the_last_bit(written):
     folder, model = written
-    loaded = disk.load(folder)
+    loaded = trained.load(folder)
     assert np.array_equal(outputs(loaded.model), outputs(model))
     assert tiny.same_bits(tiny.weights(loaded.model), tiny.weights(model))
 
 
 def test_a_state_that_is_written_before_any_step_holds_the_optimiser_that_was_restored(written, tmp_path):
     model, optimizer = fresh()
-    disk.restore_model(written[0], model)
-    disk.restore_optimizer(written[0], optimizer, model)
-    disk.write(tmp_path / "again", model, optimizer, VOCABULARY, statistics(), state())
+    weights.restore_model(written[0], model)
+    weights.restore_optimizer(written[0], optimizer, model)
+    disk.write(tmp_path / "again", *arrays(model, optimizer), VOCABULARY, statistics(), state())
     assert tiny.same_bits(tiny.saved(tmp_path / "again"), tiny.saved(written[0]))
 
 
 def test_a_loaded_checkpoint_brings_its_vocabulary_statistics_and_parameters(written):
-    loaded = disk.load(written[0])
+    loaded = trained.load(written[0])
     assert loaded.vocabulary == VOCABULARY
     assert np.array_equal(loaded.statistics.mean, statistics().mean)
     assert np.array_equal(loaded.statistics.istd, statistics().istd)
@@ -131,19 +135,19 @@ def test_training_on_after_restoring_equals_undisturbed_training_to_the_last_bit
     paddle.seed(1)
     model, optimizer = fresh()
     learn(model, optimizer, range(3))
-    disk.write(tmp_path / "epoch_1", model, optimizer, VOCABULARY, statistics(), state())
+    disk.write(tmp_path / "epoch_1", *arrays(model, optimizer), VOCABULARY, statistics(), state())
     learn(model, optimizer, range(3, 6))
 
     for _ in range(others):  # paddle numbers the layers of a process: theirs are now called otherwise
         learn(*fresh(), range(2))
     again, its_optimizer = fresh()
-    disk.restore_model(tmp_path / "epoch_1", again)
-    disk.restore_optimizer(tmp_path / "epoch_1", its_optimizer, again)
+    weights.restore_model(tmp_path / "epoch_1", again)
+    weights.restore_optimizer(tmp_path / "epoch_1", its_optimizer, again)
     learn(again, its_optimizer, range(3, 6))
     assert tiny.same_bits(tiny.weights(again), tiny.weights(model))
 
     for name, one, other in (("a", model, optimizer), ("b", again, its_optimizer)):
-        disk.write(tmp_path / name, one, other, VOCABULARY, statistics(), state())
+        disk.write(tmp_path / name, *arrays(one, other), VOCABULARY, statistics(), state())
     assert tiny.same_bits(tiny.saved(tmp_path / "a"), tiny.saved(tmp_path / "b"))
 
 
@@ -152,17 +156,17 @@ def test_without_the_optimisers_state_training_on_is_another_training(tmp_path):
     paddle.seed(1)
     model, optimizer = fresh()
     learn(model, optimizer, range(3))
-    disk.write(tmp_path / "epoch_1", model, optimizer, VOCABULARY, statistics(), state())
+    disk.write(tmp_path / "epoch_1", *arrays(model, optimizer), VOCABULARY, statistics(), state())
     learn(model, optimizer, range(3, 6))
     again, its_optimizer = fresh()
-    disk.restore_model(tmp_path / "epoch_1", again)
+    weights.restore_model(tmp_path / "epoch_1", again)
     learn(again, its_optimizer, range(3, 6))
     assert not tiny.same_bits(tiny.weights(again), tiny.weights(model))
 
 
 def test_the_optimisers_file_holds_two_moments_of_every_weight(written):
     folder, model = written
-    values = paddle.load(str(folder / "optimizer.pdopt"))
+    values = disk.read_arrays(folder / "optimizer.safetensors")
     for name, parameter in model.named_parameters():
         moments = [key for key in values if key.startswith(f"{name}/") and "moment" in key]
         assert len(moments) >= 2
@@ -194,7 +198,7 @@ def test_a_state_that_is_another_file_altogether_is_noticed(content, copied):
         disk.read_state(copied)
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name != "optimizer.pdopt"])
+@pytest.mark.parametrize("name", [name for name in FILES if name != "optimizer.safetensors"])
 def test_a_missing_file_is_noticed(name, copied):
     (copied / name).unlink()
     with pytest.raises(DamagedError, match=f"{name} is missing"):
@@ -203,14 +207,14 @@ def test_a_missing_file_is_noticed(name, copied):
 
 def test_recognition_does_not_need_the_optimiser(copied, written):
     assert disk.resumable(copied)
-    (copied / "optimizer.pdopt").unlink()
+    (copied / "optimizer.safetensors").unlink()
     assert not disk.resumable(copied)
-    assert np.array_equal(outputs(disk.load(copied).model), outputs(written[1]))
+    assert np.array_equal(outputs(trained.load(copied).model), outputs(written[1]))
 
 
 def test_loading_a_missing_checkpoint_is_one_sentence_that_names_it(tmp_path):
     with pytest.raises(UserError) as error:
-        disk.load(tmp_path / "epoch_7")
+        trained.load(tmp_path / "epoch_7")
     assert str(tmp_path / "epoch_7") in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -219,7 +223,7 @@ def test_loading_a_missing_checkpoint_is_one_sentence_that_names_it(tmp_path):
 def test_loading_a_damaged_checkpoint_is_one_sentence_that_names_folder_and_file(name, copied):
     damage(copied / name, "flipped")
     with pytest.raises(UserError) as error:
-        disk.load(copied)
+        trained.load(copied)
     assert str(copied) in str(error.value)
     assert name in str(error.value)
     assert "\n" not in str(error.value)
@@ -232,24 +236,23 @@ def test_a_checkpoint_of_a_newer_format_is_refused_by_one_sentence(copied):
     del values["checksum"]
     path.write_text(json.dumps(values | {"checksum": disk._checksum(values)}))
     with pytest.raises(UserError, match="version"):
-        disk.load(copied)
+        trained.load(copied)
 
 
-@pytest.mark.parametrize("file", ["model.pdparams", "optimizer.pdopt"])
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors"])
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EACCES])
 def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_else(file, reason, copied, monkeypatch):
-    before, save = contents(copied), paddle.save
+    before, save = contents(copied), disk.save_file
 
     def fail(values, path):
-        if path.endswith(file):
-            with open(path, "wb") as half:
-                half.write(b"half of it")
+        if path.name == file:
+            path.write_bytes(b"half of it")
             raise OSError(reason, "No space left on device")
         save(values, path)
 
-    monkeypatch.setattr(disk.paddle, "save", fail)
+    monkeypatch.setattr(disk, "save_file", fail)
     with pytest.raises(UserError, match="No space left on device") as error:
-        disk.write(copied, *fresh(), VOCABULARY, statistics(), state(epoch=2))
+        disk.write(copied, *arrays(*fresh()), VOCABULARY, statistics(), state(epoch=2))
     assert str(copied) in str(error.value)
     assert contents(copied) == before
     assert [path.name for path in copied.parent.iterdir()] == ["epoch_1"]
@@ -268,20 +271,20 @@ def test_a_failure_between_the_two_renames_puts_the_old_checkpoint_back(error, t
 
     monkeypatch.setattr(os, "rename", fail)
     with pytest.raises(told):
-        disk.write(copied, *fresh(), VOCABULARY, statistics(), state(epoch=2))
+        disk.write(copied, *arrays(*fresh()), VOCABULARY, statistics(), state(epoch=2))
     assert contents(copied) == before
     assert [path.name for path in copied.parent.iterdir()] == ["epoch_1"]
 
 
 def test_the_old_checkpoint_stands_until_the_new_one_is_complete(copied, monkeypatch):
-    seen, flush = [], disk._flush
+    seen, flush = [], files._flush
 
     def watch(path):
         seen.append(disk.read_state(copied).epoch)
         flush(path)
 
-    monkeypatch.setattr(checkpoint, "_flush", watch)
-    disk.write(copied, *fresh(), VOCABULARY, statistics(), state(epoch=2))
+    monkeypatch.setattr(files, "_flush", watch)
+    disk.write(copied, *arrays(*fresh()), VOCABULARY, statistics(), state(epoch=2))
     assert seen[:-1] == [1] * (len(FILES) + 1)  # five files and their folder reach the disk before the name changes
     assert seen[-1] == 2
 
@@ -290,7 +293,7 @@ def test_what_a_killed_write_has_left_does_not_disturb_the_next_one(copied):
     for name in (".epoch_1.tmp", ".epoch_1.old"):
         shutil.copytree(copied, copied.with_name(name))
         (copied.with_name(name) / "rubbish").write_text("rubbish")
-    disk.write(copied, *fresh(), VOCABULARY, statistics(), state(epoch=2))
+    disk.write(copied, *arrays(*fresh()), VOCABULARY, statistics(), state(epoch=2))
     assert disk.read_state(copied).epoch == 2
     assert {path.name for path in copied.iterdir()} == set(FILES)
     assert [path.name for path in copied.parent.iterdir()] == ["epoch_1"]
@@ -300,7 +303,9 @@ def test_what_a_killed_write_has_left_does_not_disturb_the_next_one(copied):
 def test_a_second_place_holds_the_same_files(with_optimizer, copied):
     other = copied.parent / "models" / "epoch_1"
     disk.link(copied, other, with_optimizer)
-    kept = {name: value for name, value in contents(copied).items() if with_optimizer or name != "optimizer.pdopt"}
+    kept = {
+        name: value for name, value in contents(copied).items() if with_optimizer or name != "optimizer.safetensors"
+    }
     assert contents(other) == kept
     assert disk.resumable(other) == with_optimizer
     disk.read_state(other)
@@ -309,9 +314,9 @@ def test_a_second_place_holds_the_same_files(with_optimizer, copied):
 def test_a_second_place_outlives_the_first(copied, written):
     other = copied.parent / "best_model"
     disk.link(copied, other, with_optimizer=False)
-    disk.write(copied, *fresh(), VOCABULARY, statistics(), state(epoch=2))
+    disk.write(copied, *arrays(*fresh()), VOCABULARY, statistics(), state(epoch=2))
     shutil.rmtree(copied)
-    assert np.array_equal(outputs(disk.load(other).model), outputs(written[1]))
+    assert np.array_equal(outputs(trained.load(other).model), outputs(written[1]))
 
 
 @pytest.mark.filterwarnings("ignore:Skip loading")
@@ -319,7 +324,7 @@ def test_a_second_place_outlives_the_first(copied, written):
 def test_weights_of_another_architecture_are_refused_by_one_sentence(change, copied):
     other = params.from_dict({"model": tiny.MODEL | change}).model
     with pytest.raises(UserError, match="architecture") as error:
-        disk.restore_model(copied, DeepSpeech2(other, MELS, len(VOCABULARY)))
+        weights.restore_model(copied, DeepSpeech2(other, MELS, len(VOCABULARY)))
     assert str(copied) in str(error.value)
 
 
@@ -331,8 +336,8 @@ def test_states_are_ordered_by_epoch_then_batch():
 
 def test_every_array_is_written_once(tmp_path):
     model, optimizer = fresh()
-    disk.write(tmp_path / "epoch_1", model, optimizer, VOCABULARY, statistics(), state())
-    saved = paddle.load(str(tmp_path / "epoch_1" / "model.pdparams"))
+    disk.write(tmp_path / "epoch_1", *arrays(model, optimizer), VOCABULARY, statistics(), state())
+    saved = disk.read_arrays(tmp_path / "epoch_1" / "model.safetensors")
     buffers = sum(int(np.prod(value.shape)) for name, value in saved.items() if name.split(".")[-1] in BUFFERS)
     total = sum(int(np.prod(value.shape)) for value in saved.values())
     assert total - buffers == sum(int(parameter.size) for parameter in model.parameters())

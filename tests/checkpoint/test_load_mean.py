@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ds2.checkpoint import disk
+from ds2.checkpoint import trained
 from ds2.errors import UserError
 from tests.training import tiny
 
@@ -19,8 +19,8 @@ def models(tmp_path_factory):
 
 
 def test_the_mean_is_that_of_the_last_epochs_weights_and_statistics(models):
-    found = tiny.weights(disk.load_mean(models, 2).model)
-    third, fourth = (tiny.weights(disk.load(models / f"epoch_{n}").model) for n in (3, 4))
+    found = tiny.weights(trained.load_mean(models, 2).model)
+    third, fourth = (tiny.weights(trained.load(models / f"epoch_{n}").model) for n in (3, 4))
     assert found.keys() == third.keys()
     for name, value in found.items():
         np.testing.assert_allclose(value, (third[name].astype("float64") + fourth[name]) / 2, atol=1e-6)
@@ -28,14 +28,14 @@ def test_the_mean_is_that_of_the_last_epochs_weights_and_statistics(models):
 
 def test_a_mean_of_more_epochs_than_are_kept_is_refused_with_both_numbers(models):
     with pytest.raises(UserError, match=r"average_checkpoints is 4, but .* has 3 epochs"):
-        disk.load_mean(models, 4)
+        trained.load_mean(models, 4)
 
 
 def test_what_else_lies_beside_the_epochs_is_none_of_them(models, tmp_path):
     place = shutil.copytree(models, tmp_path / "models")
     for name in ("epoch_4_backup", "epoch_3.old", "epoch_last", ".epoch_9.tmp"):
         shutil.copytree(models / "epoch_2", place / name)
-    mean, expected = (tiny.weights(disk.load_mean(folder, 2).model) for folder in (place, models))
+    mean, expected = (tiny.weights(trained.load_mean(folder, 2).model) for folder in (place, models))
     assert tiny.same_bits(mean, expected)
 
 
@@ -45,15 +45,15 @@ def test_epochs_of_another_training_are_not_mixed_in(models, tmp_path):
     tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=3, seed=8))
     shutil.copytree(models / "epoch_4", place / "epoch_4")
     with pytest.raises(UserError, match=r"average_checkpoints: the last 2 epochs in .* are not of one training"):
-        disk.load_mean(place, 2)
+        trained.load_mean(place, 2)
 
 
 def test_without_models_there_are_no_epochs(tmp_path):
     with pytest.raises(UserError, match="has 0 epochs"):
-        disk.load_mean(tmp_path / "models", 2)
+        trained.load_mean(tmp_path / "models", 2)
 
 
 def test_the_last_epochs_are_those_with_the_greatest_numbers(models, tmp_path):
     for epoch, number in ((3, 9), (4, 10)):
         shutil.copytree(models / f"epoch_{epoch}", tmp_path / f"epoch_{number}")
-    assert disk.load_mean(tmp_path, 1).state.epoch == 4
+    assert trained.load_mean(tmp_path, 1).state.epoch == 4

@@ -11,6 +11,8 @@ import soundfile
 
 from ds2.checkpoint import disk
 from ds2.commands import transcribe
+from ds2.decoding.greedy import Greedy
+from ds2.recognition import opening
 from ds2.transcribing import inputs
 from ds2.transcribing.transcriber import Transcriber
 
@@ -23,7 +25,9 @@ COMMAND = [sys.executable, "-m", "ds2.commands.transcribe"]
 @pytest.fixture(scope="module")
 def expected(root, model_folder):
     """The texts of the tiny data's recordings, by their names."""
-    texts = Transcriber(disk.load(model_folder), 4, 20.0).transcribe(inputs.expand([str(root / "audio")]))
+    texts = Transcriber(opening.model(model_folder, False), Greedy(), 4, 20.0).transcribe(
+        inputs.expand([str(root / "audio")])
+    )
     return {Path(transcript.name).name: transcript.text for transcript in texts}
 
 
@@ -155,7 +159,7 @@ def test_what_cannot_be_is_refused_by_a_sentence(arguments, part, alone, monkeyp
 
 STARVED = """
 import resource, sys
-from ds2 import transcribe
+from ds2.commands import transcribe
 
 real = transcribe.Transcriber.transcribe
 

@@ -24,7 +24,7 @@ def data(workspace, write_audio):
     manifests.write(workspace / "manifest.train", utterances)
     manifest = Manifest(workspace / "manifest.train")
     statistics, _ = mean_istd.compute(manifest, params.Params(features=FEATURES), 1)
-    return manifest, Assembler(FEATURES, statistics, Vocabulary.of(TEXTS))
+    return manifest, Assembler(FEATURES, statistics, Vocabulary.of(TEXTS), 3)
 
 
 def load(manifest, assembler, batches, workers=0, epoch=0):
@@ -84,6 +84,7 @@ def test_two_workers_make_the_same_batches_as_none(data, workspace):
         FEATURES,
         assembler.statistics,
         assembler.vocabulary,
+        3,
         augment.Augmenter(params.AugmentSettings(spec_aug=spec_aug), 16000),
         7,
     )
@@ -105,6 +106,7 @@ def test_augmentation_follows_from_utterance_and_epoch_not_from_the_batch(data):
         FEATURES,
         assembler.statistics,
         assembler.vocabulary,
+        3,
         augment.Augmenter(params.AugmentSettings(spec_aug=params.SpecAugSettings(prob=1.0)), 16000),
         7,
     )
@@ -120,7 +122,7 @@ def test_augmentation_and_speed_follow_from_the_seed_and_the_epoch(data):
 
     def loaded(seed, epoch, **more):
         augmenter = augment.Augmenter(params.from_dict({"augment": section | more}).augment, 16000)
-        made = Assembler(FEATURES, assembler.statistics, assembler.vocabulary, augmenter, seed)
+        made = Assembler(FEATURES, assembler.statistics, assembler.vocabulary, 3, augmenter, seed)
         return augmenter, load(manifest, made, [range(8)], epoch=epoch)[0]
 
     _, one = loaded(7, 2)
@@ -137,7 +139,7 @@ def test_an_utterance_that_played_faster_is_too_short_for_its_labels_keeps_its_s
     augmenter = augment.Augmenter(params.from_dict({"augment": speed_only}).augment, 16000)
     # 48 frames are 16 steps; played 1.1 times as fast, 43 and 15.
     manifests.write(workspace / "m", [Utterance("1.wav", 0.5, "你好" * labels) for labels in (8, 7)] * 10)
-    hurried = Assembler(FEATURES, assembler.statistics, assembler.vocabulary, augmenter, 7)
+    hurried = Assembler(FEATURES, assembler.statistics, assembler.vocabulary, 3, augmenter, 7)
     (batch,) = load(Manifest(workspace / "m"), hurried, [range(20)], epoch=1)
     assert batch.dropped == ()
     fast = augmenter.speeds(7, 1, np.arange(20)) == 1.1

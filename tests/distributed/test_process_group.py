@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from ds2 import layout
-from ds2.checkpoint import disk
+from ds2.checkpoint import trained
 from ds2.data.manifest import Manifest
 from tests.process import free_port
 from tests.training import tiny
@@ -109,7 +109,7 @@ def test_one_two_and_three_processes_compute_the_same(root, tmp_path):
         train(folder, processes, model={"dropout": 0.0}, num_epoch=8)
         losses.append(rows(folder, "steps.tsv")[:30, 1])
         scores.append(rows(folder, "epochs.tsv"))
-        weights.append(tiny.weights(disk.load(folder / "models" / "epoch_8").model))
+        weights.append(tiny.weights(trained.load(folder / "models" / "epoch_8").model))
     assert len(losses[0]) == 30
     for loss, weight, score in zip(losses[1:], weights[1:], scores[1:], strict=True):
         np.testing.assert_allclose(loss, losses[0], rtol=1e-4)

@@ -9,15 +9,17 @@ import pytest
 
 from ds2 import layout, params
 from ds2.audio import reading
-from ds2.checkpoint import disk
+from ds2.checkpoint import trained
 from ds2.data import features, manifest, snr
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.decoding import hot_words, ngram
 from ds2.decoding.beam import BeamSearch
 from ds2.errors import UserError
-from ds2.evaluation.evaluator import Evaluation, Network, Prediction, evaluate
-from ds2.model.deepspeech2 import DeepSpeech2
+from ds2.evaluation.evaluator import Evaluation, Prediction, evaluate
+from ds2.model import build
+from ds2.recognition.manifest_pass import ManifestPass
+from ds2.recognition.paddle_model import PaddleModel
 from tests.decoding import arpa
 from tests.training import tiny
 
@@ -43,7 +45,7 @@ def run(model, root, read=None, batch_size=4, workers=0, search=None):
     data = tiny.data(root)
     read = Manifest(root / layout.manifest_path("test")) if read is None else read
     with Loader(read, Assembler(tiny.settings().features, data.statistics), workers) as loader:
-        return evaluate(model, read, loader, data.vocabulary, batch_size, search)
+        return evaluate(tiny.acoustic(model, root), read, loader, batch_size, search)
 
 
 def reordered(root, path, order):
@@ -104,7 +106,7 @@ def test_the_confidence_is_the_networks(result, searched, model, root):
     read = Manifest(root / layout.manifest_path("test"))
     data = tiny.data(root)
     with Loader(read, Assembler(tiny.settings().features, data.statistics), 0) as loader:
-        logs = dict(chain.from_iterable(Network(model, read, loader, 4).log_probabilities()))
+        logs = dict(chain.from_iterable(ManifestPass(tiny.acoustic(model, root), read, loader, 4)))
     for position, (greedy, beam) in enumerate(zip(result.predictions, searched.predictions, strict=True)):
         best = np.exp(logs[position].max(axis=1).sum() / max(1, len(greedy.hypothesis)))
         assert greedy.confidence == pytest.approx(best, rel=1e-3)
@@ -167,7 +169,7 @@ def test_a_file_that_cannot_be_read_is_refused_and_not_left_out(content, batch_s
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_model_is_left_in_the_mode_that_it_was_in(training, root):
-    fresh = DeepSpeech2(tiny.settings().model, 20, len(tiny.data(root).vocabulary))
+    fresh = build(tiny.settings(), len(tiny.data(root).vocabulary))
     fresh.train() if training else fresh.eval()
     run(fresh, root)
     assert {layer.training for layer in fresh.sublayers(include_self=True)} == {training}
@@ -307,15 +309,15 @@ def test_the_stage_scores_the_checkpoint_with_its_own_vocabulary_and_statistics(
 
 
 def test_the_stage_counts_what_the_parameters_name_in_batches_of_their_size(copied, result, monkeypatch):
-    from ds2.evaluation import evaluator, session
+    from ds2.evaluation import session
 
-    sizes, forward = [], evaluator.forward
+    sizes, forward = [], PaddleModel.log_probabilities
 
-    def watch(network, batch):
+    def watch(model, batch):
         sizes.append(len(batch))
-        return forward(network, batch)
+        return forward(model, batch)
 
-    monkeypatch.setattr(evaluator, "forward", watch)
+    monkeypatch.setattr(PaddleModel, "log_probabilities", watch)
     session.evaluate(stage_settings(metrics_type="wer", batch_size=5))
     assert sizes == [5, 5, 4]
     assert next(iter(json.loads(layout.EVALUATE_METRICS.read_text()))) == "wer"
@@ -328,7 +330,7 @@ def test_the_stage_scores_the_mean_of_as_many_epochs_as_the_parameters_say(copie
     from ds2.evaluation import session
 
     session.evaluate(stage_settings(average_checkpoints=2))
-    expected = run(disk.load_mean(root / "models", 2).model, root)
+    expected = run(trained.load_mean(root / "models", 2).model, root)
     rows = [json.loads(line) for line in layout.PREDICTIONS.read_text(encoding="utf-8").splitlines()]
     assert [row["hypothesis"] for row in rows] == [prediction.hypothesis for prediction in expected.predictions]
     assert [row["confidence"] for row in rows] == pytest.approx(
@@ -360,7 +362,7 @@ def test_the_stage_says_which_parameter_to_lower_where_the_memory_is_too_small(c
     def forward(model, batch):
         raise MemoryError("(ResourceExhausted) Fail to alloc memory of 902000000 size, error code is 12.")
 
-    monkeypatch.setattr("ds2.evaluation.evaluator.forward", forward)
+    monkeypatch.setattr(PaddleModel, "log_probabilities", forward)
     with pytest.raises(
         UserError, match=r"not enough memory to score 16 utterances at once: lower evaluate\.batch_size"
     ):

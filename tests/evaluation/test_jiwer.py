@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ds2 import metrics
 from ds2.evaluation import error_rate
 from ds2.evaluation.error_rate import Errors
 
@@ -23,7 +24,7 @@ references = texts.filter(bool)
 
 
 def total(metric, pairs):
-    tokens = error_rate.TOKENS[metric]
+    tokens = metrics.TOKENS[metric]
     return sum((error_rate.compare(tokens(left), tokens(right)) for left, right in pairs), Errors())
 
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from ds2 import layout
-from ds2.checkpoint import disk
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
@@ -12,6 +11,8 @@ from ds2.evaluation import tuning
 from ds2.evaluation.error_rate import Errors
 from ds2.evaluation.evaluator import evaluate
 from ds2.evaluation.tuning import Point, Utterances
+from ds2.recognition import opening
+from ds2.recognition.acoustic import log_softmax
 from tests.decoding import arpa
 from tests.training import tiny
 
@@ -32,7 +33,7 @@ def tuned(folder, sentences):
         logits[1, 0] += 6
         logits[2, [3, 5]] += 6
         logits[3, 0] += 6
-        kept.append(candidates.prune(candidates.log_softmax(logits), 1.0, 6))
+        kept.append(candidates.prune(log_softmax(logits), 1.0, 6))
         references.append(text)
     search = BeamSearch(10, 0.0, 0.0, ngram.read(path, VOCABULARY), hot_words.build({}, VOCABULARY))
     return tuning.tune(Utterances(kept, references), search, VOCABULARY, "cer")
@@ -102,12 +103,12 @@ def test_the_command_tunes_on_the_dev_set_and_says_how_to_adopt_it(workspace):
     assert layout.TUNING_PICTURE.exists()
     # What the table says of the weights is what the evaluation with them finds.
     assert all(float(row[0]) >= 0 for row in rows)
-    trained = disk.load(layout.MODELS / "epoch_2")
+    model = opening.model(layout.MODELS / "epoch_2", False)
     adopted = {"decoder": "ctc_beam_search", "alpha": float(adopted["alpha"]), "beta": float(adopted["beta"])}
     search = beam.search(evaluation.model_copy(update=adopted), vocabulary)
     manifest = Manifest(layout.manifest_path("dev"))
-    with Loader(manifest, Assembler(trained.params.features, trained.statistics), 0) as loader:
-        found = evaluate(trained.model, manifest, loader, vocabulary, 4, search)
+    with Loader(manifest, Assembler(model.features, model.statistics), 0) as loader:
+        found = evaluate(model, manifest, loader, 4, search)
     rates = {(float(row[0]), float(row[1])): float(row[2]) for row in rows}
     assert rates[adopted["alpha"], adopted["beta"]] == pytest.approx(found.errors("cer").rate, abs=1e-6)
     assert found.errors("cer").rate < 1

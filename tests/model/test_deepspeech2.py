@@ -86,7 +86,8 @@ def test_padding_does_not_change_loss_and_gradients():
         assert other_loss == pytest.approx(loss, rel=1e-5)
         for name, gradient in gradients.items():
             scale = max(1e-3, np.abs(gradient).max())
-            np.testing.assert_allclose(others[name] / scale, gradient / scale, atol=1e-3, err_msg=name)
+            # A value at the edge of a clipped ReLU may fall on its other side by rounding.
+            np.testing.assert_allclose(others[name] / scale, gradient / scale, atol=5e-3, err_msg=name)
 
 
 def test_the_loss_of_a_batch_is_the_mean_of_its_utterances_losses():

@@ -2,7 +2,8 @@ import paddle
 import pytest
 
 from ds2 import params
-from ds2.errors import UserError
+from ds2.data.loader import worker_count
+from ds2.errors import UserError, enough_memory
 from ds2.model import device
 
 pytestmark = pytest.mark.wheel
@@ -48,22 +49,22 @@ def test_a_gpu_that_is_there_is_used(use_gpu):
 @pytest.mark.parametrize("on", ["cpu", "gpu"])
 @pytest.mark.parametrize("workers", [0, 1, 5, 100])
 def test_a_number_of_workers_is_taken_at_its_word(workers, on):
-    assert device.loader_workers(params.RuntimeSettings(num_workers=workers), on, 4) == workers
+    assert worker_count(params.RuntimeSettings(num_workers=workers), on, 4) == workers
 
 
 @pytest.mark.parametrize(("on", "cores", "workers"), [("cpu", 64, 1), ("gpu", 2, 2), ("gpu", 8, 8), ("gpu", 64, 8)])
 def test_auto_leaves_the_cores_to_the_network_on_a_cpu_and_is_bounded_on_a_gpu(on, cores, workers):
-    assert device.loader_workers(params.RuntimeSettings(), on, cores) == workers
+    assert worker_count(params.RuntimeSettings(), on, cores) == workers
 
 
 @pytest.mark.parametrize(
     "error", [MemoryError("(ResourceExhausted) Fail to alloc"), RuntimeError("ResourceExhaustedError: out of memory")]
 )
 def test_a_lack_of_memory_is_told_by_the_sentence(error):
-    with pytest.raises(UserError, match=r"^lower it$"), device.enough_memory("lower it"):
+    with pytest.raises(UserError, match=r"^lower it$"), enough_memory("lower it"):
         raise error
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
-    with pytest.raises(RuntimeError, match="the shape is wrong"), device.enough_memory("lower it"):
+    with pytest.raises(RuntimeError, match="the shape is wrong"), enough_memory("lower it"):
         raise RuntimeError("the shape is wrong")

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from ds2 import corpora, params
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMPLETE = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 

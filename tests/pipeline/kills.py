@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from ds2.checkpoint import disk
 from tests import products as lasting
 from tests.pipeline.conftest import Repository
 from tests.process import Stage
@@ -188,21 +189,20 @@ def hit(training: Stage, repository: Path, before: dict[Path, int]) -> str:
 
 def products(repository: Path, epochs: int = EPOCHS) -> dict[str, Any]:
     """All that a training of so many epochs leaves, each with its name, to be compared for equality."""
-    import paddle
 
     found: dict[str, Any] = {}
     models = repository / "models"
     newest = models / f"epoch_{epochs}"
     for folder in sorted(models.iterdir()):
-        for file in ("model.pdparams", "optimizer.pdopt"):
+        for file in ("model.safetensors", "optimizer.safetensors"):
             if (folder / file).exists():
-                for name, value in paddle.load(str(folder / file)).items():
+                for name, value in disk.read_arrays(folder / file).items():
                     array = np.asarray(value)
                     found[f"{folder.name}/{file}/{name}"] = (array.dtype.str, array.shape, array.tobytes())
         state = lasting.state(folder / "state.json")
         for key in state.keys() - {"files"}:
             found[f"{folder.name}/state.json/{key}"] = state[key]
-    assert any(name.startswith(f"{newest.name}/optimizer.pdopt") for name in found)
+    assert any(name.startswith(f"{newest.name}/optimizer.safetensors") for name in found)
     for name in ("results/curves/steps.tsv", "results/curves/epochs.tsv"):
         found[name] = (repository / name).read_text()
     found["results/train.json"] = lasting.metrics(repository / "results/train.json")

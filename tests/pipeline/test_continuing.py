@@ -166,7 +166,7 @@ def test_a_clone_without_dvc_pull_starts_from_the_beginning(short, long, tmp_pat
 
 def test_half_a_models_folder_is_made_whole(short):
     before = short.products()
-    (short.folder / "models/epoch_2/model.pdparams").unlink()
+    (short.folder / "models/epoch_2/model.safetensors").unlink()
     shutil.rmtree(short.folder / "models/best_model")
     assert epochs_trained(short.run("dvc", "repro", "train")) == []
     assert short.products() == before
@@ -174,7 +174,7 @@ def test_half_a_models_folder_is_made_whole(short):
 
 def test_a_damaged_file_is_made_good_from_the_autosave(short):
     before = short.products()
-    short.damage("models/epoch_2/model.pdparams")
+    short.damage("models/epoch_2/model.safetensors")
     assert epochs_trained(short.run("dvc", "repro", "train")) == []
     assert short.products() == before
 
@@ -182,7 +182,7 @@ def test_a_damaged_file_is_made_good_from_the_autosave(short):
 def test_a_damaged_file_without_an_autosave_is_recognised(short):
     shutil.rmtree(short.folder / ".ds2")
     before = short.products()
-    short.damage("models/epoch_2/model.pdparams")
+    short.damage("models/epoch_2/model.safetensors")
     printed = short.run("dvc", "repro", "train")
     assert "models/epoch_2 is damaged and not used" in printed
     assert epochs_trained(printed) == [1, 2]  # only the newest epoch's optimiser is published

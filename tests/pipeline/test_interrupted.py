@@ -126,7 +126,7 @@ def test_a_stage_whose_dvc_is_told_to_end_saves_and_ends(first, undisturbed):
 def test_what_was_interrupted_and_then_damaged_goes_on_from_the_epoch_before(first, undisturbed):
     interrupt(first, kill_stage, "dvc", "repro", "train")
     newest = first.epochs()[-1]
-    first.damage(f"models/{newest}/model.pdparams")
+    first.damage(f"models/{newest}/model.safetensors")
     printed = first.run("dvc", "repro", "train")
     assert f"{newest} is damaged and not used" in printed
     assert "going on from" in printed

@@ -36,7 +36,7 @@ def test_saving_is_not_a_part_of_what_a_training_took(root, tmp_path, monkeypatc
         write(*arguments)
 
     monkeypatch.setattr(cost.time, "perf_counter", tick)
-    monkeypatch.setattr(checkpoint, "write", slow)
+    monkeypatch.setattr(disk, "write", slow)
     trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=2, save_interval=1))
     assert trainer.cost.utterances == 28
     assert 0 < trainer.cost.seconds < 1_000_000

@@ -7,14 +7,14 @@ import subprocess
 
 import pytest
 
-from ds2.checkpoint import disk
+from ds2.checkpoint import disk, trained
 from ds2.errors import UserError
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
 
 CHOSEN = tiny.settings(num_epoch=4, augment=True)
-FILES = ("model.pdparams", "optimizer.pdopt", "state.json", "vocabulary.txt", "mean_istd.json")
+FILES = ("model.safetensors", "optimizer.safetensors", "state.json", "vocabulary.txt", "mean_istd.json")
 DAMAGES = {
     "truncated": lambda content: content[: len(content) // 2],
     "zeroed": lambda content: bytes(len(content)),
@@ -59,7 +59,7 @@ def products(place):
     found = {}
     for folder in sorted((place / "models").iterdir()):
         assert disk.read_state(folder)
-        found |= {f"{folder.name}/{name}": value for name, value in tiny.weights(disk.load(folder).model).items()}
+        found |= {f"{folder.name}/{name}": value for name, value in tiny.weights(trained.load(folder).model).items()}
     found |= tiny.saved(place / "models" / "epoch_4")
     tables = [(place / "curves" / name).read_bytes() for name in ("steps.tsv", "epochs.tsv")]
     return found, tables, disk.read_state(place / "models" / "epoch_4").history
@@ -109,9 +109,9 @@ def test_one_place_lost_whole_costs_nothing(which, root, ended, tmp_path):
 
 def test_when_every_state_is_damaged_the_training_starts_over(root, ended, tmp_path, warnings):
     own = copy(ended, tmp_path)
-    for path in tmp_path.rglob("model.pdparams"):
+    for path in tmp_path.rglob("model.safetensors"):
         damage(path, "truncated")
     tiny.train(root, tmp_path, CHOSEN)
     for epoch in (2, 3, 4):
-        assert names_it(warnings, own / f"epoch_{epoch}", "model.pdparams")
+        assert names_it(warnings, own / f"epoch_{epoch}", "model.safetensors")
     assert_same(products(tmp_path), products(ended))

@@ -8,13 +8,14 @@ import paddle
 import pytest
 
 from ds2 import layout, params
-from ds2.checkpoint import disk
+from ds2.checkpoint import trained
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.errors import UserError
 from ds2.evaluation import session as evaluation
 from ds2.evaluation.evaluator import evaluate
 from ds2.model import device
+from ds2.recognition import opening
 from ds2.training import session
 from ds2.training.journal import Curves
 from ds2.training.step import Step
@@ -47,11 +48,11 @@ def by_position(batches):
     }
 
 
-def evaluated(root, split, trained):
+def evaluated(root, split, folder):
     """The evaluation of a checkpoint on a set."""
-    manifest = Manifest(root / layout.manifest_path(split))
-    with Loader(manifest, Assembler(trained.params.features, trained.statistics), 0) as loader:
-        return evaluate(trained.model, manifest, loader, trained.vocabulary, 4)
+    manifest, model = Manifest(root / layout.manifest_path(split)), opening.model(folder, False)
+    with Loader(manifest, Assembler(model.features, model.statistics), 0) as loader:
+        return evaluate(model, manifest, loader, 4)
 
 
 def test_weights_order_and_augmentation_follow_from_the_seed(root, tmp_path):
@@ -125,7 +126,7 @@ def test_weight_decay_draws_the_weights_to_zero(root, tmp_path):
 
 def test_the_scores_of_an_epoch_are_its_checkpoints_on_the_set_that_is_scored(root, tmp_path):
     trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=6))
-    found = evaluated(root, "dev", disk.load(tmp_path / "models" / "epoch_6"))
+    found = evaluated(root, "dev", tmp_path / "models" / "epoch_6")
     last = trainer.history.epochs[-1]
     assert (last["cer"], last["wer"]) == (found.errors("cer").rate, found.errors("wer").rate)
     assert last["cer"] != last["wer"]
@@ -135,9 +136,9 @@ def test_a_checkpoint_holds_the_parameters_that_it_was_trained_with(root, tmp_pa
     chosen = tiny.settings(num_epoch=1, learning_rate=0.02)
     chosen = chosen.model_copy(update={"text": params.TextSettings(lower_case=False)})
     tiny.train(root, tmp_path, chosen)
-    trained = disk.load(tmp_path / "models" / "epoch_1").params
+    params_kept = trained.load(tmp_path / "models" / "epoch_1").params
     for section in ("text", "features", "model", "augment", "train"):
-        assert getattr(trained, section) == getattr(chosen, section)
+        assert getattr(params_kept, section) == getattr(chosen, section)
 
 
 def test_the_metrics_of_a_training_name_the_best_epoch_and_the_last_loss(root):
@@ -203,9 +204,9 @@ def test_the_stage_scores_the_set_that_it_is_told(own_root):
     seen = []
     for split in ("dev", "test"):
         session.train(tiny.settings(num_epoch=2, evaluate_on=split))
-        trained = disk.load(layout.MODELS / "epoch_2")
-        found = evaluated(own_root, split, trained)
-        assert trained.state.history["epochs"][-1]["wer"] == found.errors("wer").rate
+        checkpoint = trained.load(layout.MODELS / "epoch_2")
+        found = evaluated(own_root, split, layout.MODELS / "epoch_2")
+        assert checkpoint.state.history["epochs"][-1]["wer"] == found.errors("wer").rate
         seen.append(found.errors("wer").reference_length)
     assert seen[0] != seen[1]
 

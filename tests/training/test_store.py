@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ds2.checkpoint import disk
+from ds2.checkpoint import disk, trained, weights
 from ds2.checkpoint.disk import State
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
@@ -52,7 +52,7 @@ class Training:
         model, optimizer = self.network
         model.output.bias.set_value(paddle.full([len(VOCABULARY)], float(epoch)))
         state = State(epoch, batch, epoch * BATCHES + batch, self.mark, SETTINGS.model_dump(mode="json"), {})
-        disk.write(folder, model, optimizer, VOCABULARY, STATISTICS, state)
+        disk.write(folder, weights.of(model), weights.moments(optimizer, model), VOCABULARY, STATISTICS, state)
         self.store.tidy(folder)
 
     def stop_within(self, epoch, batch):
@@ -78,7 +78,7 @@ def names(folder):
 
 def epoch_in(folder):
     """The epoch whose weights a checkpoint really holds, after a check of all its hashes."""
-    loaded = disk.load(folder)
+    loaded = trained.load(folder)
     assert float(loaded.model.output.bias[0]) == loaded.state.epoch
     return loaded.state.epoch
 
@@ -127,12 +127,12 @@ def test_epochs_are_ordered_as_numbers(training):
 def test_only_the_newest_published_epoch_has_its_optimiser(training):
     for epoch in range(1, 6):
         training.epochs(epoch, epoch, best=2)
-        assert [path.parent.name for path in training.models.rglob("optimizer.pdopt")] == [f"epoch_{epoch}"]
+        assert [path.parent.name for path in training.models.rglob("optimizer.safetensors")] == [f"epoch_{epoch}"]
 
 
 def test_the_autosave_holds_no_more_than_two_states_with_optimisers_after_an_epoch(training):
     training.epochs(1, 6)
-    assert len(list(training.own.rglob("optimizer.pdopt"))) == 2
+    assert len(list(training.own.rglob("optimizer.safetensors"))) == 2
 
 
 def test_publishing_again_changes_nothing(training):
@@ -160,7 +160,7 @@ def test_an_interrupted_publication_is_made_good_by_the_next(training):
     assert contents(training.models) == whole
 
 
-@pytest.mark.parametrize("name", ["model.pdparams", "state.json", "vocabulary.txt"])
+@pytest.mark.parametrize("name", ["model.safetensors", "state.json", "vocabulary.txt"])
 @pytest.mark.parametrize("folder", ["best_model", "epoch_3"])
 def test_a_published_file_that_is_lost_comes_back(folder, name, training):
     training.epochs(1, 4, best=2)
@@ -173,7 +173,7 @@ def test_a_published_file_that_is_lost_comes_back(folder, name, training):
 def test_a_published_file_that_is_replaced_by_rubbish_comes_back(training):
     training.epochs(1, 4, best=2)
     whole = contents(training.models)
-    rubbish = training.models / "best_model" / "model.pdparams"
+    rubbish = training.models / "best_model" / "model.safetensors"
     rubbish.unlink()
     rubbish.write_bytes(b"rubbish")
     training.store.publish(4, 2)
@@ -182,11 +182,11 @@ def test_a_published_file_that_is_replaced_by_rubbish_comes_back(training):
 
 def test_a_best_model_damaged_in_every_place_is_said_and_the_last_epoch_takes_its_place(training, warnings):
     training.epochs(1, 5, best=1)
-    assert os.path.samefile(*(place / "best_model" / "model.pdparams" for place in (training.own, training.models)))
-    spoil(training.own / "best_model" / "model.pdparams")
+    assert os.path.samefile(*(place / "best_model" / "model.safetensors" for place in (training.own, training.models)))
+    spoil(training.own / "best_model" / "model.safetensors")
     training.store.furthest(5)  # a run's first look
     training.store.publish(5, 1)
-    assert any(str(training.own / "best_model") in message and "model.pdparams" in message for message in warnings)
+    assert any(str(training.own / "best_model") in message and "model.safetensors" in message for message in warnings)
     assert any("the best model, of epoch 1, is not kept any more" in message for message in warnings)
     assert epoch_in(training.models / "best_model") == 5
 
@@ -309,7 +309,7 @@ def test_states_in_the_middle_of_an_epoch_are_not_published_and_not_piled_up(tra
     assert names(training.own) == ["best_model", "epoch_1", "step_16", "step_17"]
 
 
-@pytest.mark.parametrize("name", ["model.pdparams", "optimizer.pdopt", "state.json", "vocabulary.txt"])
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json", "vocabulary.txt"])
 def test_a_damaged_epoch_falls_back_on_the_one_before(name, training):
     training.epochs(1, 4)
     spoil(training.own / "epoch_4" / name)
@@ -320,23 +320,23 @@ def test_a_damaged_state_in_the_middle_of_an_epoch_falls_back_on_the_one_before(
     training.epochs(1, 1)
     training.stop_within(1, 3)
     training.stop_within(1, 6)
-    spoil(training.own / "step_16" / "model.pdparams")
+    spoil(training.own / "step_16" / "model.safetensors")
     assert position(training.store) == (1, 3)
-    spoil(training.own / "step_13" / "optimizer.pdopt")
+    spoil(training.own / "step_13" / "optimizer.safetensors")
     assert position(training.store) == (1, 0)
 
 
 def test_at_a_start_every_state_is_read_once_and_a_damaged_one_named_once(training, warnings, monkeypatch):
     training.epochs(1, 4, best=2)
     training.stop_within(4, 3)
-    spoil(training.own / "epoch_4" / "model.pdparams")  # and its hard link in models/
+    spoil(training.own / "epoch_4" / "model.safetensors")  # and its hard link in models/
     read, real = [], disk.read_state
 
     def reading(folder):
         read.append(folder)
         return real(folder)
 
-    monkeypatch.setattr(checkpoint, "read_state", reading)
+    monkeypatch.setattr(disk, "read_state", reading)
     assert position(training.store) == (4, 3)
     own = [training.own / name for name in ("best_model", "epoch_2", "epoch_3", "epoch_4", "step_43")]
     assert sorted(read) == sorted([*own, training.models / "epoch_4"])
@@ -348,7 +348,7 @@ def test_at_a_start_every_state_is_read_once_and_a_damaged_one_named_once(traini
 def test_an_epoch_without_its_optimiser_is_not_gone_on_with_but_can_be_the_last(training, tmp_path, network):
     training.epochs(1, 4)
     shutil.rmtree(training.autosave)
-    spoil(training.models / "epoch_4" / "model.pdparams")
+    spoil(training.models / "epoch_4" / "model.safetensors")
     again = Training(tmp_path, network)
     assert position(again.store) is None
     assert position(again.store, 3) == (3, 0)
@@ -356,7 +356,7 @@ def test_an_epoch_without_its_optimiser_is_not_gone_on_with_but_can_be_the_last(
 
 def test_training_goes_on_over_a_damaged_epoch_and_publishes_it_anew(training):
     training.epochs(1, 4, best=2)
-    spoil(training.own / "epoch_4" / "model.pdparams")
+    spoil(training.own / "epoch_4" / "model.safetensors")
     assert position(training.store) == (3, 0)
     training.epochs(4, 5, best=2)
     assert [epoch_in(training.models / name) for name in names(training.models)] == [2, 3, 4, 5]
@@ -364,7 +364,7 @@ def test_training_goes_on_over_a_damaged_epoch_and_publishes_it_anew(training):
 
 def test_an_epoch_that_is_damaged_in_the_autosave_only_is_taken_from_models(training):
     training.epochs(1, 4)
-    lost = training.own / "epoch_4" / "model.pdparams"
+    lost = training.own / "epoch_4" / "model.safetensors"
     lost.unlink()  # not its hard link in models/
     lost.write_bytes(b"rubbish")
     assert position(training.store) == (4, 0)
@@ -382,7 +382,7 @@ def test_models_then_become_the_image_of_the_new_training(training, tmp_path, ne
     Training(tmp_path, network, mark="b" * 64).epochs(1, 2)
     assert names(training.models) == ["best_model", "epoch_1", "epoch_2"]
     for name in names(training.models):
-        assert disk.load(training.models / name).state.fingerprint == "b" * 64
+        assert trained.load(training.models / name).state.fingerprint == "b" * 64
 
 
 def test_an_earlier_training_is_taken_up_again_where_it_was(training, tmp_path, network):

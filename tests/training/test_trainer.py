@@ -11,7 +11,7 @@ import pytest
 from loguru import logger
 
 from ds2 import layout, params
-from ds2.checkpoint import disk
+from ds2.checkpoint import disk, trained
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
@@ -70,7 +70,7 @@ def test_a_small_training_set_is_learned(root, tmp_path):
     assert trainer.history.best()["cer"] <= 0.05
     assert [row["epoch"] for row in rows] == list(range(1, 23))
     assert [row["step"] for row in trainer.history.steps] == list(range(1, 22 * BATCHES + 1))
-    best = disk.load(tmp_path / "models" / "best_model")
+    best = trained.load(tmp_path / "models" / "best_model")
     assert best.state.epoch == trainer.history.best()["epoch"]
 
 
@@ -129,7 +129,7 @@ def assert_same_after_going_on(root, place, chosen, undisturbed):
 def test_a_signal_in_the_last_batch_of_an_epoch_lets_the_epoch_end(step, root, tmp_path):
     with pytest.raises(UserError, match=f"after {step // BATCHES} epochs and 0 batches"):
         tiny.train(root, tmp_path, tiny.settings(num_epoch=4), curves=tiny.stopping_at(step))
-    assert disk.load(tmp_path / "models" / f"epoch_{step // BATCHES}").state.batch == 0
+    assert trained.load(tmp_path / "models" / f"epoch_{step // BATCHES}").state.batch == 0
 
 
 def test_a_signal_in_the_very_last_batch_is_not_a_failure(root, tmp_path):
@@ -225,7 +225,7 @@ def test_another_learning_rate_is_another_training(root, tmp_path):
 def test_a_number_of_epochs_lower_than_all_that_is_kept_trains_them_anew(keep, root, tmp_path):
     tiny.train(root, tmp_path, tiny.settings(num_epoch=5, keep_checkpoints=keep))
     tiny.train(root, tmp_path, tiny.settings(num_epoch=1, keep_checkpoints=keep))
-    loaded = disk.load(tmp_path / "models" / "epoch_1")
+    loaded = trained.load(tmp_path / "models" / "epoch_1")
     alone = tiny.train(root, tmp_path / "alone", tiny.settings(num_epoch=1))
     assert tiny.same_bits(tiny.weights(loaded.model), tiny.weights(alone.model))
 
@@ -246,7 +246,7 @@ def test_a_damaged_state_costs_its_epoch_and_nothing_else(root, tmp_path, undist
     chosen = tiny.settings(num_epoch=4, augment=True)
     tiny.train(root, tmp_path, chosen)
     own = next((tmp_path / "autosave").iterdir())
-    with open(own / "epoch_4" / "optimizer.pdopt", "r+b") as file:
+    with open(own / "epoch_4" / "optimizer.safetensors", "r+b") as file:
         file.truncate(100)
     tiny.train(root, tmp_path, chosen)
     assert_same(products(tmp_path, 4), undisturbed(True))
@@ -255,7 +255,7 @@ def test_a_damaged_state_costs_its_epoch_and_nothing_else(root, tmp_path, undist
 def test_without_a_scored_set_the_last_epoch_is_the_best(root, tmp_path):
     train_without_scores(root, tmp_path)
     assert (tmp_path / "curves" / "epochs.tsv").read_text().splitlines()[0] == "epoch\tloss"
-    assert disk.load(tmp_path / "models" / "best_model").state.epoch == 1
+    assert trained.load(tmp_path / "models" / "best_model").state.epoch == 1
 
 
 def test_the_rate_of_every_step_is_that_of_the_schedule(root, tmp_path):

@@ -1,9 +1,8 @@
 import numpy as np
-import paddle
 import pytest
 from loguru import logger
 
-from ds2.checkpoint import disk
+from ds2.checkpoint import disk, weights
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
 from ds2.training import transfer
@@ -36,7 +35,7 @@ def _continued(base, **train):
 def _columns(folder, name, tokens):
     """Of an output array: token -> its column."""
     file = disk.OPTIMIZER if "/" in name else disk.MODEL
-    value = np.asarray(paddle.load(str(folder / file))[name])
+    value = np.asarray(disk.read_arrays(folder / file)[name])
     return {token: value[..., i] for i, token in enumerate(tokens)}
 
 
@@ -52,7 +51,7 @@ def test_known_tokens_keep_their_rows_and_moments_and_new_ones_start_afresh(base
     assert len(shared) >= 4
     before, after = (_columns(f, "output.weight", t) for f, t in zip((old, new), tokens, strict=True))
     assert all(np.allclose(before[token], after[token], atol=1e-6) for token in shared)
-    moment = next(name for name in paddle.load(str(old / disk.OPTIMIZER)) if name.startswith("output.weight/moment2"))
+    moment = next(name for name in disk.read_arrays(old / disk.OPTIMIZER) if name.startswith("output.weight/moment2"))
     before, after = (_columns(f, moment, t) for f, t in zip((old, new), tokens, strict=True))
     steps = disk.read_state(new).step - disk.read_state(old).step
     assert all((after[token] >= before[token] * 0.999**steps * 0.99).all() for token in shared)
@@ -68,12 +67,12 @@ def test_every_row_of_the_output_goes_to_its_token_and_new_ones_are_as_in_a_new_
     new = Trainer(chosen, tiny.data(other), {}, 0)
     fresh = tiny.weights(new.model)
     vocabulary = tiny.data(other).vocabulary
-    source = transfer.Source.read(str(base / "models/epoch_2"), parameter)
+    source = transfer.Origin.read(str(base / "models/epoch_2"), parameter)
     if parameter == "resume_model":
         transfer.restore_mapped(source, new.model, new._optimizer, vocabulary)
     else:
         transfer.take_weights(source, new.model, chosen, vocabulary)
-    old, found = paddle.load(str(base / "models/epoch_2/model.pdparams")), tiny.weights(new.model)
+    old, found = disk.read_arrays(base / "models/epoch_2/model.safetensors"), tiny.weights(new.model)
     for name in ("output.weight", "output.bias"):
         before, after, unused = (
             columns_by_token(values[name], tokens)
@@ -87,8 +86,8 @@ def test_every_row_of_the_output_goes_to_its_token_and_new_ones_are_as_in_a_new_
         for token, column in after.items():
             assert np.array_equal(column, before.get(token, unused[token])), token
     if parameter == "resume_model":
-        moments = disk.moments(new._optimizer, new.model)
-        old = paddle.load(str(base / "models/epoch_2/optimizer.pdopt"))
+        moments = weights.moments(new._optimizer, new.model)
+        old = disk.read_arrays(base / "models/epoch_2/optimizer.safetensors")
         mapped = [name for name in old if name.startswith("output.") and "moment" in name]
         assert len(mapped) >= 4
         for name in mapped:
@@ -136,7 +135,7 @@ def test_another_dropout_is_no_other_architecture(base, other):
 def test_a_checkpoint_of_the_repository_is_found_from_a_temporary_copy_of_it(base, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(base))
     monkeypatch.chdir(tmp_path)
-    assert transfer.Source.read("models/epoch_2", "train.resume_model").folder == base / "models/epoch_2"
+    assert transfer.Origin.read("models/epoch_2", "train.resume_model").folder == base / "models/epoch_2"
 
 
 def test_tokens_are_counted_that_are_known_new_and_not_needed(base, other, log):
@@ -151,7 +150,7 @@ def test_no_epochs_left_is_said(base, other):
 
 
 def test_a_checkpoint_without_its_optimiser_is_refused(base, other):
-    with pytest.raises(UserError, match=r"epoch_1 has no optimizer\.pdopt"):
+    with pytest.raises(UserError, match=r"epoch_1 has no optimizer\.safetensors"):
         tiny.train(other, other, tiny.settings(resume_model=str(base / "models/epoch_1"), num_epoch=3))
 
 
@@ -187,7 +186,7 @@ def test_pretrained_weights_begin_at_epoch_one_with_what_fits(base, other):
         warmup_steps=1,
     )
     trainer = tiny.train(other, other, settings)
-    old, new = paddle.load(str(base / "models/best_model/model.pdparams")), tiny.weights(trainer.model)
+    old, new = disk.read_arrays(base / "models/best_model/model.safetensors"), tiny.weights(trainer.model)
     assert trainer.epoch == 1
     assert np.allclose(np.asarray(old["conv.layers.0.conv.weight"]), new["conv.layers.0.conv.weight"], atol=1e-6)
     assert "rnn.layers.1.gru.weight_ih_l0" in new

@@ -17,6 +17,8 @@ from ds2.data.augment import Augmenter
 from ds2.data.loader import Batch
 from ds2.data.manifest import Manifest, Utterance
 from ds2.data.vocabulary import Vocabulary
+from ds2.model.network import Network
+from ds2.recognition.paddle_model import PaddleModel
 from ds2.training.fingerprint import fingerprint, ingredients
 from ds2.training.journal import Clock, Curves
 from ds2.training.progress import Moment
@@ -159,6 +161,12 @@ def dying_at(step: int) -> type[Curves]:
     return acting_at(step, die)
 
 
+def acoustic(model: Network, root: Path) -> PaddleModel:
+    """A model that was trained on what `write_data` has written, to recognise with."""
+    known = data(root)
+    return PaddleModel(model, known.vocabulary, known.statistics, settings().features, "cpu")
+
+
 def weights(model: paddle.nn.Layer) -> dict[str, np.ndarray]:
     """Weights and running statistics."""
     return {name: value.numpy() for name, value in model.state_dict().items()}
@@ -168,7 +176,7 @@ def saved(folder: Path) -> dict[str, np.ndarray]:
     """All arrays that a checkpoint with its optimiser holds."""
     found = {}
     for file in (disk.MODEL, disk.OPTIMIZER):
-        for name, value in paddle.load(str(folder / file)).items():
+        for name, value in disk.read_arrays(folder / file).items():
             found[f"{file}/{name}"] = np.asarray(value)
     return found
 

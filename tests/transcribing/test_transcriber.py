@@ -1,4 +1,3 @@
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -6,11 +5,11 @@ import pytest
 import soundfile
 import soxr
 
-from ds2.checkpoint import disk
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
-from ds2.data.vocabulary import BLANK_ID
-from ds2.evaluation.evaluator import Network, evaluate
+from ds2.decoding.greedy import Greedy
+from ds2.evaluation.evaluator import evaluate
+from ds2.recognition import opening
 from ds2.transcribing import cutting, inputs, transcriber
 from ds2.transcribing.transcriber import Transcriber
 from tests.training import tiny
@@ -20,20 +19,23 @@ pytestmark = pytest.mark.wheel
 
 @pytest.fixture(scope="module")
 def trained(model_folder):
-    return disk.load(model_folder)
+    return opening.model(model_folder, False)
 
 
 @pytest.fixture(scope="module")
 def evaluated(trained, root):
     """What the evaluation says of each file, in the manifest's order."""
+    return {prediction.audio_filepath: prediction.hypothesis for prediction in predictions(trained, root)}
+
+
+def predictions(trained, root):
     manifest = Manifest(root / "dataset/manifest.test")
-    with Loader(manifest, Assembler(trained.params.features, trained.statistics), 0) as loader:
-        found = evaluate(trained.model, manifest, loader, trained.vocabulary, 4)
-    return {prediction.audio_filepath: prediction.hypothesis for prediction in found.predictions}
+    with Loader(manifest, Assembler(trained.features, trained.statistics), 0) as loader:
+        return evaluate(trained, manifest, loader, 4).predictions
 
 
 def run(trained, *paths, batch_size=4, limit=20.0):
-    return list(Transcriber(trained, batch_size, limit).transcribe(inputs.expand(map(str, paths))))
+    return list(Transcriber(trained, Greedy(), batch_size, limit).transcribe(inputs.expand(map(str, paths))))
 
 
 def save(path, samples, rate, **options):
@@ -55,15 +57,11 @@ def test_durations_and_confidences(trained, evaluated):
         assert 1 / len(trained.vocabulary) < transcript.confidence <= 1
 
 
-def test_the_confidence_is_the_mean_probability_of_the_steps_that_are_not_blank(trained, root):
-    manifest = Manifest(root / "dataset/manifest.test")
-    with Loader(manifest, Assembler(trained.params.features, trained.statistics), 0) as loader:
-        logs = dict(chain.from_iterable(Network(trained.model, manifest, loader, 4).log_probabilities()))
-    assert any((one.argmax(axis=1) == BLANK_ID).any() for one in logs.values())
-    found = run(trained, *(utterance.audio_filepath for utterance in manifest))
-    for position, transcript in enumerate(found):
-        spoken = logs[position][logs[position].argmax(axis=1) != BLANK_ID]
-        assert transcript.confidence == pytest.approx(np.exp(spoken.max(axis=1)).mean(), rel=1e-3)
+def test_the_confidence_is_that_of_the_evaluation(trained, root):
+    expected = predictions(trained, root)
+    found = run(trained, *(prediction.audio_filepath for prediction in expected))
+    assert [transcript.confidence for transcript in found] == pytest.approx([p.confidence for p in expected], rel=1e-3)
+    assert len({round(prediction.confidence, 2) for prediction in expected}) > 5
 
 
 @pytest.mark.parametrize("more", [0, 1])
@@ -94,10 +92,10 @@ def test_lines_come_before_all_recordings_are_read(trained, evaluated):
             asked.append(name)
             yield inputs.Input(name, Path(name))
 
-    counts = [len(asked) for _ in Transcriber(trained, 1, 20.0).transcribe(slowly())]
+    counts = [len(asked) for _ in Transcriber(trained, Greedy(), 1, 20.0).transcribe(slowly())]
     assert counts == list(range(1, len(counts) + 1))
     asked.clear()
-    first = next(Transcriber(trained, 2, 20.0).transcribe(slowly()))
+    first = next(Transcriber(trained, Greedy(), 2, 20.0).transcribe(slowly()))
     assert first.text == evaluated[first.name]
     assert len(asked) < 3 * len(evaluated)
 

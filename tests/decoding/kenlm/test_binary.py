@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2.data.vocabulary import Vocabulary
-from ds2.decoding import candidates, hot_words, language_model
+from ds2.decoding import hot_words, language_model
 from ds2.decoding.beam import BeamSearch
 from ds2.decoding.kenlm import header
 from ds2.errors import UserError
+from ds2.recognition.acoustic import log_softmax
 from tests.decoding import scoring
 
 HERE = Path(__file__).parent
@@ -68,7 +69,7 @@ def test_the_scores_are_kenlms(name, ids):
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 10_000))
 def test_the_beam_search_finds_the_same_with_either(name, seed):
-    logs = candidates.log_softmax(np.random.default_rng(seed).normal(0, 2, (12, len(VOCABULARY))))
+    logs = log_softmax(np.random.default_rng(seed).normal(0, 2, (12, len(VOCABULARY))))
     found = []
     for model in (arpa_of(name), MODELS[name]):
         search = BeamSearch(20, 0.8, 0.5, model, hot_words.build({}, VOCABULARY), 0.99, 10)

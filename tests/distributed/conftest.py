@@ -1,0 +1,3 @@
+from tests.training.conftest import root
+
+__all__ = ["root"]
