@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ds2.evaluation.error_rate import Errors, alignment, characters, columns, compare, words
-from ds2.metrics import TOKENS
+from ds2.evaluation.error_rate import Errors, alignment, columns, compare
+from ds2.metrics import TOKENS, characters, words
 
 texts = st.lists(st.sampled_from("abc你好"), max_size=12)
 counts = st.integers(0, 50)
