@@ -9,7 +9,8 @@ import json
 
 from loguru import logger
 
-from ds2 import corpora, layout, parallel, stage
+from ds2 import layout, parallel, stage
+from ds2.corpora import registry
 from ds2.data import annotation, manifest, screening
 from ds2.errors import ends_with_a_sentence
 from ds2.files import replacing, write_json
@@ -19,11 +20,11 @@ from ds2.files import replacing, write_json
 def main() -> None:
     """The command line."""
     settings, _ = stage.start(__doc__)
-    corpora.check_names(settings.corpora)
-    sources = annotation.sources(layout.ANNOTATION, settings.corpora, corpora.NAMES)
-    for sentence in annotation.left_out(layout.ANNOTATION, settings.corpora, corpora.NAMES):
+    registry.check(settings.corpora)
+    sources = annotation.sources(layout.ANNOTATION, settings.corpora, registry.NAMES)
+    for sentence in annotation.left_out(layout.ANNOTATION, settings.corpora, registry.NAMES):
         logger.info(sentence)
-    own = [source.path.as_posix() for source in sources if source.path.name.split(".")[0] not in corpora.NAMES]
+    own = [source.path.as_posix() for source in sources if source.path.name.split(".")[0] not in registry.NAMES]
     if own and "demo" in settings.corpora:
         logger.warning(f"the demo's sentences are mixed with {own[0]}: set corpora to [] to leave them out")
     screened = screening.screen(sources, settings, parallel.processes(settings.runtime.num_workers))

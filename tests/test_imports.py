@@ -1,59 +1,104 @@
-"""Imports point one way: stages, then what trains, scores and transcribes, then network, decoding and data."""
+"""Imports between the rooms of ds2/ point one way, and nowhere in a circle."""
 
 import pytest
 
 from tests.documents import ROOT
 from tests.imports import FILES, imports, reached
 
-# The packages of ds2 that each may import, besides itself and the modules that lie in ds2 itself.
+# The modules that lie in ds2 itself: every room may import them, and they import no room.
+GROUND = {"cpu", "errors", "files", "layout", "mel", "metrics", "parallel"}
+# The rooms that each room may import. What is above everything stands at the end.
 BELOW = {
-    "data": set(),
-    "corpora": {"data"},
-    "model": {"data"},
-    "language_model": {"data"},
-    "decoding": {"data", "language_model"},
-    "evaluation": {"data", "model", "decoding", "training"},
-    "training": {"data", "model", "evaluation"},
-    "transcribing": {"data", "model", "decoding", "evaluation", "training"},
+    "params": set(),
+    "audio": set(),
+    "data": {"audio", "params"},
+    "corpora": {"params"},
+    "language_model": {"data", "params"},
+    "decoding": {"data", "params"},
+    "model": {"data", "params"},
+    "distributed": {"params"},
+    "checkpoint": {"model", "data", "params"},
+    "recognition": {"checkpoint", "model", "decoding", "data", "params"},
+    "evaluation": {"recognition", "distributed", "decoding", "data", "params"},
+    "training": {"evaluation", "recognition", "checkpoint", "distributed", "model", "data", "params"},
+    "transcribing": {"recognition", "decoding", "data", "audio"},
+    "commands": {"transcribing", "evaluation", "recognition", "decoding", "data", "audio", "params"},
 }
-# Commands and the choice of the device: they lie in ds2 and stand above its packages.
-ABOVE = {"ds2.commands.transcribe", "ds2.model.device"}
-WITHOUT_PADDLE = ("data", "corpora", "decoding", "language_model")
+# What both stages and commands stand on.
+ENTRANCE = {"ds2.stage": {"distributed", "params"}, "ds2.__main__": {"commands"}}
+WITHOUT_PADDLE = ("params", "audio", "data", "corpora", "decoding", "language_model", "transcribing")
+# The one door of recognition to paddle, opened where it is needed.
+PADDLE_DOOR = "ds2.recognition.paddle_model"
+# Run before, or instead of, a process that loads paddle.
+LIGHT = ("ds2.stage", "ds2.distributed.launch", "ds2.distributed.machines", "ds2.distributed.signals")
 
 
-def _package(name: str) -> str | None:
-    """The package of ds2 that a module is in; None for the modules of ds2 itself."""
+def _room(name: str) -> str | None:
+    """The room that a module is in; None for the modules of ds2 itself."""
     parts = name.split(".")
     return parts[1] if parts[0] == "ds2" and len(parts) > 1 and (ROOT / "ds2" / parts[1]).is_dir() else None
 
 
-def test_every_package_has_its_place():
-    assert {_package(name) for name in FILES} - {None} == set(BELOW)
+def _of_the_project(name: str) -> bool:
+    return name.split(".")[0] in ("ds2", "stages", "benchmarks")
+
+
+def test_every_room_has_its_place():
+    assert {_room(name) for name in FILES} - {None} == set(BELOW)
+    outside = {name for name in FILES if name.startswith("ds2.") and _room(name) is None}
+    assert outside == {f"ds2.{name}" for name in GROUND} | ENTRANCE.keys()
+
+
+def test_the_rooms_stand_one_above_the_other():
+    rooms = list(BELOW)
+    for room, others in BELOW.items():
+        assert others <= set(rooms[: rooms.index(room)])
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("ds2")])
 def test_a_module_imports_only_what_is_below_it(name):
-    own = _package(name)
-    imported = {
-        other for other in imports(name, everywhere=True) if other.split(".")[0] in ("ds2", "stages", "benchmarks")
-    }
+    imported = {other for other in imports(name, everywhere=True) if _of_the_project(other)}
     assert {other for other in imported if not other.startswith("ds2")} == set()
-    packages = {_package(other) for other in imported} - {None, own}
-    if own is not None:
-        assert packages <= BELOW[own]
-        assert not imported & {"ds2.commands.transcribe"}
-    elif name not in ABOVE:
-        assert packages == set()
+    room = _room(name)
+    allowed = ENTRANCE.get(name, set()) if room is None else BELOW[room] | {room}
+    assert {_room(other) for other in imported} - {None} <= allowed
+    entrances = {"ds2.stage"} if room == "commands" or name in ENTRANCE else set()
+    assert imported & ENTRANCE.keys() <= entrances
 
 
-@pytest.mark.parametrize("package", WITHOUT_PADDLE)
-def test_what_worker_processes_load_does_without_paddle(package):
-    for name, imported in reached(name for name in FILES if _package(name) == package).items():
-        assert not {other for other in imported if other.split(".")[0] == "paddle"}, name
+def test_no_arrow_is_allowed_that_nobody_needs():
+    drawn = {room: set() for room in BELOW}
+    for name in FILES:
+        if (room := _room(name)) is not None:
+            drawn[room] |= {_room(other) for other in imports(name, everywhere=True)} - {None, room}
+    assert drawn == BELOW
 
 
-def test_no_module_is_loaded_by_what_it_loads():
-    graph = {name: imports(name, everywhere=False) & FILES.keys() for name in FILES}
+@pytest.mark.parametrize("room", WITHOUT_PADDLE)
+def test_what_worker_processes_load_does_without_paddle(room):
+    assert _paddle(name for name in FILES if _room(name) == room) == set()
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_processes_are_launched_without_paddle(name):
+    assert _paddle([name]) == set()
+
+
+def test_in_recognition_paddle_has_one_door():
+    others = [name for name in FILES if _room(name) == "recognition" and name != PADDLE_DOOR]
+    assert _paddle(others) == set()
+    for name in others:
+        assert not {_room(other) for other in imports(name, everywhere=True)} & {"checkpoint", "model"}, name
+
+
+def _paddle(names) -> set[str]:
+    """The modules that import paddle, of those that these reach, but for the door."""
+    found = reached(names, without=[PADDLE_DOOR])
+    return {name for name, imported in found.items() if any(one.split(".")[0] == "paddle" for one in imported)}
+
+
+def test_no_module_imports_what_imports_it():
+    graph = {name: imports(name, everywhere=True) & FILES.keys() for name in FILES}
     done: set[str] = set()
 
     def visit(name: str, way: tuple[str, ...]) -> None:
@@ -65,3 +110,10 @@ def test_no_module_is_loaded_by_what_it_loads():
 
     for name in graph:
         visit(name, ())
+
+
+def test_rooms_and_files_stay_small():
+    lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in FILES.items()}
+    assert {name: count for name, count in lines.items() if count > 400} == {}
+    rooms = {room: sum(count for name, count in lines.items() if _room(name) == room) for room in BELOW}
+    assert {room: count for room, count in rooms.items() if count > 1700} == {}

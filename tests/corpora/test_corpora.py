@@ -2,29 +2,28 @@ import importlib
 
 import pytest
 
-from ds2 import corpora
-from ds2.corpora import annotations
+from ds2.corpora import annotations, registry
 from ds2.errors import UserError
 
 APART = ("demo", "aishell", "thchs30", "free_st", "librispeech", "musan", "rirs_noises")
 
 
 def test_names_of_built_in_corpora_pass():
-    for name in corpora.NAMES:
-        corpora.check_names([name])
-    corpora.check_names(APART)
-    corpora.check_names(["aishell", "aishell"])
+    for name in registry.NAMES:
+        registry.check([name])
+    registry.check(APART)
+    registry.check(["aishell", "aishell"])
 
 
 @pytest.mark.parametrize("names", [("librispeech_100", "librispeech"), ("librispeech", "demo", "librispeech_460")])
 def test_corpora_with_recordings_in_common_are_refused(names):
     with pytest.raises(UserError, match="have recordings in common: name one of them"):
-        corpora.check_names(names)
+        registry.check(names)
 
 
 def test_every_name_has_a_builder():
-    for name in corpora.NAMES:
-        module = importlib.import_module(f"ds2.corpora.{corpora._BUILDERS[name]}")
+    for name in registry.NAMES:
+        module = importlib.import_module(f"ds2.corpora.{registry.BUILDERS[name]}")
         assert callable(module.build)
 
 

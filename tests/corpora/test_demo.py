@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from ds2 import corpora, params
-from ds2.corpora import demo
+from ds2.corpora import demo, registry
 from ds2.data import annotation, screening
 from ds2.data.text import normalize
 from ds2.errors import UserError
@@ -67,7 +67,7 @@ def test_the_annotations_name_every_file_with_text_and_speaker_and_screening_acc
     folder = workspace / "dataset" / "annotation"
     corpora.build("demo", folder, ALONE)
     assert sorted(path.name for path in folder.iterdir()) == ["demo.dev.txt", "demo.test.txt", "demo.train.txt"]
-    sources = annotation.sources(folder, ["demo"], corpora.NAMES)
+    sources = annotation.sources(folder, ["demo"], registry.NAMES)
     screened = screening.screen(sources, params.from_dict({"manifest": {"dev_fraction": 0, "test_fraction": 0}}), 1)
     assert screened.rejected == []
     assert {split: len(found) for split, found in screened.accepted.items()} == {"train": 8, "dev": 2, "test": 2}
@@ -169,8 +169,8 @@ def test_the_texts_are_normalised_already():
 
 
 def test_an_unknown_corpus_is_refused_with_those_there_are(workspace):
-    for refuse in (lambda: corpora.build("aishel", workspace, ALONE), lambda: corpora.check_names(["demo", "aishel"])):
+    for refuse in (lambda: corpora.build("aishel", workspace, ALONE), lambda: registry.check(["demo", "aishel"])):
         with pytest.raises(UserError) as caught:
             refuse()
         assert "'aishel' is not a built-in corpus" in str(caught.value)
-        assert all(name in str(caught.value) for name in corpora.NAMES)
+        assert all(name in str(caught.value) for name in registry.NAMES)

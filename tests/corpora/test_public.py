@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from ds2 import corpora, layout, params
 from ds2.audio.recordings import Recordings
-from ds2.corpora import aishell, free_st, librispeech, musan, rirs_noises, thchs30
+from ds2.corpora import aishell, free_st, librispeech, musan, registry, rirs_noises, thchs30
 from ds2.corpora.archive import OPENSLR
 from ds2.errors import UserError
 from stages import corpus, manifest
@@ -325,7 +325,7 @@ def test_a_recording_that_somebody_has_removed_is_left_out_and_said(offer, run, 
 
 def test_the_annotations_of_built_in_corpora_are_no_users_files_for_git_and_dvc():
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    for name in corpora.NAMES:
+    for name in registry.NAMES:
         assert f"/dataset/annotation/{name}.*.txt" in ignored
     assert f"/{params.RuntimeSettings().download_dir}/" in ignored
     assert f"/{params.RuntimeSettings().download_dir}/" in (ROOT / ".dvcignore").read_text().splitlines()

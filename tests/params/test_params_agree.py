@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from ds2 import corpora, params
+from ds2 import params
+from ds2.corpora import registry
 
 ROOT = Path(__file__).parents[2]
 COMPLETE = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
@@ -65,8 +66,8 @@ def test_the_full_size_recipes_have_the_defaults_of_the_code():
 @pytest.mark.parametrize("path", COMPLETE, ids=lambda path: path.name)
 def test_the_corpora_of_a_complete_file_are_built_in(path):
     names = params.load(path).corpora
-    corpora.check_names(names)
-    if path.stem in corpora.NAMES:
+    registry.check(names)
+    if path.stem in registry.NAMES:
         assert names == (path.stem,)
     if "+" in path.stem:
         assert names == tuple(path.stem.split("+"))
