@@ -37,7 +37,7 @@ _VOICES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class SpokenSentence:
     """A sentence and how it is spoken and recorded.
 
     Attributes:
@@ -70,13 +70,13 @@ class Spoken:
         return hashlib.blake2b(" ".join(map(str, what)).encode("utf-8"), digest_size=6).hexdigest()
 
 
-def utterances() -> dict[str, list[Spoken]]:
+def utterances() -> dict[str, list[SpokenSentence]]:
     """All of train, dev and test, the same every time."""
     draw = random.Random(_SEED)
     texts = iter(grammar.sentences(sum(_COUNTS.values()), _SEED))
     return {
         split: [
-            Spoken(
+            SpokenSentence(
                 next(texts),
                 draw.choice(_VOICES[split]),
                 draw.randint(210, 290),
@@ -116,7 +116,7 @@ def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     )
 
 
-def _speak(chunk: Sequence[Spoken]) -> None:
+def _speak(chunk: Sequence[SpokenSentence]) -> None:
     voice = espeak.synthesizer()
     for spoken in chunk:
         # libespeak-ng remembers what it said, and what it says next depends on it, even after a restart of the
@@ -129,7 +129,7 @@ def _speak(chunk: Sequence[Spoken]) -> None:
             raise UserError(f"{spoken.audio} could not be made: see the message above, and run the stage again")
 
 
-def _recorded(samples: np.ndarray, spoken: Spoken) -> np.ndarray:
+def _recorded(samples: np.ndarray, spoken: SpokenSentence) -> np.ndarray:
     """Speech, float32 [n], in a quiet room."""
     edges = [milliseconds * _SAMPLE_RATE // 1000 for milliseconds in (spoken.before, spoken.after)]
     noise = np.sqrt(np.mean(samples**2)) * 10 ** (-spoken.snr / 20)
@@ -137,7 +137,7 @@ def _recorded(samples: np.ndarray, spoken: Spoken) -> np.ndarray:
     return np.pad(samples, edges) + noise * random.standard_normal(len(samples) + sum(edges))
 
 
-def _write_and_exit(voice: espeak.Synthesizer, spoken: Spoken) -> NoReturn:
+def _write_and_exit(voice: espeak.Synthesizer, spoken: SpokenSentence) -> NoReturn:
     try:
         samples = voice.speak(spoken.text, f"cmn+{spoken.voice}", spoken.rate, spoken.pitch, spoken.pitch_range)
         samples = _recorded(soxr.resample(samples, voice.sample_rate, _SAMPLE_RATE, quality="HQ"), spoken)

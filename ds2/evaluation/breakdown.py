@@ -22,7 +22,7 @@ _AROUND = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Slice:
     """Utterances that have something in common.
 
     Attributes:
@@ -72,17 +72,17 @@ def worst_first(scored: Iterable[Scored]) -> list[Scored]:
     return sorted((one for one in scored if one[1].total), key=lambda one: (-one[1].total, -one[1].rate))
 
 
-def by_duration(scored: Sequence[Scored]) -> list[Group]:
+def by_duration(scored: Sequence[Scored]) -> list[Slice]:
     """Groups of like durations, in seconds; the short ones first."""
     return _by_range(scored, lambda prediction: prediction.duration, DURATIONS, "s")
 
 
-def by_snr(scored: Sequence[Scored]) -> list[Group]:
+def by_snr(scored: Sequence[Scored]) -> list[Slice]:
     """Groups of like estimated signal-to-noise ratios, in dB; the noisy ones first, the unknown last."""
     return _by_range(scored, lambda prediction: prediction.snr, RATIOS, "dB")
 
 
-def by_speaker(scored: Sequence[Scored], most: int) -> tuple[list[Group], Group | None]:
+def by_speaker(scored: Sequence[Scored], most: int) -> tuple[list[Slice], Slice | None]:
     """Every speaker's group, the highest rate first.
 
     Returns:
@@ -104,7 +104,7 @@ def by_speaker(scored: Sequence[Scored], most: int) -> tuple[list[Group], Group 
 
 def _by_range(
     scored: Sequence[Scored], value: Callable[[Prediction], float | None], edges: Sequence[float], unit: str
-) -> list[Group]:
+) -> list[Slice]:
     """From an edge up to, and without, the next; ranges without utterances are left out."""
     names = [f"< {edges[0]:g} {unit}", *(f"{low:g} – {high:g} {unit}" for low, high in itertools.pairwise(edges))]
     names.append(f"≥ {edges[-1]:g} {unit}")
@@ -115,14 +115,14 @@ def _by_range(
     return [_group(name, ones) for name, ones in members.items() if ones]
 
 
-def _group(name: str | None, scored: Sequence[Scored]) -> Group:
+def _group(name: str | None, scored: Sequence[Scored]) -> Slice:
     each = [errors for _, errors in scored]
     interval = None
     total = sum(each, Errors())
     if len(each) >= _FEWEST and total.total:
         interval = bootstrap.interval(each, [prediction.speaker for prediction, _ in scored])
     seconds = sum(prediction.duration for prediction, _ in scored)
-    return Group(name, len(each), seconds, total, interval)
+    return Slice(name, len(each), seconds, total, interval)
 
 
 def confusions(scored: Sequence[Scored], metric: str, most: int) -> dict[str, list[Confusion]]:

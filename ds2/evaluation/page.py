@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ds2 import layout
 from ds2.evaluation import breakdown, curves, error_rate
-from ds2.evaluation.breakdown import Column, Group, Scored
+from ds2.evaluation.breakdown import Column, Scored, Slice
 from ds2.evaluation.evaluator import Evaluation
 from ds2.files import replacing
 from ds2.metrics import TOKENS
@@ -95,7 +95,7 @@ def _template() -> Template:
     return environment.get_template("page.html")
 
 
-def _scale(whole: float, groups: Iterable[Group]) -> float:
+def _scale(whole: float, groups: Iterable[Slice]) -> float:
     """The rate at the right end of all bars. Those of groups too small for an interval do not decide it."""
     highest = max((group.interval[1] for group in groups if group.interval), default=1.0)
     return min(max(highest, whole), _WIDEST * whole) or 1.0
