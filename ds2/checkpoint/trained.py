@@ -30,7 +30,7 @@ def load(folder: Path) -> Trained:
     """Loads a checkpoint: architecture, weights, vocabulary, statistics, all its own.
 
     Raises:
-        UserError: it does not exist or is damaged.
+        UserError: it does not exist, is damaged or was written by another version.
     """
     if folder.is_file():
         raise UserError(f"{folder} is a file: name the checkpoint's folder, {folder.parent}")
@@ -39,15 +39,14 @@ def load(folder: Path) -> Trained:
     if (folder / "best_model").is_dir():
         raise UserError(f"{folder} is the folder of all checkpoints: name one of them, such as {folder}/best_model")
     try:
-        state = disk.read_state(folder)
-        settings = params.from_dict(state.params)
-        vocabulary, statistics = Vocabulary.read(folder / disk.VOCABULARY), MeanIstd.read(folder / disk.MEAN_ISTD)
-        model = build(settings, len(vocabulary))
-        weights.restore_model(folder, model)
+        known = disk.read(folder)
     except DamagedError as error:
         raise UserError(f"{folder} is damaged ({error}): use another checkpoint, or dvc checkout models") from None
+    with weights.no_larger_than(folder):
+        model = build(known.params, len(known.vocabulary))
+    weights.restore_model(folder, model)
     model.eval()
-    return Trained(model, vocabulary, statistics, settings, state)
+    return Trained(model, known.vocabulary, known.statistics, known.params, known.state)
 
 
 def load_mean(models: Path, count: int) -> Trained:
