@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import Field, JsonValue, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -61,8 +61,6 @@ class State:
         loss_scale: the state of fp16's LossScaler; empty without.
         cost: time and memory, measured: they differ from run to run and decide nothing.
     """
-
-    __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     epoch: _Count
     batch: _Count
@@ -229,7 +227,7 @@ def read(folder: Path) -> Checkpoint:
     try:
         settings = params.from_dict(state.params)
     except (UserError, RecursionError) as error:
-        raise UserError(f"{folder / STATE}: {error}") from None
+        raise UserError(f"{folder / STATE}: {harmless(error)}") from None
     vocabulary = _part(Vocabulary.read, folder / VOCABULARY)
     statistics = _part(MeanIstd.read, folder / MEAN_ISTD)
     if statistics.features != settings.features:
@@ -253,11 +251,16 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         arrays = load_file(_own_file(path))
     except (SafetensorError, DamagedError, ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(f"{path} is not a safetensors file ({error}): use another checkpoint") from None
+        raise UserError(f"{path} is not a safetensors file ({harmless(error)}): use another checkpoint") from None
     for name, value in arrays.items():
         if value.dtype != np.float32:
-            raise UserError(f"{path}: {name} is {value.dtype}, not float32: use another checkpoint")
+            raise UserError(f"{path}: {harmless(name)} is {value.dtype}, not float32: use another checkpoint")
     return arrays
+
+
+def harmless(text: object) -> str:
+    """What a file tells, to be shown in a sentence: of no great length, without line breaks and control characters."""
+    return "".join(filter(str.isprintable, str(text)))[:200]
 
 
 def _own_file(path: Path) -> Path:
@@ -284,15 +287,19 @@ def _read_json(folder: Path) -> tuple[State, dict[str, str]]:
         raise UserError(_pickled(folder))
     damaged = DamagedError(f"{STATE} is not what was written")
     try:
-        values = json.loads(_own_file(folder / STATE).read_bytes())
+        values = json.loads(_own_file(folder / STATE).read_bytes(), parse_constant=_refuse_constant)
         if values.pop("checksum") != _checksum(values):
             raise damaged
-        if (version := values.pop("format")) != _FORMAT:
-            raise UserError(f"{folder} was written by another version of ds2, in format {version:d}: use that version")
+        if values.pop("format") != _FORMAT:
+            raise UserError(f"{folder} was written by another version of ds2 (the format is another): use that one")
         hashes = {name: values["files"][name] for name in (MODEL, OPTIMIZER, VOCABULARY, MEAN_ISTD)}
         return _STATE.validate_python({name: value for name, value in values.items() if name != "files"}), hashes
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise damaged from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")  # NaN and Infinity
 
 
 def resumable(folder: Path) -> bool:

@@ -5,25 +5,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ds2 import params
 from ds2.checkpoint import disk, weights
-from ds2.checkpoint.disk import DamagedError, State
-from ds2.data.mean_istd import MeanIstd
-from ds2.data.vocabulary import Vocabulary
+from ds2.checkpoint.disk import Checkpoint, DamagedError
 from ds2.errors import UserError
-from ds2.model import build
 from ds2.model.network import Network
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A checkpoint ready for use; the network is in evaluation mode."""
+class Trained(Checkpoint):
+    """A checkpoint ready for use.
+
+    Attributes:
+        model: the network, in evaluation mode.
+    """
 
     model: Network
-    vocabulary: Vocabulary
-    statistics: MeanIstd
-    params: params.Params
-    state: State
 
 
 def load(folder: Path) -> Trained:
@@ -42,11 +38,9 @@ def load(folder: Path) -> Trained:
         known = disk.read(folder)
     except DamagedError as error:
         raise UserError(f"{folder} is damaged ({error}): use another checkpoint, or dvc checkout models") from None
-    with weights.no_larger_than(folder):
-        model = build(known.params, len(known.vocabulary))
-    weights.restore_model(folder, model)
+    model = weights.network(known)
     model.eval()
-    return Trained(model, known.vocabulary, known.statistics, known.params, known.state)
+    return Trained(**vars(known), model=model)
 
 
 def load_mean(models: Path, count: int) -> Trained:

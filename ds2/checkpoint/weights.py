@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import paddle
+from paddle import nn
 
 from ds2.checkpoint import disk
+from ds2.checkpoint.disk import Checkpoint
 from ds2.errors import UserError
+from ds2.model import build
 from ds2.model.network import Network
 
 
@@ -33,30 +36,37 @@ def _tensors(model: Network) -> dict[str, paddle.Tensor]:
     return {name: values[name] for name in once.values()}
 
 
-@contextmanager
-def no_larger_than(folder: Path) -> Iterator[None]:
-    """Refuses to make a network that is larger than a checkpoint's weights, before it takes memory.
+def network(known: Checkpoint) -> Network:
+    """Makes the network of a checkpoint, with its weights and running statistics.
 
     Raises:
-        UserError: the parameters that the checkpoint tells are those of another network.
+        UserError: the weights are of another architecture than the parameters, or are no arrays.
     """
-    left = 2 * (folder / disk.MODEL).stat().st_size // 4  # float32; paddle makes those of a GRU twice
-    create = paddle.nn.Layer.create_parameter
+    saved = disk.read_arrays(known.folder / disk.MODEL)
+    with _at_most(sum(value.size for value in saved.values()), known.folder):
+        model = build(known.params, len(known.vocabulary))
+    put(model, _fitting(saved, known.folder, model, len(known.vocabulary)))
+    return model
 
-    def counted(layer: paddle.nn.Layer, shape: Sequence[int], *options: Any, **more: Any) -> paddle.Tensor:
+
+@contextmanager
+def _at_most(values: int, folder: Path) -> Iterator[None]:
+    """Refuses to make parameters of a network larger than its weights, before they take memory."""
+    left = 2 * values  # paddle makes those of a GRU twice
+    create = nn.Layer.create_parameter
+
+    def counted(layer: nn.Layer, shape: Sequence[int], *options: Any, **more: Any) -> paddle.Tensor:
         nonlocal left
         left -= math.prod(map(int, shape))
         if left < 0:
-            raise UserError(
-                f"{folder}: its weights are of another architecture (a smaller one than {disk.STATE} tells)"
-            )
+            raise UserError(f"{folder}: its weights are of a smaller architecture than {disk.STATE} tells")
         return create(layer, shape, *options, **more)
 
-    paddle.nn.Layer.create_parameter = counted
+    nn.Layer.create_parameter = counted
     try:
         yield
     finally:
-        paddle.nn.Layer.create_parameter = create
+        nn.Layer.create_parameter = create
 
 
 def restore_model(folder: Path, model: Network) -> None:
@@ -79,12 +89,15 @@ def read_model(folder: Path, model: Network, tokens: int) -> dict[str, np.ndarra
     Raises:
         UserError: as `restore_model`.
     """
-    saved = disk.read_arrays(folder / disk.MODEL)
+    return _fitting(disk.read_arrays(folder / disk.MODEL), folder, model, tokens)
+
+
+def _fitting(saved: dict[str, np.ndarray], folder: Path, model: Network, tokens: int) -> dict[str, np.ndarray]:
     expected = {name: _shape(model, name, value.shape, tokens) for name, value in _tensors(model).items()}
     foreign = sorted(saved.keys() - expected.keys())
     foreign += [name for name, shape in expected.items() if name not in saved or saved[name].shape != shape]
     if foreign:
-        raise UserError(f"{folder}: its weights are of another architecture ({foreign[0]})")
+        raise UserError(f"{folder}: its weights are of another architecture ({disk.harmless(foreign[0])})")
     return saved
 
 
@@ -113,7 +126,7 @@ def read_moments(folder: Path, model: Network, tokens: int) -> dict[str, np.ndar
     for key, value in saved.items():
         place, _, kind = key.partition("/")
         if place not in shapes or value.shape != ((1,) if "pow" in kind else shapes[place]):
-            raise UserError(f"{folder}: its optimiser is that of another architecture ({key})")
+            raise UserError(f"{folder}: its optimiser is that of another architecture ({disk.harmless(key)})")
     return saved
 
 
