@@ -16,11 +16,12 @@ from safetensors.numpy import load_file, save_file
 
 from ds2.checkpoint import disk, trained
 from ds2.errors import UserError
+from tests.checkpoint import hostile
 from tests.training import tiny
 
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(120)]
 
-FILES = (disk.MODEL, disk.OPTIMIZER, disk.STATE, disk.VOCABULARY, disk.MEAN_ISTD)
+FILES = hostile.FILES
 
 
 @pytest.fixture(scope="module")
@@ -36,28 +37,6 @@ def place(tmp_path_factory):
 def folder(place, tmp_path):
     """A copy of its checkpoint, to be made hostile."""
     return shutil.copytree(place / "models" / "epoch_1", tmp_path / "given")
-
-
-class Attack:
-    """Pickled, it touches a file when it is unpickled."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.mark}",)
-
-
-def sealed(folder: Path, change=lambda values: None) -> None:
-    """Puts all hashes right, as a stranger can, after a change of the state's values."""
-    values = json.loads((folder / disk.STATE).read_text())
-    del values["checksum"]
-    values["files"] = {
-        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES if name != disk.STATE
-    }
-    change(values)
-    checksum = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-    (folder / disk.STATE).write_text(json.dumps(values | {"checksum": checksum}))
 
 
 @contextmanager
@@ -85,13 +64,13 @@ def refusal(folder: Path) -> str:
 
 def test_what_is_changed_and_sealed_again_without_harm_is_loaded(folder):
     # Else the tests below would prove nothing.
-    sealed(folder, lambda values: values["cost"].update(note=[[1, None], "x"]))
+    hostile.seal(folder, lambda values: values["cost"].update(note=[[1, None], "x"]))
     with little_memory():
         assert trained.load(folder).state.cost["note"] == [[1, None], "x"]
 
 
 def test_a_pickle_of_the_format_before_is_not_read(folder, tmp_path):
-    (folder / "model.pdparams").write_bytes(pickle.dumps(Attack(tmp_path / "mark")))
+    (folder / "model.pdparams").write_bytes(pickle.dumps(hostile.Attack(tmp_path / "mark")))
     assert "git checkout ece99fa83a" in refusal(folder)
     assert not (tmp_path / "mark").exists()
 
@@ -106,8 +85,7 @@ def test_the_commit_that_reads_the_format_before_is_named_before_anything_is_tou
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_a_pickle_under_another_name_is_not_unpickled(folder, tmp_path, protocol):
-    (folder / disk.MODEL).write_bytes(pickle.dumps(Attack(tmp_path / "mark"), protocol))
-    sealed(folder)
+    hostile.put_a_pickle_for_weights(folder, tmp_path / "mark", protocol)
     assert "is not a safetensors file" in refusal(folder)
     assert not (tmp_path / "mark").exists()
     pickle.loads((folder / disk.MODEL).read_bytes())
@@ -198,7 +176,7 @@ HOSTILE_ARRAYS = {
 @pytest.mark.parametrize("how", HOSTILE_ARRAYS)
 def test_arrays_that_are_not_those_of_the_network_are_refused(how, folder):
     HOSTILE_ARRAYS[how](folder / disk.MODEL)
-    sealed(folder)
+    hostile.seal(folder)
     refusal(folder)
 
 
@@ -248,7 +226,7 @@ HOSTILE_STATES = {
 
 @pytest.mark.parametrize("how", HOSTILE_STATES)
 def test_a_state_that_tells_what_is_not_so_is_refused(how, folder):
-    sealed(folder, HOSTILE_STATES[how])
+    hostile.seal(folder, HOSTILE_STATES[how])
     refusal(folder)
 
 
@@ -266,7 +244,7 @@ def test_a_state_that_tells_what_is_not_so_is_refused(how, folder):
 def test_json_that_strains_its_reader_is_refused(name, content, folder):
     (folder / name).write_bytes(content)
     if name != disk.STATE:
-        sealed(folder)
+        hostile.seal(folder)
     assert name in refusal(folder)
 
 
@@ -286,21 +264,21 @@ def test_json_that_strains_its_reader_is_refused(name, content, folder):
 def test_statistics_that_are_none_or_of_other_features_are_refused(change, folder):
     path = folder / disk.MEAN_ISTD
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    sealed(folder)
+    hostile.seal(folder)
     assert f"damaged ({disk.MEAN_ISTD}" in refusal(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"<blank>\n<unk>\nab\n", b"\xff", b"<blank>\n<unk>\na\na\n", bytes(1 << 20)])
 def test_a_vocabulary_that_is_none_is_refused(content, folder):
     (folder / disk.VOCABULARY).write_bytes(content)
-    sealed(folder)
+    hostile.seal(folder)
     assert f"damaged ({disk.VOCABULARY}" in refusal(folder)
 
 
 def test_a_vocabulary_of_more_tokens_than_the_weights_have_is_refused(folder):
     tokens = [chr(0x4E00 + i) for i in range(20_000)]
     (folder / disk.VOCABULARY).write_text("\n".join(["<blank>", "<unk>", *tokens, ""]), encoding="utf-8")
-    sealed(folder)
+    hostile.seal(folder)
     assert "smaller architecture" in refusal(folder)
 
 
@@ -389,14 +367,14 @@ HOSTILE_MOMENTS = {
     "no place": changed_arrays(lambda arrays: arrays.update({"evil": np.zeros(9, np.float32)})),
     "two places": changed_arrays(lambda arrays: arrays.update({"a/b/c": np.zeros(9, np.float32)})),
     "a dtype": changed_arrays(lambda arrays: arrays.update({"output.bias/moment1_0": np.zeros(5, np.int8)})),
-    "a pickle": lambda path: path.write_bytes(pickle.dumps(Attack(path.parent / "mark"))),
+    "a pickle": lambda path: path.write_bytes(pickle.dumps(hostile.Attack(path.parent / "mark"))),
 }
 
 
 @pytest.mark.parametrize("how", HOSTILE_MOMENTS)
 def test_a_training_is_not_resumed_with_a_foreign_optimiser(how, place, folder, tmp_path):
     HOSTILE_MOMENTS[how](folder / disk.OPTIMIZER)
-    sealed(folder)
+    hostile.seal(folder)
     with pytest.raises(UserError) as error:
         tiny.train(place, tmp_path / "new", tiny.settings(num_epoch=2, resume_model=str(folder), seed=4))
     assert str(folder) in str(error.value)
@@ -407,7 +385,7 @@ def test_a_training_is_not_resumed_with_a_foreign_optimiser(how, place, folder, 
 @pytest.mark.parametrize("how", ["a shape", "float64", "missing", "one more", "a header of exabytes"])
 def test_a_training_does_not_resume_a_hostile_checkpoint(how, place, folder, tmp_path):
     HOSTILE_ARRAYS[how](folder / disk.MODEL)
-    sealed(folder)
+    hostile.seal(folder)
     with pytest.raises(UserError, match=str(folder)):
         tiny.train(place, tmp_path / "new", tiny.settings(num_epoch=2, resume_model=str(folder), seed=4))
 
@@ -415,7 +393,7 @@ def test_a_training_does_not_resume_a_hostile_checkpoint(how, place, folder, tmp
 @pytest.mark.parametrize("how", ["float64", "of eight bits", "a header of brackets", "offsets behind the end"])
 def test_a_training_does_not_begin_with_hostile_weights(how, place, folder, tmp_path):
     HOSTILE_ARRAYS[how](folder / disk.MODEL)
-    sealed(folder)
+    hostile.seal(folder)
     with pytest.raises(UserError, match=str(folder)):
         tiny.train(place, tmp_path / "new", tiny.settings(pretrained_model=str(folder)))
 
@@ -425,7 +403,7 @@ def test_a_training_does_not_begin_with_hostile_weights(how, place, folder, tmp_
     "how", ["no parameters", "77 gigabytes", "parameters nested 240 times", "an epoch of 30 digits"]
 )
 def test_a_training_does_not_begin_with_a_hostile_state(how, parameter, place, folder, tmp_path):
-    sealed(folder, HOSTILE_STATES[how])
+    hostile.seal(folder, HOSTILE_STATES[how])
     chosen = tiny.settings(num_epoch=2, seed=4, **{parameter: str(folder)})
     if (how, parameter) == ("77 gigabytes", "pretrained_model"):  # what it tells of sizes is only told on
         tiny.train(place, tmp_path / "new", chosen)
@@ -435,7 +413,7 @@ def test_a_training_does_not_begin_with_a_hostile_state(how, parameter, place, f
 
 
 def test_a_training_resumes_and_begins_with_what_is_harmless(place, folder, tmp_path):
-    sealed(folder)
+    hostile.seal(folder)
     resumed = tiny.train(place, tmp_path / "a", tiny.settings(num_epoch=2, resume_model=str(folder), seed=4))
     assert resumed.epoch == 2
     tiny.train(place, tmp_path / "b", tiny.settings(num_epoch=1, pretrained_model=str(folder)))
