@@ -24,6 +24,7 @@ from ds2.data.augment import Augmenter
 from ds2.data.loader import Assembler
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
+from ds2.params.networks import frames_a_step
 
 _UTTERANCES = 128
 _BATCH = 16
@@ -71,6 +72,7 @@ def _samples(corpus: Corpus, folder: Path) -> list[Row]:
     lines = utterances.path.read_text(encoding="utf-8").splitlines()
     statistics, _ = mean_istd.compute(utterances, settings, workers=1)
     vocabulary = Vocabulary.of(utterance.text for utterance in utterances)
+    stride = frames_a_step(settings.model)
     resampling = settings.augment.resample.model_copy(update={"prob": 0.5})
     found = []
     for what, augment in (
@@ -79,7 +81,7 @@ def _samples(corpus: Corpus, folder: Path) -> list[Row]:
         ("samples augmented, resampled too", settings.augment.model_copy(update={"resample": resampling})),
     ):
         augmenter = None if augment is None else Augmenter(augment, settings.features.sample_rate)
-        assembler = Assembler(settings.features, statistics, vocabulary, augmenter, seed=1)
+        assembler = Assembler(settings.features, statistics, vocabulary, stride, augmenter, seed=1)
         peer = peers.Samples(settings.features, statistics, vocabulary, augment)
         if augment is None:
             _compare(assembler, peer, utterances, lines)

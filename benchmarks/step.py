@@ -23,12 +23,13 @@ from benchmarks.table import RUNS, Row
 from ds2 import params
 from ds2.data import batches, mean_istd
 from ds2.data.augment import Augmenter
-from ds2.data.frames import FRAMES_A_STEP
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
 from ds2.distributed.process_group import Alone
+from ds2.model import build
 from ds2.model.deepspeech2 import DeepSpeech2
+from ds2.params.networks import frames_a_step
 from ds2.training.schedule import learning_rate
 from ds2.training.step import Step
 
@@ -62,14 +63,14 @@ def _rows(
     normalisation, _ = mean_istd.compute(manifest, settings, workers=1)
     vocabulary = Vocabulary.of(utterance.text for utterance in manifest)
     augmenter = Augmenter(settings.augment, settings.features.sample_rate)
-    assembler = Assembler(settings.features, normalisation, vocabulary, augmenter, train.seed)
+    assembler = Assembler(settings.features, normalisation, vocabulary, frames_a_step(model), augmenter, train.seed)
     heard = manifest.durations / augmenter.speeds(train.seed, _EPOCH, np.arange(len(manifest)))
     plan = batches.of_epoch(heard, _BATCH, train.seed, _EPOCH)
-    network = DeepSpeech2(model, settings.features.num_mel_bins, len(vocabulary))
+    network = build(settings, len(vocabulary))
     network.train()
     optimizer = paddle.optimizer.Adam(parameters=network.parameters(), weight_decay=train.weight_decay or None)
     step = Step(network, optimizer, settings, Alone())
-    work = operations_a_frame(network, settings.features.num_mel_bins)
+    work = operations_a_frame(network, settings)
     real = padded = 0
     audio_seconds = waited = total = 0.0
     with Loader(manifest, assembler, workers=1) as loader:
@@ -95,16 +96,16 @@ def _rows(
     ]
 
 
-def operations_a_frame(network: DeepSpeech2, num_mel_bins: int) -> float:
+def operations_a_frame(network: DeepSpeech2, settings: params.Params) -> float:
     """Multiplications and additions of the forward pass for a frame of features."""
-    products, mels = 0, num_mel_bins
+    products, mels = 0, settings.features.num_mel_bins
     for layer in network.conv.layers:
         mels = (mels + 1) // 2
         products += layer.conv.weight.size * mels  # every weight once for each place of the output
     for layer in network.rnn.layers:
         products += sum(weight.size for weight in layer.gru.parameters() if weight.ndim == 2)
     products += network.output.weight.size
-    return 2 * products / FRAMES_A_STEP
+    return 2 * products / frames_a_step(settings.model)
 
 
 def _product_rate() -> float:

@@ -8,18 +8,18 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import Field, JsonValue, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from ds2 import files
+from ds2 import files, params
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
@@ -31,9 +31,15 @@ VOCABULARY, MEAN_ISTD = "vocabulary.txt", "mean_istd.json"
 _FORMAT = 2
 _UNFINISHED = re.compile(r"\.(epoch_\d+|step_\d+|best_model)\.(tmp|old)")
 # Weights as a pickle, of the format before, and the last commit that reads it.
-_PICKLED, _LAST_TO_READ_IT = "model.pdparams", "ece99fad"
+_PICKLED, _LAST_TO_READ_IT = "model.pdparams", "ece99fa83a"
 # Where DVC's cache has a file: with linked caches all files in models/ are links to such places.
 _IN_DVC_CACHE = re.compile(r".*/files/md5/[0-9a-f]{2}/[0-9a-f]{30}")
+# Bytes, at most, of a file that is read as text: state.json grows by 8 kB an epoch.
+_LONGEST_TEXT = 1 << 26
+
+_Count = Annotated[int, Field(strict=True, ge=0, lt=1 << 53)]
+_Values = dict[str, JsonValue]
+_Part = TypeVar("_Part")
 
 
 class DamagedError(Exception):
@@ -56,15 +62,15 @@ class State:
         cost: time and memory, measured: they differ from run to run and decide nothing.
     """
 
-    epoch: int
-    batch: int
-    step: int
+    epoch: _Count
+    batch: _Count
+    step: _Count
     fingerprint: str
-    params: dict[str, Any]
-    history: dict[str, Any]
-    ingredients: dict[str, Any] = field(default_factory=dict)
-    loss_scale: dict[str, Any] = field(default_factory=dict)
-    cost: dict[str, Any] = field(default_factory=dict)
+    params: _Values
+    history: _Values
+    ingredients: _Values = field(default_factory=dict)
+    loss_scale: _Values = field(default_factory=dict)
+    cost: _Values = field(default_factory=dict)
 
     @property
     def position(self) -> tuple[int, int]:
@@ -73,6 +79,25 @@ class State:
 
 
 _STATE = TypeAdapter(State)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All of an intact checkpoint but its arrays.
+
+    Attributes:
+        folder: where it lies.
+        state: of its training.
+        params: those of its state, checked.
+        vocabulary: the tokens of the network.
+        statistics: normalise features; made with the parameters' features.
+    """
+
+    folder: Path
+    state: State
+    params: params.Params
+    vocabulary: Vocabulary
+    statistics: MeanIstd
 
 
 def write(
@@ -105,13 +130,14 @@ def link(source: Path, folder: Path, with_optimizer: bool) -> None:
         UserError: as `write`.
     """
     with _replacing(folder) as target:
-        for file in source.iterdir():
-            if file.name == OPTIMIZER and not with_optimizer:
+        for name in (MODEL, OPTIMIZER, STATE, VOCABULARY, MEAN_ISTD):
+            if name == OPTIMIZER and not (with_optimizer and resumable(source)):
                 continue
+            file = os.path.realpath(source / name)  # with linked caches the link may go with DVC's cache
             try:
-                os.link(file, target / file.name)
+                os.link(file, target / name)
             except OSError:
-                shutil.copy2(file, target / file.name)
+                shutil.copy2(file, target / name)
 
 
 @contextmanager
@@ -190,16 +216,51 @@ def glance(folder: Path) -> State | None:
         return None
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of MODEL or OPTIMIZER by name.
+def read(folder: Path) -> Checkpoint:
+    """Reads all but the arrays, as `read_state` does, and checks that the parts go together.
 
     Raises:
-        DamagedError: it is no safetensors file.
+        DamagedError: a file is missing, not what was written or not what it should be.
+        UserError: it was written by another version.
+    """
+    state = read_state(folder)
+    try:
+        settings = params.from_dict(state.params)
+    except (UserError, RecursionError) as error:
+        raise UserError(f"{folder / STATE}: {harmless(error)}") from None
+    vocabulary = _part(Vocabulary.read, folder / VOCABULARY)
+    statistics = _part(MeanIstd.read, folder / MEAN_ISTD)
+    if statistics.features != settings.features:
+        raise DamagedError(f"{MEAN_ISTD} is of other features than {STATE}")
+    return Checkpoint(folder, state, settings, vocabulary, statistics)
+
+
+def _part(reader: Callable[[Path], _Part], path: Path) -> _Part:
+    try:
+        return reader(path)
+    except UserError:  # it tells how to make the pipeline's file anew
+        raise DamagedError(f"{path.name} is not what it should be") from None
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of MODEL or OPTIMIZER, all float32, by name.
+
+    Raises:
+        UserError: they are not, or it is no safetensors file.
     """
     try:
-        return load_file(_own_file(path))
-    except (SafetensorError, ValueError, KeyError, OSError) as error:
-        raise DamagedError(f"{path.name} is not a safetensors file: {error}") from None
+        arrays = load_file(_own_file(path))
+    except (SafetensorError, DamagedError, ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(f"{path} is not a safetensors file ({harmless(error)}): use another checkpoint") from None
+    for name, value in arrays.items():
+        if value.dtype != np.float32:
+            raise UserError(f"{path}: {harmless(name)} is {value.dtype}, not float32: use another checkpoint")
+    return arrays
+
+
+def harmless(text: object) -> str:
+    """What a file tells, to be shown in a sentence: of no great length, without line breaks and control characters."""
+    return "".join(filter(str.isprintable, str(text)))[:200]
 
 
 def _own_file(path: Path) -> Path:
@@ -215,6 +276,8 @@ def _own_file(path: Path) -> Path:
         raise DamagedError(f"{path.name} is missing")
     if not real.is_file():
         raise DamagedError(f"{path.name} is not a file")
+    if path.name not in (MODEL, OPTIMIZER) and real.stat().st_size > _LONGEST_TEXT:
+        raise DamagedError(f"{path.name} has more than {_LONGEST_TEXT} bytes")
     return path
 
 
@@ -224,15 +287,19 @@ def _read_json(folder: Path) -> tuple[State, dict[str, str]]:
         raise UserError(_pickled(folder))
     damaged = DamagedError(f"{STATE} is not what was written")
     try:
-        values = json.loads(_own_file(folder / STATE).read_bytes())
+        values = json.loads(_own_file(folder / STATE).read_bytes(), parse_constant=_refuse_constant)
         if values.pop("checksum") != _checksum(values):
             raise damaged
         if values.pop("format") != _FORMAT:
-            raise UserError(f"{folder}: written by another version of ds2")
+            raise UserError(f"{folder} was written by another version of ds2 (the format is another): use that one")
         hashes = {name: values["files"][name] for name in (MODEL, OPTIMIZER, VOCABULARY, MEAN_ISTD)}
         return _STATE.validate_python({name: value for name, value in values.items() if name != "files"}), hashes
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise damaged from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")  # NaN and Infinity
 
 
 def resumable(folder: Path) -> bool:

@@ -5,32 +5,28 @@ from pathlib import Path
 
 import numpy as np
 
-from ds2 import params
 from ds2.checkpoint import disk, weights
-from ds2.checkpoint.disk import DamagedError, State
-from ds2.data.mean_istd import MeanIstd
-from ds2.data.vocabulary import Vocabulary
+from ds2.checkpoint.disk import Checkpoint, DamagedError
 from ds2.errors import UserError
-from ds2.model import build
 from ds2.model.network import Network
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A checkpoint ready for use; the network is in evaluation mode."""
+class Trained(Checkpoint):
+    """A checkpoint ready for use.
+
+    Attributes:
+        model: the network, in evaluation mode.
+    """
 
     model: Network
-    vocabulary: Vocabulary
-    statistics: MeanIstd
-    params: params.Params
-    state: State
 
 
 def load(folder: Path) -> Trained:
     """Loads a checkpoint: architecture, weights, vocabulary, statistics, all its own.
 
     Raises:
-        UserError: it does not exist or is damaged.
+        UserError: it does not exist, is damaged or was written by another version.
     """
     if folder.is_file():
         raise UserError(f"{folder} is a file: name the checkpoint's folder, {folder.parent}")
@@ -39,15 +35,12 @@ def load(folder: Path) -> Trained:
     if (folder / "best_model").is_dir():
         raise UserError(f"{folder} is the folder of all checkpoints: name one of them, such as {folder}/best_model")
     try:
-        state = disk.read_state(folder)
-        settings = params.from_dict(state.params)
-        vocabulary, statistics = Vocabulary.read(folder / disk.VOCABULARY), MeanIstd.read(folder / disk.MEAN_ISTD)
-        model = build(settings, len(vocabulary))
-        weights.restore_model(folder, model)
+        known = disk.read(folder)
     except DamagedError as error:
         raise UserError(f"{folder} is damaged ({error}): use another checkpoint, or dvc checkout models") from None
+    model = weights.network(known)
     model.eval()
-    return Trained(model, vocabulary, statistics, settings, state)
+    return Trained(**vars(known), model=model)
 
 
 def load_mean(models: Path, count: int) -> Trained:

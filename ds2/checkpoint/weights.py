@@ -1,14 +1,19 @@
 """Weights and optimiser state, out of paddle and into it, as named arrays."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
+from paddle import nn
 
 from ds2.checkpoint import disk
+from ds2.checkpoint.disk import Checkpoint
 from ds2.errors import UserError
+from ds2.model import build
 from ds2.model.network import Network
 
 
@@ -31,28 +36,98 @@ def _tensors(model: Network) -> dict[str, paddle.Tensor]:
     return {name: values[name] for name in once.values()}
 
 
+def network(known: Checkpoint) -> Network:
+    """Makes the network of a checkpoint, with its weights and running statistics.
+
+    Raises:
+        UserError: the weights are of another architecture than the parameters, or are no arrays.
+    """
+    saved = disk.read_arrays(known.folder / disk.MODEL)
+    with _at_most(sum(value.size for value in saved.values()), known.folder):
+        model = build(known.params, len(known.vocabulary))
+    put(model, _fitting(saved, known.folder, model, len(known.vocabulary)))
+    return model
+
+
+@contextmanager
+def _at_most(values: int, folder: Path) -> Iterator[None]:
+    """Refuses to make parameters of a network larger than its weights, before they take memory."""
+    left = 2 * values  # paddle makes those of a GRU twice
+    create = nn.Layer.create_parameter
+
+    def counted(layer: nn.Layer, shape: Sequence[int], *options: Any, **more: Any) -> paddle.Tensor:
+        nonlocal left
+        left -= math.prod(map(int, shape))
+        if left < 0:
+            raise UserError(f"{folder}: its weights are of a smaller architecture than {disk.STATE} tells")
+        return create(layer, shape, *options, **more)
+
+    nn.Layer.create_parameter = counted
+    try:
+        yield
+    finally:
+        nn.Layer.create_parameter = create
+
+
 def restore_model(folder: Path, model: Network) -> None:
     """Puts the weights and running statistics of a checkpoint into a model of the same architecture.
 
     Raises:
-        DamagedError: the file holds no arrays.
-        UserError: the arrays are another model's.
+        UserError: they are another model's, or no arrays.
     """
-    saved, own = disk.read_arrays(folder / disk.MODEL), of(model)
-    foreign = sorted(saved.keys() - own.keys())
-    foreign += [name for name, value in own.items() if name not in saved or not _alike(saved[name], value)]
+    put(model, read_model(folder, model, _tokens(model)))
+
+
+def read_model(folder: Path, model: Network, tokens: int) -> dict[str, np.ndarray]:
+    """The weights of a checkpoint of the same architecture, named as `of` does.
+
+    Args:
+        folder: of the checkpoint.
+        model: it may have another vocabulary.
+        tokens: of the checkpoint's vocabulary.
+
+    Raises:
+        UserError: as `restore_model`.
+    """
+    return _fitting(disk.read_arrays(folder / disk.MODEL), folder, model, tokens)
+
+
+def _fitting(saved: dict[str, np.ndarray], folder: Path, model: Network, tokens: int) -> dict[str, np.ndarray]:
+    expected = {name: _shape(model, name, value.shape, tokens) for name, value in _tensors(model).items()}
+    foreign = sorted(saved.keys() - expected.keys())
+    foreign += [name for name, shape in expected.items() if name not in saved or saved[name].shape != shape]
     if foreign:
-        raise UserError(f"{folder}: its weights are of another architecture ({foreign[0]})")
-    put(model, saved)
+        raise UserError(f"{folder}: its weights are of another architecture ({disk.harmless(foreign[0])})")
+    return saved
 
 
-def _alike(left: np.ndarray, right: np.ndarray) -> bool:
-    return left.shape == right.shape and left.dtype == right.dtype
+def _shape(model: Network, name: str, shape: Sequence[int], tokens: int) -> tuple[int, ...]:
+    """Of an array in the checkpoint of a vocabulary of so many tokens."""
+    return (*shape[:-1], tokens) if name in model.token_arrays else tuple(shape)
+
+
+def _tokens(model: Network) -> int:
+    return _tensors(model)[model.token_arrays[0]].shape[-1]
 
 
 def restore_optimizer(folder: Path, optimizer: paddle.optimizer.Optimizer, model: Network) -> None:
-    """Puts the moments of a checkpoint into the optimiser of a model of the same architecture."""
-    put_moments(disk.read_arrays(folder / disk.OPTIMIZER), optimizer, model)
+    """Puts the moments of a checkpoint into the optimiser of a model of the same architecture.
+
+    Raises:
+        UserError: they are another model's, or no arrays.
+    """
+    put_moments(read_moments(folder, model, _tokens(model)), optimizer, model)
+
+
+def read_moments(folder: Path, model: Network, tokens: int) -> dict[str, np.ndarray]:
+    """The optimiser's state in a checkpoint of the same architecture, keyed as `moments` does; as `read_model`."""
+    saved = disk.read_arrays(folder / disk.OPTIMIZER)
+    shapes = {place: _shape(model, place, value.shape, tokens) for place, value in model.named_parameters()}
+    for key, value in saved.items():
+        place, _, kind = key.partition("/")
+        if place not in shapes or value.shape != ((1,) if "pow" in kind else shapes[place]):
+            raise UserError(f"{folder}: its optimiser is that of another architecture ({disk.harmless(key)})")
+    return saved
 
 
 # Paddle keys an optimiser's state by the parameters' automatic names ("linear_0.w_0_moment1_0"), which count all
@@ -76,6 +151,6 @@ def put_moments(arrays: Mapping[str, np.ndarray], optimizer: paddle.optimizer.Op
     automatic = {place: parameter.name for place, parameter in model.named_parameters()}
     moved = {}
     for key, value in arrays.items():
-        place, kind = key.split("/")
+        place, _, kind = key.partition("/")
         moved[f"{automatic[place]}_{kind}"] = value
     optimizer.set_state_dict(moved)

@@ -111,7 +111,7 @@ class MeanIstd:
             return cls(mean, istd, int(values["frames"]), int(values["utterances"]), settings)
         except FileNotFoundError:
             raise UserError(f"{path} does not exist: run dvc repro mean_istd") from None
-        except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (UserError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise UserError(f"{path} does not hold statistics ({error!r}): run dvc repro -f mean_istd") from None
 
 

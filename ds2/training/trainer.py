@@ -200,7 +200,7 @@ class Trainer:
         """Begins with another training's checkpoint, with its weights only, or with none, as the parameters say."""
         train, vocabulary = self._settings.train, self._data.vocabulary
         if train.resume_model not in ("auto", None):
-            source = transfer.Origin.read(train.resume_model, "train.resume_model")
+            source = transfer.read(train.resume_model, "train.resume_model")
             transfer.check_same_architecture(source, self._settings)
             transfer.restore_mapped(source, self.model, self._optimizer, vocabulary)
             # Its scores are those of another dev set: the best of this training is chosen from its own epochs.
@@ -208,7 +208,7 @@ class Trainer:
             self.epoch, self.step = source.state.epoch, source.state.step
             logger.info(f"going on from {source.folder}, epoch {self.epoch}, with its statistics, on the data of today")
         elif train.pretrained_model is not None:
-            source = transfer.Origin.read(train.pretrained_model, "train.pretrained_model")
+            source = transfer.read(train.pretrained_model, "train.pretrained_model")
             transfer.take_weights(source, self.model, self._settings, vocabulary)
         else:
             logger.info(f"the training starts from the beginning{self._why(store)}")

@@ -1,6 +1,5 @@
 """Starting from another training's checkpoint: going on with it on other data, or taking its weights only."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,47 +9,34 @@ from loguru import logger
 
 from ds2 import layout, params
 from ds2.checkpoint import disk, weights
-from ds2.checkpoint.disk import DamagedError, State
-from ds2.data.mean_istd import MeanIstd
+from ds2.checkpoint.disk import Checkpoint, DamagedError
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
 from ds2.model.network import Network
 
 
-@dataclass(frozen=True)
-class Origin:
-    """A checkpoint to start from."""
+def read(name: str, parameter: str) -> Checkpoint:
+    """Reads all but the arrays of a checkpoint to start from.
 
-    folder: Path
-    state: State
-    vocabulary: Vocabulary
-    statistics: MeanIstd
+    Args:
+        name: its folder.
+        parameter: that names it, for the sentence when it is of no use.
 
-    @classmethod
-    def read(cls, name: str, parameter: str) -> "Origin":
-        """Reads all but the weights of a checkpoint.
-
-        Args:
-            name: its folder.
-            parameter: that names it, for the sentence when it is of no use.
-
-        Raises:
-            UserError: it does not exist or is damaged.
-        """
-        folder = Path(name)
-        if not folder.is_dir():
-            folder = layout.repository_root() / name  # dvc exp run --temp works in a copy without the untracked files
-        if not folder.is_dir():
-            raise UserError(f"{parameter}: there is no folder {name}; it should be a checkpoint's, as models/epoch_100")
-        try:
-            state = disk.read_state(folder)
-        except DamagedError as error:
-            raise UserError(f"{parameter}: {name} is not an intact checkpoint: {error}") from None
-        vocabulary = Vocabulary.read(folder / disk.VOCABULARY)
-        return cls(folder, state, vocabulary, MeanIstd.read(folder / disk.MEAN_ISTD))
+    Raises:
+        UserError: it does not exist or is damaged.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        folder = layout.repository_root() / name  # dvc exp run --temp works in a copy without the untracked files
+    if not folder.is_dir():
+        raise UserError(f"{parameter}: there is no folder {name}; it should be a checkpoint's, as models/epoch_100")
+    try:
+        return disk.read(folder)
+    except DamagedError as error:
+        raise UserError(f"{parameter}: {name} is not an intact checkpoint: {error}") from None
 
 
-def check_same_architecture(source: Origin, settings: params.Params) -> None:
+def check_same_architecture(source: Checkpoint, settings: params.Params) -> None:
     """A continued training has the checkpoint's architecture and features.
 
     Raises:
@@ -61,19 +47,18 @@ def check_same_architecture(source: Origin, settings: params.Params) -> None:
         raise UserError(f"{name} is {here}, but {source.folder} was trained with {value}")
 
 
-def _differences(source: Origin, settings: params.Params) -> list[tuple[str, Any, Any]]:
+def _differences(source: Checkpoint, settings: params.Params) -> list[tuple[str, Any, Any]]:
     """The parameters of features and architecture that differ: name, value here, value of the checkpoint."""
-    trained = params.from_dict(source.state.params)
     return [
         (f"{section}.{name}", getattr(getattr(settings, section), name), value)
         for section in ("features", "model")
-        for name, value in getattr(trained, section)
+        for name, value in getattr(source.params, section)
         if name != "dropout" and getattr(getattr(settings, section), name) != value
     ]
 
 
 def restore_mapped(
-    source: Origin, model: Network, optimizer: paddle.optimizer.Optimizer, vocabulary: Vocabulary
+    source: Checkpoint, model: Network, optimizer: paddle.optimizer.Optimizer, vocabulary: Vocabulary
 ) -> None:
     """Puts weights and moments of a checkpoint of the same architecture into a model with another vocabulary.
 
@@ -89,18 +74,18 @@ def restore_mapped(
         )
     places = _places(source.vocabulary, vocabulary)
     fresh = weights.of(model)
-    saved = disk.read_arrays(source.folder / disk.MODEL)
+    saved = weights.read_model(source.folder, model, len(source.vocabulary))
     for name in model.token_arrays:
         saved[name] = _rearranged(saved[name], fresh[name], places)
     weights.put(model, saved)
-    moments = disk.read_arrays(source.folder / disk.OPTIMIZER)
+    moments = weights.read_moments(source.folder, model, len(source.vocabulary))
     for key in [key for key in moments if key.split("/")[0] in model.token_arrays and "pow" not in key]:
         moments[key] = _rearranged(moments[key], np.zeros_like(fresh[key.split("/")[0]]), places)
     weights.put_moments(moments, optimizer, model)
     _log_tokens(source, places)
 
 
-def take_weights(source: Origin, model: Network, settings: params.Params, vocabulary: Vocabulary) -> None:
+def take_weights(source: Checkpoint, model: Network, settings: params.Params, vocabulary: Vocabulary) -> None:
     """Puts those weights of a checkpoint into a model that fit by name and shape, or by token.
 
     What does not fit is logged, with the parameters that would make it fit.
@@ -111,7 +96,11 @@ def take_weights(source: Origin, model: Network, settings: params.Params, vocabu
     taken, left = {}, []
     for name, value in fresh.items():
         found = saved.get(name)
-        if found is not None and name in model.token_arrays and found.shape[:-1] == value.shape[:-1]:
+        if (
+            found is not None
+            and name in model.token_arrays
+            and found.shape == (*value.shape[:-1], len(source.vocabulary))
+        ):
             found = _rearranged(found, value, places)
         if found is not None and found.shape == value.shape:
             taken[name] = found
@@ -138,7 +127,7 @@ def _rearranged(old: np.ndarray, fresh: np.ndarray, places: np.ndarray) -> np.nd
     return moved
 
 
-def _log_tokens(source: Origin, places: np.ndarray) -> None:
+def _log_tokens(source: Checkpoint, places: np.ndarray) -> None:
     known = int((places >= 0).sum())
     logger.info(
         f"tokens: {known} known to {source.folder}, {len(places) - known} new, "

@@ -15,6 +15,7 @@ from ds2.decoding.greedy import Greedy
 from ds2.recognition import opening
 from ds2.transcribing import inputs
 from ds2.transcribing.transcriber import Transcriber
+from tests.checkpoint import hostile
 
 pytestmark = pytest.mark.wheel
 
@@ -183,3 +184,10 @@ def test_a_lack_of_memory_says_which_options_to_lower(alone):
         "error: there is not enough memory for 8 pieces of up to 3000 s at once: lower --batch-size or --max-duration"
     )
     assert "Traceback" not in done.stderr
+
+
+def test_a_pickle_in_the_place_of_weights_is_refused_and_runs_nothing(alone, monkeypatch, capsys):
+    hostile.put_a_pickle_for_weights(alone / "moved", alone / "mark")
+    line = refused(["--model", "moved", "audio"], monkeypatch, capsys)
+    assert "moved/model.safetensors is not a safetensors file" in line
+    assert not (alone / "mark").exists()

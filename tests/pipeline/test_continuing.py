@@ -200,3 +200,24 @@ def test_mistakes_after_dash_s(short):
     # DVC deletes a stage's unpersisted outputs before it runs: git has them.
     short.run("git", "checkout", "-q", ".")
     assert "Running stage" not in short.run("dvc", "repro")
+
+
+@pytest.fixture
+def linked(short, tmp_path):
+    """The same with DVC's cache elsewhere: every file of models/ is a link into it. Nothing is autosaved."""
+    shutil.move(short.folder / ".dvc/cache", tmp_path / "shared")
+    short.run("dvc", "config", "cache.type", "symlink")
+    short.run("dvc", "cache", "dir", str(tmp_path / "shared"))
+    short.run("dvc", "checkout", "--relink")
+    shutil.rmtree(short.folder / ".ds2")
+    return short
+
+
+def test_a_model_of_links_into_a_shared_cache_is_used_and_continued(linked, long):
+    assert all((linked.folder / "models/epoch_2" / name).is_symlink() for name in ("model.safetensors", "state.json"))
+    lines = linked.run("python", "-m", "ds2.commands.transcribe", "--model", "models/best_model", "recordings")
+    assert sum(line.startswith("recordings/") for line in lines.splitlines()) == 56
+    linked.change_params(train={"num_epoch": 4})
+    assert epochs_trained(linked.run("dvc", "repro")) == [3, 4]
+    assert linked.curves() == long.curves(4)
+    assert (linked.folder / "models/epoch_4/model.safetensors").is_symlink()

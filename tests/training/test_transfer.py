@@ -67,7 +67,7 @@ def test_every_row_of_the_output_goes_to_its_token_and_new_ones_are_as_in_a_new_
     new = Trainer(chosen, tiny.data(other), {}, 0)
     fresh = tiny.weights(new.model)
     vocabulary = tiny.data(other).vocabulary
-    source = transfer.Origin.read(str(base / "models/epoch_2"), parameter)
+    source = transfer.read(str(base / "models/epoch_2"), parameter)
     if parameter == "resume_model":
         transfer.restore_mapped(source, new.model, new._optimizer, vocabulary)
     else:
@@ -135,7 +135,7 @@ def test_another_dropout_is_no_other_architecture(base, other):
 def test_a_checkpoint_of_the_repository_is_found_from_a_temporary_copy_of_it(base, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(base))
     monkeypatch.chdir(tmp_path)
-    assert transfer.Origin.read("models/epoch_2", "train.resume_model").folder == base / "models/epoch_2"
+    assert transfer.read("models/epoch_2", "train.resume_model").folder == base / "models/epoch_2"
 
 
 def test_tokens_are_counted_that_are_known_new_and_not_needed(base, other, log):
