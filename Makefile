@@ -26,7 +26,7 @@ repro: install
 	dvc metrics show
 
 compare: install
-	@$(BIN)/python -m ds2.compare $(or $(FROM),HEAD) $(or $(TO),workspace)
+	@$(BIN)/python -m ds2 compare $(or $(FROM),HEAD) $(or $(TO),workspace)
 
 experiments: install
 	@dvc exp show --no-pager --only-changed --keep '^cer$$' --drop '$(COLUMNS_DROPPED)' --sort-by cer

@@ -107,6 +107,16 @@ def test_the_kinds_of_augmentation_and_their_parameters_are_those_of_the_code():
     assert said == {kind: list(section.annotation.model_fields) for kind, section in kinds.items()}
 
 
+def test_nobody_is_told_to_install_a_strangers_project():
+    # On the package index ds2 is another project.
+    telling = re.compile(r"\bpip3? install\b[^\n`]*\sds2\b(?!/)")
+    assert telling.search("pip install --user ds2[cpu]")
+    said = [*PAGES, ROOT / "pyproject.toml", ROOT / "Makefile", *(ROOT / "recipes").iterdir()]
+    said += [path for folder in ("ds2", "stages", "benchmarks", "docs") for path in (ROOT / folder).rglob("*.*")]
+    texts = {path: _read(path) for path in said if path.suffix in (".md", ".py", ".html", ".yaml", ".toml", "")}
+    assert [path for path, text in texts.items() if telling.search(text)] == []
+
+
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 

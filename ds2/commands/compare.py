@@ -1,6 +1,9 @@
-"""What changed between two states of the repository, and what it brought: tables, and curves in one page.
+"""Shows what changed between two commits, branches or experiments, and what it brought.
 
-python -m ds2.commands.compare [FROM [TO]]: a commit, branch or experiment, or workspace.
+Prints which parameters and metrics differ, and draws the curves of both over each other in a page that needs no
+network, dvc_plots/compare/index.html. FROM and TO are commits, branches, experiments or workspace.
+
+    python -m ds2 compare HEAD workspace
 """
 
 import argparse
@@ -13,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ds2.errors import UserError, ends_with_a_sentence
+from ds2.errors import UserError
 
 # The page of `dvc plots`, and where the tables go in it.
 _TEMPLATE = Path(".dvc/plots.html")
@@ -25,17 +28,14 @@ _FIRST = "results/evaluate.json"
 _Row = tuple[str, str, str, str]
 
 
-@ends_with_a_sentence
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        "python -m ds2.commands.compare",
-        description="Prints which parameters and metrics differ between two commits, branches or experiments, and "
-        f"draws their curves over each other in {_OUT}/index.html, which needs no network.",
-    )
-    parser.add_argument("old", metavar="FROM", nargs="?", default="HEAD", help="default: HEAD")
-    parser.add_argument("new", metavar="TO", nargs="?", default="workspace", help="default: workspace")
-    arguments = parser.parse_args()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The two states."""
+    parser.add_argument("old", metavar="FROM", nargs="?", default="HEAD", help="default: %(default)s")
+    parser.add_argument("new", metavar="TO", nargs="?", default="workspace", help="default: %(default)s")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """See the module's docstring."""
     old, new = arguments.old, arguments.new
     if not _TEMPLATE.exists():
         raise UserError(f"{_TEMPLATE} is not here: run this in the root of the repository")
@@ -97,7 +97,3 @@ def _dvc(*arguments: str) -> str:
     if done.returncode != 0:
         raise UserError(f"dvc {' '.join(arguments[:2])}: {done.stderr.strip().removeprefix('ERROR: ')}")
     return done.stdout
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,10 @@
-"""What augmentation does to a recording, to see and to hear: python -m ds2.data.augment --show a.wav."""
+"""Shows what augmentation does to a recording, to see and to hear.
+
+Every kind of params.yaml's section augment is applied alone, surely, then all together, as configured. Writes an audio
+file of each and the picture augment.png.
+
+    python -m ds2 show a.wav --out heard --seed 7
+"""
 
 import argparse
 from dataclasses import dataclass
@@ -11,7 +17,7 @@ import soundfile
 from ds2 import params
 from ds2.audio import reading
 from ds2.data import augment, features
-from ds2.errors import UserError, ends_with_a_sentence
+from ds2.errors import UserError
 
 _ORIGINAL, _ALL = "original", "all as configured"
 _INK, _FAINT = "#3b6ea5", "#c9ced4"
@@ -38,27 +44,24 @@ class Shown:
     off: str = ""
 
 
-@ends_with_a_sentence
-def main() -> None:
-    """The command line of ds2.data.augment."""
-    parser = argparse.ArgumentParser(
-        "python -m ds2.data.augment",
-        description="Applies every kind of augmentation of params.yaml alone, surely, and all together, as configured. "
-        "Writes augment.png and an audio file of each.",
-    )
-    parser.add_argument("--show", type=Path, metavar="FILE", required=True, help="a recording")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", default=Path("augment"), help="default: augment")
-    parser.add_argument("--seed", type=int, default=1, help="of the random numbers; default: 1")
-    arguments = parser.parse_args()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The recording, the folder, the seed."""
+    parser.add_argument("recording", type=Path, metavar="FILE", help="a recording")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", default="augment", help="default: %(default)s")
+    parser.add_argument("--seed", type=int, metavar="N", default=1, help="of the random numbers; default: %(default)s")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """See the module's docstring."""
     if arguments.seed < 0:
         raise UserError(f"--seed: {arguments.seed} is negative: it must be at least 0")
     settings = params.load()
     try:
-        samples = reading.load(arguments.show, settings.features.sample_rate)
+        samples = reading.load(arguments.recording, settings.features.sample_rate)
     except reading.AudioError as error:
-        raise UserError(f"{arguments.show}: {error}") from None
+        raise UserError(f"{arguments.recording}: {error}") from None
     if not len(features.extract(samples, settings.features)):
-        raise UserError(f"{arguments.show} is shorter than a frame of features (25 ms)")
+        raise UserError(f"{arguments.recording} is shorter than a frame of features (25 ms)")
     shown = every_kind(samples, settings, arguments.seed)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for one in shown:

@@ -1,8 +1,9 @@
-"""Transcribes recordings with a checkpoint, which needs nothing else of its training.
+"""Transcribes recordings with a trained model, which needs nothing else of its training.
 
-    python -m ds2.commands.transcribe --model models/best_model a.wav b.mp3 folder/ list.txt
+    python -m ds2 transcribe --model models/best_model a.wav b.mp3 folder/ list.txt
+    find /data -name '*.wav' | python -m ds2 transcribe --json -
 
-prints a line for every recording, in the order given: its path, a tab, the text. A folder stands for all audio files
+Prints a line for every recording, in the order given: its path, a tab, the text. A folder stands for all audio files
 below it, a file called *.txt for the paths in it, one a line, - for such lines on the standard input. A recording that
 cannot be read is named on the standard error, the others are transcribed, and the exit code is 1.
 """
@@ -14,10 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
+from ds2 import layout, log
 from ds2.decoding.greedy import Greedy
-from ds2.errors import UserError, ends_with_a_sentence, enough_memory
+from ds2.errors import UserError, enough_memory
 from ds2.recognition import opening
 from ds2.transcribing import cutting, inputs
 from ds2.transcribing.transcriber import Transcriber, Transcript
@@ -47,14 +47,16 @@ def _fields(transcript: Transcript) -> dict[str, Any]:
     return fields
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m ds2.commands.transcribe",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The recordings, the model, the output, and what memory allows."""
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="an audio file, a folder, a list (*.txt) or -")
-    parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="the checkpoint")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=layout.MODELS / "best_model",
+        metavar="FOLDER",
+        help="the checkpoint; default: %(default)s",
+    )
     parser.add_argument(
         "--json",
         action="store_true",
@@ -67,29 +69,25 @@ def _arguments() -> argparse.Namespace:
         type=float,
         default=20.0,
         metavar="SECONDS",
-        help="longer recordings are cut at silence into pieces that are not longer (default: 20)",
+        help="longer recordings are cut at silence into pieces that are not longer; default: %(default)g",
     )
     parser.add_argument(
         "--batch-size",
         type=int,
         default=8,
         metavar="N",
-        help="pieces that the network reads at once, which does not change the texts (default: 8); with 1 every line "
-        "is printed before the next recording is read",
+        help="pieces that the network reads at once, which does not change the texts; default: %(default)s; with 1 "
+        "every line is printed before the next recording is read",
     )
-    return parser.parse_args()
 
 
-@ends_with_a_sentence
-def main() -> None:
+def run(arguments: argparse.Namespace) -> None:
     """See the module's docstring."""
-    arguments = _arguments()
     if not arguments.max_duration >= cutting.LEAST_SECONDS:
         raise UserError(f"--max-duration {arguments.max_duration:g}: it must be at least {cutting.LEAST_SECONDS:g}")
     if arguments.batch_size < 1:
         raise UserError(f"--batch-size {arguments.batch_size}: it must be at least 1")
-    logger.remove()
-    logger.add(sys.stderr, format="{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}", level="INFO")
+    log.to_terminal()
     # Paths may be no valid UTF-8: they are printed as they are.
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     sys.stderr.reconfigure(errors="backslashreplace")
@@ -111,7 +109,3 @@ def main() -> None:
                 print(f"error: {transcript.name}: {transcript.error}", file=sys.stderr)
     if failed:
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

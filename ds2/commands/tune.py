@@ -1,26 +1,45 @@
-"""Looks for the evaluate.alpha and evaluate.beta of the beam search that make the fewest errors on the dev set.
+"""Finds the evaluate.alpha and evaluate.beta of the beam search that make the fewest errors on the dev set.
 
-Not a part of the pipeline: run it by hand after training. It changes no parameter; the last line says how to adopt
-what it found.
+Run it after training: it reads the checkpoint of params.yaml's section evaluate, dataset/manifest.dev and
+dataset/lm.arpa, and writes results/tune.tsv and results/tune.png. It changes no parameter: the last line that it prints
+is the command that adopts what it found.
 
-reads   models/, dataset/manifest.dev and its audio, dataset/lm.arpa
-params  evaluate
-writes  results/tune.tsv, results/tune.png
+    python -m ds2 tune
 """
 
-from ds2 import stage
-from ds2.errors import ends_with_a_sentence
+import argparse
+
+from loguru import logger
+
+from ds2 import layout, log, params
+from ds2.data.manifest import Manifest
+from ds2.decoding import beam
+from ds2.evaluation import session, tuning
+from ds2.recognition.manifest_pass import ManifestPass
 
 
-@ends_with_a_sentence
-def main() -> None:
-    """The command line."""
-    settings, _ = stage.start(__doc__)
-    # Not at the top: the worker processes import this module and do without paddle.
-    from ds2.evaluation import session
-
-    print(f"dvc exp run {session.tune(settings)}")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """There are none."""
 
 
-if __name__ == "__main__":
-    main()
+def run(arguments: argparse.Namespace) -> None:
+    """See the module's docstring."""
+    settings = params.load()
+    log.to_terminal()
+    chosen = settings.evaluate.model_copy(update={"decoder": "ctc_beam_search"})
+    model, name = session.chosen_model(settings)
+    search = beam.search(chosen, model.vocabulary)
+    manifest = Manifest(layout.manifest_path("dev"))
+    with session.loader(settings, model, manifest) as loader:
+        utterances = tuning.collect(ManifestPass(model, manifest, loader, chosen.batch_size), manifest, search)
+    logger.info(f"{name} on {len(utterances.references)} utterances of {manifest.path}: now the weights")
+    metric = chosen.metrics_type
+    points = tuning.tune(utterances, search, model.vocabulary, metric)
+    tuning.write_table(layout.TUNING, points, metric)
+    tuning.write_picture(layout.TUNING_PICTURE, points, metric)
+    best = tuning.best(points)
+    logger.info(f"{metric.upper()} {best.errors.rate:.5f} with alpha {best.alpha:g} and beta {best.beta:g}")
+    print(
+        "dvc exp run -S evaluate.decoder=ctc_beam_search "
+        f"-S evaluate.alpha={best.alpha:g} -S evaluate.beta={best.beta:g}"
+    )

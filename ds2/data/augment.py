@@ -191,9 +191,3 @@ def _warp_time(values: np.ndarray, farthest: int, random: np.random.Generator) -
     left = np.minimum(places.astype(np.int64), frames - 2)
     share = (places - left).astype(np.float32)[:, None]
     return values[left] * (1.0 - share) + values[left + 1] * share
-
-
-if __name__ == "__main__":
-    from ds2.commands import show
-
-    show.main()

@@ -9,6 +9,7 @@ the sum over all alignments of y that the beam kept.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -57,18 +58,13 @@ class BeamSearch:
 
     def __call__(self, kept: Candidates, best: int = 1) -> list[Hypothesis]:
         """The best hypotheses, best first; there may be fewer."""
-        nodes, scores, ctc, parents, tokens = _search(
-            kept.tokens,
-            kept.scores,
-            kept.bounds,
-            self.beam_size,
-            self.alpha,
-            self.beta,
-            self.language_model,
-            self.words,
-        )
+        steps, widest = len(kept.bounds) - 1, np.diff(kept.bounds).max(initial=0)
+        scoring = _Scoring(self.alpha, self.beta, self.language_model, self.words)
+        tree = _tree(1 + steps * self.beam_size, self.language_model)
+        grown = _prefixes(int(self.beam_size * widest), self.language_model.start)
+        nodes, scores, ctc = _search(tree, grown, scoring, kept.tokens, kept.scores, kept.bounds, self.beam_size)
         order = np.argsort(-scores, kind="stable")[:best]
-        return [Hypothesis(_spell(parents, tokens, nodes[i]), float(scores[i]), float(ctc[i])) for i in order]
+        return [Hypothesis(_spell(tree.nodes, nodes[i]), float(scores[i]), float(ctc[i])) for i in order]
 
 
 def search(settings: params.EvaluateSettings, vocabulary: Vocabulary) -> BeamSearch:
@@ -92,18 +88,206 @@ def search(settings: params.EvaluateSettings, vocabulary: Vocabulary) -> BeamSea
     return built
 
 
-def _spell(parents: np.ndarray, tokens: np.ndarray, node: int) -> np.ndarray:
+class _Scoring(NamedTuple):
+    """What a character adds to a prefix's score besides ln P_ctc; as BeamSearch has it."""
+
+    alpha: float
+    beta: float
+    model: LanguageModel
+    words: HotWords
+
+
+class _Prefixes(NamedTuple):
+    """Texts, each of them another one and a character.
+
+    Attributes:
+        parent: int32 [n], the node of the other one in the tree.
+        token: int32 [n], the character.
+        lm_state: int32 [n, model's], state of the language model.
+        word_state: int32 [n], state of the hot words.
+        extra: float64 [n], all of the score but ln P_ctc.
+    """
+
+    parent: np.ndarray
+    token: np.ndarray
+    lm_state: np.ndarray
+    word_state: np.ndarray
+    extra: np.ndarray
+
+
+class _Tree(NamedTuple):
+    """All prefixes that were in the beam at some step.
+
+    Attributes:
+        nodes: node 0 is the empty prefix.
+        size: int64 [1], how many there are.
+        slot: int32 [n], the place of each in the beam, or -1.
+        keys: int64, table of parent * width + token.
+        child: int32, the node, beside `keys`.
+        width: tokens of the vocabulary.
+    """
+
+    nodes: _Prefixes
+    size: np.ndarray
+    slot: np.ndarray
+    keys: np.ndarray
+    child: np.ndarray
+    width: int
+
+
+class _Beam(NamedTuple):
+    """The prefixes that are followed.
+
+    Attributes:
+        nodes: int32 [n], where they are in the tree.
+        blank: float64 [n], ln P of their alignments that end in a blank.
+        last: float64 [n], ln P of those that end in the prefix's last character.
+    """
+
+    nodes: np.ndarray
+    blank: np.ndarray
+    last: np.ndarray
+
+
+def _prefixes(room: int, start: np.ndarray) -> _Prefixes:
+    lm_state = np.zeros((room, len(start)), np.int32)
+    lm_state[:1] = start
+    token = np.full(room, -1, np.int32)
+    return _Prefixes(np.zeros(room, np.int32), token, lm_state, np.zeros(room, np.int32), np.zeros(room))
+
+
+def _tree(room: int, model: LanguageModel) -> _Tree:
+    slot, keys = np.full(room, -1, np.int32), table.keys_for(room)
+    slot[0] = 0
+    child = np.zeros(len(keys), np.int32)
+    return _Tree(_prefixes(room, model.start), np.ones(1, np.int64), slot, keys, child, len(model.ids))
+
+
+def _spell(nodes: _Prefixes, node: int) -> np.ndarray:
     ids = []
     while node:
-        ids.append(tokens[node])
-        node = parents[node]
+        ids.append(nodes.token[node])
+        node = nodes.parent[node]
     return np.array(ids[::-1], np.int32)
 
 
 @njit(nogil=True, cache=True)
-def _log_add(a: float, b: float) -> float:
-    high, low = max(a, b), min(a, b)
-    return high if low == _NONE else high + np.log1p(np.exp(low - high))
+def _search(
+    tree: _Tree,
+    grown: _Prefixes,
+    scoring: _Scoring,
+    tokens: np.ndarray,
+    logs: np.ndarray,
+    bounds: np.ndarray,
+    beam_size: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nodes, scores and ln P_ctc of the final beam.
+
+    Args:
+        tree: holds the empty prefix; those of all steps are added.
+        grown: room for the prefixes that a step makes one character longer.
+        scoring: what counts besides ln P_ctc.
+        tokens: as Candidates have them.
+        logs: their scores.
+        bounds: of the steps among them.
+        beam_size: as BeamSearch has it.
+    """
+    beam = _Beam(np.zeros(1, np.int32), np.zeros(1), np.full(1, _NONE))
+    for step in range(len(bounds) - 1):
+        now = slice(bounds[step], bounds[step + 1])
+        stayed, scores = _stay(tree, beam, tokens[now], logs[now])
+        # A longer prefix that could not even enter the beam with a language model that is certain is not looked at:
+        # that changes nothing, and saves most of the work.
+        floor, _ = _threshold(scores, beam_size)
+        ctc = _grow(tree, beam, scoring, tokens[now], logs[now], floor, grown)
+        scores = np.concatenate((scores, ctc + grown.extra[: len(ctc)]))
+        beam = _select(tree, stayed, grown, ctc, _best(scores, beam_size))
+    scores, ctc = _finish(tree.nodes, beam, scoring)
+    return beam.nodes, scores, ctc
+
+
+@njit(nogil=True, cache=True)
+def _stay(tree: _Tree, beam: _Beam, tokens: np.ndarray, logs: np.ndarray) -> tuple[_Beam, np.ndarray]:
+    """The beam after a step that adds no character to its prefixes, and the scores: blank, last, blank, last, ...
+
+    The step is a blank, a repetition, or the last character of an alignment of the prefix before.
+    """
+    nodes, count = tree.nodes, len(beam.nodes)
+    now = np.full(tree.width, _NONE)
+    for k in range(len(tokens)):
+        now[tokens[k]] = logs[k]
+    blank, last, scores = np.full(count, _NONE), np.full(count, _NONE), np.full(2 * count, _NONE)
+    for i in range(count):
+        node = beam.nodes[i]
+        blank[i] = _log_add(beam.blank[i], beam.last[i]) + now[BLANK_ID]
+        if node:
+            token = nodes.token[node]
+            last[i] = beam.last[i] + now[token]
+            before = tree.slot[nodes.parent[node]]
+            if before >= 0:
+                whole = beam.blank[before]
+                if nodes.token[beam.nodes[before]] != token:
+                    whole = _log_add(whole, beam.last[before])
+                last[i] = _log_add(last[i], whole + now[token])
+        scores[2 * i], scores[2 * i + 1] = blank[i] + nodes.extra[node], last[i] + nodes.extra[node]
+    return _Beam(beam.nodes, blank, last), scores
+
+
+@njit(nogil=True, cache=True)
+def _grow(
+    tree: _Tree,
+    beam: _Beam,
+    scoring: _Scoring,
+    tokens: np.ndarray,
+    logs: np.ndarray,
+    floor: float,
+    grown: _Prefixes,
+) -> np.ndarray:
+    """Writes the prefixes one character longer whose scores reach `floor` into `grown`; returns their ln P_ctc."""
+    nodes, model, words = tree.nodes, scoring.model, scoring.words
+    found = np.empty(len(grown.extra))
+    bonus = scoring.beta + words.most
+    count = 0
+    for i in range(len(beam.nodes)):
+        node = beam.nodes[i]
+        whole = _log_add(beam.blank[i], beam.last[i])
+        for k in range(len(tokens)):
+            token = tokens[k]
+            if token == BLANK_ID:
+                continue
+            if whole + logs[k] + nodes.extra[node] + bonus < floor:
+                break
+            ctc = (beam.blank[i] if token == nodes.token[node] else whole) + logs[k]
+            if ctc == _NONE or ctc + nodes.extra[node] + bonus < floor:
+                continue
+            place = table.find(tree.keys, np.int64(node) * tree.width + token)
+            if place >= 0 and tree.slot[tree.child[place]] >= 0:
+                continue  # it is in the beam already and got its share in _stay
+            gain, state = hot_words.advance(words, nodes.word_state[node], token)
+            gain += scoring.beta
+            if scoring.alpha != 0.0:
+                following = grown.lm_state[count]
+                gain += scoring.alpha * automaton.advance(model, nodes.lm_state[node], model.ids[token], following)
+            if ctc + nodes.extra[node] + gain < floor:
+                continue
+            grown.parent[count], grown.token[count], found[count] = node, token, ctc
+            grown.word_state[count], grown.extra[count] = state, nodes.extra[node] + gain
+            count += 1
+    return found[:count]
+
+
+@njit(nogil=True, cache=True)
+def _best(scores: np.ndarray, wanted: int) -> np.ndarray:
+    """Which are the `wanted` best, bool; of equal ones the first."""
+    floor, ties = _threshold(scores, wanted)
+    best = np.zeros(len(scores), np.bool_)
+    for j in range(len(scores)):
+        if scores[j] == floor and ties > 0:
+            ties -= 1
+            best[j] = floor > _NONE
+        else:
+            best[j] = scores[j] > floor
+    return best
 
 
 @njit(nogil=True, cache=True)
@@ -116,152 +300,62 @@ def _threshold(scores: np.ndarray, wanted: int) -> tuple[float, int]:
 
 
 @njit(nogil=True, cache=True)
-def _search(
-    kept: np.ndarray,
-    logs: np.ndarray,
-    bounds: np.ndarray,
-    beam_size: int,
-    alpha: float,
-    beta: float,
-    model: LanguageModel,
-    words: HotWords,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Nodes, scores and ln P_ctc of the final beam, and the tree of prefixes: parent and token of every node."""
-    steps = len(bounds) - 1
-    vocabulary = len(model.ids)
-    # The tree holds prefixes that were in the beam at some step; node 0 is the empty one.
-    most = 1 + steps * beam_size
-    children = np.full(_room(most), -1, np.int64)
-    child = np.zeros(len(children), np.int32)
-    parent = np.zeros(most, np.int32)
-    token = np.full(most, -1, np.int32)
-    lm_state = np.zeros((most, len(model.start)), np.int32)
-    word_state = np.zeros(most, np.int32)
-    extra = np.zeros(most)  # all of the score but P_ctc
-    slot = np.full(most, -1, np.int32)  # place in the beam
-    lm_state[0] = model.start
-    nodes = 1
-
-    # ln P of the alignments that end in a blank, and of those that end in the prefix's last character.
-    beam = np.zeros(1, np.int32)
-    blank = np.zeros(1)
-    last = np.full(1, _NONE)
-    slot[0] = 0
-    now = np.full(vocabulary, _NONE)
-
-    widest = (bounds[1:] - bounds[:-1]).max() if steps else 0
-    room = beam_size * widest
-    new_parent, new_token = np.zeros(room, np.int32), np.zeros(room, np.int32)
-    new_lm, new_word = np.zeros((room, len(model.start)), np.int32), np.zeros(room, np.int32)
-    new_ctc, new_extra = np.zeros(room), np.zeros(room)
-
-    for step in range(steps):
-        first, end = bounds[step], bounds[step + 1]
-        for k in range(first, end):
-            now[kept[k]] = logs[k]
-        count = len(beam)
-
-        # Prefixes that stay: a blank, a repetition, or the last character of an alignment of the prefix before.
-        stay_blank, stay_last = np.full(count, _NONE), np.full(count, _NONE)
-        scores = np.full(2 * count, _NONE)
-        for i in range(count):
-            node = beam[i]
-            stay_blank[i] = _log_add(blank[i], last[i]) + now[BLANK_ID]
-            if node:
-                stay_last[i] = last[i] + now[token[node]]
-                before = slot[parent[node]]
-                if before >= 0:
-                    grown = blank[before]
-                    if token[beam[before]] != token[node]:
-                        grown = _log_add(grown, last[before])
-                    stay_last[i] = _log_add(stay_last[i], grown + now[token[node]])
-            scores[2 * i] = stay_blank[i] + extra[node]
-            scores[2 * i + 1] = stay_last[i] + extra[node]
-
-        # Prefixes one character longer. One that could not even enter the beam with a language model that is certain
-        # is not looked at: that changes nothing, and saves most of the work.
-        floor, _ = _threshold(scores, beam_size)
-        bonus = beta + words.most
-        found = 0
-        for i in range(count):
-            node = beam[i]
-            whole = _log_add(blank[i], last[i])
-            for k in range(first, end):
-                letter = kept[k]
-                if letter == BLANK_ID:
-                    continue
-                if whole + logs[k] + extra[node] + bonus < floor:
-                    break
-                ctc = (blank[i] if letter == token[node] else whole) + logs[k]
-                if ctc == _NONE or ctc + extra[node] + bonus < floor:
-                    continue
-                place = table.find(children, np.int64(node) * vocabulary + letter)
-                if place >= 0 and slot[child[place]] >= 0:
-                    continue  # it is in the beam already and got its share above
-                gain, state = hot_words.advance(words, word_state[node], letter)
-                gain += beta
-                if alpha != 0.0:
-                    gain += alpha * automaton.advance(model, lm_state[node], model.ids[letter], new_lm[found])
-                if ctc + extra[node] + gain < floor:
-                    continue
-                new_parent[found], new_token[found], new_ctc[found] = node, letter, ctc
-                new_extra[found], new_word[found] = extra[node] + gain, state
-                found += 1
-
-        # The best of both.
-        scores = np.concatenate((scores, new_ctc[:found] + new_extra[:found]))
-        floor, ties = _threshold(scores, beam_size)
-        chosen = np.zeros(len(scores), np.bool_)
-        for j in range(len(scores)):
-            if scores[j] == floor and ties > 0:
-                ties -= 1
-                chosen[j] = floor > _NONE
-            else:
-                chosen[j] = scores[j] > floor
-        for k in range(first, end):
-            now[kept[k]] = _NONE
-        for i in range(count):
-            slot[beam[i]] = -1
-        next_beam = np.zeros(beam_size, np.int32)
-        next_blank, next_last = np.full(beam_size, _NONE), np.full(beam_size, _NONE)
-        size = 0
-        for i in range(count):
-            if chosen[2 * i] or chosen[2 * i + 1]:
-                next_beam[size] = beam[i]
-                next_blank[size] = stay_blank[i] if chosen[2 * i] else _NONE
-                next_last[size] = stay_last[i] if chosen[2 * i + 1] else _NONE
-                size += 1
-        for j in range(found):
-            if not chosen[2 * count + j]:
-                continue
-            key = np.int64(new_parent[j]) * vocabulary + new_token[j]
-            place = table.place(children, key)
-            if children[place] != key:
-                children[place], child[place] = key, nodes
-                parent[nodes], token[nodes] = new_parent[j], new_token[j]
-                lm_state[nodes], word_state[nodes], extra[nodes] = new_lm[j], new_word[j], new_extra[j]
-                nodes += 1
-            next_beam[size], next_last[size] = child[place], new_ctc[j]
+def _select(tree: _Tree, stayed: _Beam, grown: _Prefixes, ctc: np.ndarray, best: np.ndarray) -> _Beam:
+    """The next beam: the best of the prefixes that stayed and of those that grew."""
+    count = len(stayed.nodes)
+    added = np.flatnonzero(best[2 * count :])
+    nodes = np.zeros(count + len(added), np.int32)
+    blank, last = np.full(len(nodes), _NONE), np.full(len(nodes), _NONE)
+    size = 0
+    for i in range(count):
+        tree.slot[stayed.nodes[i]] = -1
+        if best[2 * i] or best[2 * i + 1]:
+            nodes[size] = stayed.nodes[i]
+            blank[size] = stayed.blank[i] if best[2 * i] else _NONE
+            last[size] = stayed.last[i] if best[2 * i + 1] else _NONE
             size += 1
-        beam, blank, last = next_beam[:size], next_blank[:size], next_last[:size]
-        for i in range(size):
-            slot[beam[i]] = i
-
-    ctc = np.zeros(len(beam))
-    finals = np.zeros(len(beam))
-    ending = np.zeros(len(model.start), np.int32)
-    for i in range(len(beam)):
-        node = beam[i]
-        ctc[i] = _log_add(blank[i], last[i])
-        finals[i] = ctc[i] + extra[node] - words.lent[word_state[node]]
-        if alpha != 0.0:
-            finals[i] += alpha * automaton.advance(model, lm_state[node], model.end, ending)
-    return beam, finals, ctc, parent, token
+    end = size + len(added)
+    nodes[size:end], last[size:end] = _plant(tree, grown, added), ctc[added]
+    for i in range(end):
+        tree.slot[nodes[i]] = i
+    return _Beam(nodes[:end], blank[:end], last[:end])
 
 
 @njit(nogil=True, cache=True)
-def _room(entries: int) -> int:
-    room = 8
-    while room < 2 * entries:
-        room *= 2
-    return room
+def _plant(tree: _Tree, grown: _Prefixes, added: np.ndarray) -> np.ndarray:
+    """The nodes of some that grew, int32 [n]: new ones, or those that they had before they fell out of the beam."""
+    nodes = tree.nodes
+    found = np.zeros(len(added), np.int32)
+    for i in range(len(added)):
+        j = added[i]
+        key = np.int64(grown.parent[j]) * tree.width + grown.token[j]
+        place = table.place(tree.keys, key)
+        if tree.keys[place] != key:
+            node = tree.size[0]
+            nodes.parent[node], nodes.token[node], nodes.extra[node] = grown.parent[j], grown.token[j], grown.extra[j]
+            nodes.lm_state[node], nodes.word_state[node] = grown.lm_state[j], grown.word_state[j]
+            tree.keys[place], tree.child[place] = key, node
+            tree.size[0] += 1
+        found[i] = tree.child[place]
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _finish(nodes: _Prefixes, beam: _Beam, scoring: _Scoring) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and ln P_ctc of the beam's prefixes as whole texts: the sentence ends, half a hot word earns nothing."""
+    scores, ctc = np.zeros(len(beam.nodes)), np.zeros(len(beam.nodes))
+    following = np.zeros(len(scoring.model.start), np.int32)
+    for i in range(len(beam.nodes)):
+        node = beam.nodes[i]
+        ctc[i] = _log_add(beam.blank[i], beam.last[i])
+        scores[i] = ctc[i] + nodes.extra[node] - scoring.words.lent[nodes.word_state[node]]
+        if scoring.alpha != 0.0:
+            end = automaton.advance(scoring.model, nodes.lm_state[node], scoring.model.end, following)
+            scores[i] += scoring.alpha * end
+    return scores, ctc
+
+
+@njit(nogil=True, cache=True)
+def _log_add(a: float, b: float) -> float:
+    high, low = max(a, b), min(a, b)
+    return high if low == _NONE else high + np.log1p(np.exp(low - high))

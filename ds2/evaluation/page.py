@@ -30,7 +30,8 @@ class Entry:
     Attributes:
         scored: the utterance and its errors.
         path: below the repository where it lies there, else as the manifest has it.
-        source: the address of the audio as seen from the page; None outside the repository: no server shows it.
+        source: the address of the audio as seen from the page; None where either is outside the repository: no server
+            shows it.
         columns: of the alignment, the first ones.
         more: columns that are left out.
     """
@@ -45,7 +46,7 @@ class Entry:
 def write(
     path: Path, evaluation: Evaluation, metric: str, metrics: Mapping[str, int | float], names: Mapping[str, str]
 ) -> None:
-    """Writes the page; the same for the same evaluation, byte for byte.
+    """Writes the page; the same for the same evaluation, byte for byte. Shows the curves in the folder beside it.
 
     Everything that comes from the data is escaped, and the page forbids scripts and addresses elsewhere.
 
@@ -60,8 +61,11 @@ def write(
     worst = breakdown.worst_first(scored)
     speakers, others = breakdown.by_speaker(scored, _ROWS)
     groups = {"duration": breakdown.by_duration(scored), "speaker": speakers, "snr": breakdown.by_snr(scored)}
-    learning = curves.read(layout.CURVES / "steps.tsv", "step", "loss")
-    held_out = curves.read(layout.CURVES / "epochs.tsv", "epoch", metric)
+    training = path.parent / layout.CURVES.name
+    learning = curves.read(training / "steps.tsv", "step", "loss")
+    held_out = curves.read(training / "epochs.tsv", "epoch", metric)
+    # Where a server in the repository has the page. The working directory stands for it, as in dvc's temporary copies.
+    place = _inside(path, Path())
     page = _template().render(
         metric=metric,
         metrics=metrics,
@@ -71,7 +75,8 @@ def write(
         speakers=len({prediction.speaker for prediction, _ in scored if prediction.speaker is not None}),
         scale=_scale(metrics[metric], itertools.chain(*groups.values())),
         confusions=breakdown.confusions(scored, metric, _ROWS),
-        worst=[_entry(one, metric) for one in worst[:_WORST]],
+        worst=[_entry(one, metric, place) for one in worst[:_WORST]],
+        place=place,
         wrong=len(worst),
         curves={"loss": curves.draw(learning), "rate": curves.draw(held_out, percent=True)},
         width=curves.WIDTH,
@@ -106,21 +111,22 @@ def _at(rate: float, scale: float) -> float:
     return round(min(100.0, 100 * rate / scale), 2)
 
 
-def _entry(one: Scored, metric: str) -> Entry:
+def _entry(one: Scored, metric: str, place: str | None) -> Entry:
     prediction, _ = one
     tokens = TOKENS[metric]
     columns = error_rate.columns(tokens(prediction.reference), tokens(prediction.hypothesis))
-    path, source = _audio(prediction.audio_filepath)
+    inside = _inside(layout.audio_file(prediction.audio_filepath), layout.repository_root())
+    source = None
+    if inside is not None and place is not None:
+        source = f"{os.path.relpath(os.curdir, os.path.dirname(place))}/{quote(os.fsencode(inside))}"
+    path = prediction.audio_filepath if inside is None else inside
     return Entry(one, path, source, columns[:_TOKENS], max(0, len(columns) - _TOKENS))
 
 
-def _audio(path: str) -> tuple[str, str | None]:
-    """The path to show, and the address of the audio relative to the page."""
-    root = os.path.abspath(layout.repository_root())
-    inside = os.path.relpath(os.path.abspath(layout.audio_file(path)), root)
-    if inside.split(os.sep)[0] == os.pardir:
-        return path, None
-    return inside, "../" * (len(layout.REPORT.parts) - 1) + quote(os.fsencode(inside))
+def _inside(path: Path, folder: Path) -> str | None:
+    """A path relative to a folder that it is in; None of others."""
+    relative = os.path.relpath(path, folder)
+    return None if relative.split(os.sep)[0] == os.pardir else relative
 
 
 def _short(text: str, most: int) -> str:

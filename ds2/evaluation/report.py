@@ -33,16 +33,21 @@ def write_predictions(path: Path, evaluation: Evaluation, metric: str) -> None:
 
 def write_errors(path: Path, evaluation: Evaluation, metric: str) -> None:
     """The totals, then all utterances with errors, most errors first, aligned as sclite shows them."""
-    total = evaluation.errors(metric)
-    wrong = breakdown.worst_first(breakdown.score(evaluation.predictions, metric))
     with replacing(path) as file:
-        file.write(
-            f"{metric.upper()} {total.rate:.2%}: {total.total} errors in {total.reference_length} "
-            f"({total.substitutions} substitutions, {total.deletions} deletions, {total.insertions} insertions); "
-            f"{len(wrong)} of {len(evaluation.predictions)} utterances have errors\n"
-        )
-        for prediction, errors in wrong:
+        file.write(f"{headline(evaluation, metric)}\n")
+        for prediction, errors in breakdown.worst_first(breakdown.score(evaluation.predictions, metric)):
             file.write(f"\n{_entry(prediction, errors, metric)}\n")
+
+
+def headline(evaluation: Evaluation, metric: str) -> str:
+    """The rate and the counts in a line."""
+    each = [prediction.errors(metric) for prediction in evaluation.predictions]
+    total = sum(each, Errors())
+    return (
+        f"{metric.upper()} {total.rate:.2%}: {total.total} errors in {total.reference_length} "
+        f"({total.substitutions} substitutions, {total.deletions} deletions, {total.insertions} insertions); "
+        f"{sum(errors.total > 0 for errors in each)} of {len(each)} utterances have errors"
+    )
 
 
 def _entry(prediction: Prediction, errors: Errors, metric: str) -> str:

@@ -1,6 +1,7 @@
-"""A scoring from the pipeline's files to the pipeline's files."""
+"""Scoring from files to files: what the stage evaluate, the command of that name and the tuning share."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from loguru import logger
@@ -9,65 +10,31 @@ from ds2 import layout, parallel, params
 from ds2.data.loader import Assembler, Loader, worker_count
 from ds2.data.manifest import Manifest
 from ds2.errors import enough_memory
-from ds2.evaluation import page, report
-from ds2.evaluation.evaluator import evaluate as run
+from ds2.evaluation import evaluator, page, report
+from ds2.evaluation.evaluator import Evaluation
 from ds2.files import write_json
 from ds2.recognition import choice, opening
 from ds2.recognition.acoustic import AcousticModel
-from ds2.recognition.manifest_pass import ManifestPass
 
 
 def evaluate(settings: params.Params) -> None:
-    """Scores the checkpoint that params.yaml names on the test set.
+    """Scores the checkpoint that params.yaml names on the test set, and writes the results.
 
     Raises:
         UserError: there is no such checkpoint, or the test set is empty or unreadable.
     """
-    model, name = _model(settings)
-    decoder = choice.decoder(settings.evaluate, model.vocabulary)
-    manifest = Manifest(layout.manifest_path("test"))
-    logger.info(f"{name} on {len(manifest)} utterances of {manifest.path}")
-    with _loader(settings, model, manifest) as loader, _memory(settings.evaluate):
-        evaluation = run(model, manifest, loader, settings.evaluate.batch_size, decoder)
-    metric = settings.evaluate.metrics_type
-    report.write_predictions(layout.PREDICTIONS, evaluation, metric)
-    report.write_errors(layout.ERRORS, evaluation, metric)
-    metrics = evaluation.metrics(metric)
-    write_json(layout.EVALUATE_METRICS, metrics)
-    page.write(layout.REPORT, evaluation, metric, metrics, {"decoder": settings.evaluate.decoder, "checkpoint": name})
-    rates = f"{settings.evaluate.decoder} {evaluation.errors(metric).rate:.5f}"
-    if evaluation.greedy is not None:
-        rates += f", ctc_greedy {metrics[f'{metric}_greedy']:.5f}"
-    logger.info(f"{metric.upper()}: {rates}")
+    model, name = chosen_model(settings)
+    evaluation = score(settings, model, name, layout.manifest_path("test"))
+    write(layout.REPORT.parent, evaluation, settings.evaluate, name)
+    logger.info(f"{settings.evaluate.decoder}: {report.headline(evaluation, settings.evaluate.metrics_type)}")
 
 
-def tune(settings: params.Params) -> str:
-    """Looks for the best alpha and beta of ctc_beam_search on the dev set; returns the options that adopt them.
+def chosen_model(settings: params.Params) -> tuple[AcousticModel, str]:
+    """The model that the section evaluate names, and how to call it.
 
     Raises:
-        UserError: as `evaluate`, or the language model is missing.
+        UserError: there is none.
     """
-    from ds2.decoding import beam
-    from ds2.evaluation import tuning
-
-    chosen = settings.evaluate.model_copy(update={"decoder": "ctc_beam_search"})
-    model, name = _model(settings)
-    search = beam.search(chosen, model.vocabulary)
-    manifest = Manifest(layout.manifest_path("dev"))
-    with _loader(settings, model, manifest) as loader, _memory(chosen):
-        utterances = tuning.collect(ManifestPass(model, manifest, loader, chosen.batch_size), manifest, search)
-    logger.info(f"{name} on {len(utterances.references)} utterances of {manifest.path}: now the weights")
-    metric = chosen.metrics_type
-    points = tuning.tune(utterances, search, model.vocabulary, metric)
-    tuning.write_table(layout.TUNING, points, metric)
-    tuning.write_picture(layout.TUNING_PICTURE, points, metric)
-    best = tuning.best(points)
-    logger.info(f"{metric.upper()} {best.errors.rate:.5f} with alpha {best.alpha:g} and beta {best.beta:g}")
-    return f"-S evaluate.decoder=ctc_beam_search -S evaluate.alpha={best.alpha:g} -S evaluate.beta={best.beta:g}"
-
-
-def _model(settings: params.Params) -> tuple[AcousticModel, str]:
-    """What is scored, and how to call it."""
     chosen, use_gpu = settings.evaluate, settings.runtime.use_gpu
     if chosen.average_checkpoints > 1:
         model = opening.mean(layout.MODELS, chosen.average_checkpoints, use_gpu)
@@ -77,12 +44,44 @@ def _model(settings: params.Params) -> tuple[AcousticModel, str]:
     return model, f"{name} (epoch {model.epoch})"
 
 
-def _loader(settings: params.Params, model: AcousticModel, manifest: Manifest) -> Loader:
+def score(settings: params.Params, model: AcousticModel, name: str, path: Path) -> Evaluation:
+    """Recognises the utterances of a manifest as the section evaluate says, and counts the errors.
+
+    Args:
+        settings: those of the sections evaluate and runtime count.
+        model: what recognises.
+        name: what the log calls it.
+        path: of the manifest.
+
+    Raises:
+        UserError: the manifest is empty or unreadable, or the decoder's language model is missing.
+    """
+    chosen = settings.evaluate
+    decoder = choice.decoder(chosen, model.vocabulary)
+    manifest = Manifest(path)
+    logger.info(f"{name} on {len(manifest)} utterances of {path}")
+    with loader(settings, model, manifest) as batches:
+        return evaluator.evaluate(model, manifest, batches, chosen.batch_size, decoder)
+
+
+def write(folder: Path, evaluation: Evaluation, chosen: params.EvaluateSettings, name: str) -> None:
+    """Writes predictions.jsonl, errors.txt, evaluate.json and report.html, by the metric of the section evaluate."""
+    metric = chosen.metrics_type
+    metrics = evaluation.metrics(metric)
+    report.write_predictions(folder / layout.PREDICTIONS.name, evaluation, metric)
+    report.write_errors(folder / layout.ERRORS.name, evaluation, metric)
+    write_json(folder / layout.EVALUATE_METRICS.name, metrics)
+    names = {"decoder": chosen.decoder, "checkpoint": name}
+    page.write(folder / layout.REPORT.name, evaluation, metric, metrics, names)
+
+
+@contextmanager
+def loader(settings: params.Params, model: AcousticModel, manifest: Manifest) -> Iterator[Loader]:
+    """Reads a manifest for a model; a lack of memory meanwhile becomes a sentence that names evaluate.batch_size."""
     workers = worker_count(settings.runtime, model.device, parallel.processes("auto"))
-    return Loader(manifest, Assembler(model.features, model.statistics), workers)
-
-
-def _memory(settings: params.EvaluateSettings) -> AbstractContextManager[None]:
-    return enough_memory(
-        f"there is not enough memory to score {settings.batch_size} utterances at once: lower evaluate.batch_size"
+    sentence = (
+        f"there is not enough memory to score {settings.evaluate.batch_size} utterances at once: "
+        "lower evaluate.batch_size"
     )
+    with Loader(manifest, Assembler(model.features, model.statistics), workers) as found, enough_memory(sentence):
+        yield found

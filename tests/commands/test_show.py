@@ -22,7 +22,7 @@ def run(workspace):
 
     def command(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "ds2.data.augment", *arguments],
+            [sys.executable, "-m", "ds2", "show", *arguments],
             capture_output=True,
             text=True,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -34,7 +34,7 @@ def run(workspace):
 def test_one_command_writes_a_picture_and_a_recording_of_each_kind(run, workspace, write_audio):
     write_audio("a.wav", 1.5)
     write_audio("dataset/noise/hum.wav", 0.7)
-    done = run("--show", "a.wav", "--out", "seen")
+    done = run("a.wav", "--out", "seen")
     assert done.returncode == 0, done.stderr
     written = {path.name for path in (workspace / "seen").iterdir()}
     assert written == {"augment.png", "original.wav", "all.wav"} | {f"{kind}.wav" for kind in KINDS}
@@ -47,7 +47,7 @@ def test_one_command_writes_a_picture_and_a_recording_of_each_kind(run, workspac
 
 def test_what_is_no_audio_is_refused_with_a_sentence(run, workspace):
     (workspace / "a.wav").write_text("no audio")
-    done = run("--show", "a.wav")
+    done = run("a.wav")
     assert done.returncode == 1
     assert done.stderr.startswith("error: a.wav: it cannot be decoded")
     assert not (workspace / "augment").exists()
@@ -56,7 +56,7 @@ def test_what_is_no_audio_is_refused_with_a_sentence(run, workspace):
 def test_a_file_where_the_folder_should_be_is_named_with_a_sentence(run, workspace, write_audio):
     write_audio("a.wav", 0.5)
     (workspace / "seen").write_text("mine")
-    done = run("--show", "a.wav", "--out", "seen")
+    done = run("a.wav", "--out", "seen")
     assert done.returncode == 1
     assert done.stderr == "error: seen cannot be used (File exists): move what is there, or change its rights\n"
     assert (workspace / "seen").read_text() == "mine"

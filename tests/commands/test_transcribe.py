@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from ds2 import __main__ as command_line
 from ds2.checkpoint import disk
-from ds2.commands import transcribe
 from ds2.decoding.greedy import Greedy
 from ds2.recognition import opening
 from ds2.transcribing import inputs
@@ -20,7 +20,7 @@ from tests.checkpoint import hostile
 pytestmark = pytest.mark.wheel
 
 REPOSITORY = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "ds2.commands.transcribe"]
+COMMAND = [sys.executable, "-m", "ds2", "transcribe"]
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +63,10 @@ def sentences(done):
     return [line for line in done.stderr.decode().splitlines() if line.startswith("error: ")]
 
 
-def test_what_is_not_said_is_as_the_page_says(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["transcribe", "--model", "m", "a.wav"])
-    found = transcribe._arguments()
+def test_what_is_not_said_is_as_the_page_says():
+    found = command_line.parser("transcribe")[0].parse_args(["a.wav"])
     assert (found.inputs, found.max_duration, found.batch_size, found.json) == (["a.wav"], 20.0, 8, False)
+    assert found.model == Path("models/best_model")
 
 
 def test_a_moved_checkpoint_is_all_it_takes(alone, expected):
@@ -105,7 +105,7 @@ def test_json_has_a_line_for_every_recording_also_for_those_that_cannot_be_read(
 def test_who_reads_the_output_may_stop(alone, expected):
     (alone / "list.txt").write_text("".join(f"audio/{name}\n" for name in expected) * 50)
     done = subprocess.run(
-        f"{sys.executable} -m ds2.commands.transcribe --batch-size 1 --model moved list.txt | head -n 2",
+        f"{sys.executable} -m ds2 transcribe --batch-size 1 --model moved list.txt | head -n 2",
         shell=True,
         cwd=alone,
         env=environment(),
@@ -118,26 +118,14 @@ def test_who_reads_the_output_may_stop(alone, expected):
         assert word not in done.stderr
 
 
-def refused(arguments, monkeypatch, capsys):
-    """The one sentence that a command which does not start ends with."""
-    monkeypatch.setattr(sys, "argv", ["transcribe", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        transcribe.main()
-    assert ended.value.code == 1
-    out, err = capsys.readouterr()
-    (line,) = err.splitlines()
-    assert (out, line[:7]) == ("", "error: ")
-    return line
-
-
 @pytest.mark.parametrize("name", [disk.MODEL, disk.VOCABULARY, disk.MEAN_ISTD, disk.STATE])
 @pytest.mark.parametrize("harm", ["removed", "changed"])
-def test_a_damaged_checkpoint_is_refused_by_a_sentence(name, harm, alone, monkeypatch, capsys):
+def test_a_damaged_checkpoint_is_refused_by_a_sentence(name, harm, alone, refused):
     path = alone / "moved" / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.unlink() if harm == "removed" else path.write_bytes(content)
-    line = refused(["--model", "moved", "audio"], monkeypatch, capsys)
+    line = refused("transcribe", "--model", "moved", "audio")
     assert "moved is damaged" in line
     assert name in line
 
@@ -145,6 +133,7 @@ def test_a_damaged_checkpoint_is_refused_by_a_sentence(name, harm, alone, monkey
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
+        (["a.wav"], "models/best_model is damaged"),
         (["--model", "none", "a.wav"], "none does not exist"),
         (["--model", "models", "a.wav"], "name one of them, such as models/best_model"),
         (["--model", f"moved/{disk.MODEL}", "a.wav"], "is a file: name the checkpoint's folder, moved"),
@@ -153,13 +142,14 @@ def test_a_damaged_checkpoint_is_refused_by_a_sentence(name, harm, alone, monkey
         (["--model", "moved", "--batch-size", "0", "a.wav"], "--batch-size 0: it must be at least 1"),
     ],
 )
-def test_what_cannot_be_is_refused_by_a_sentence(arguments, part, alone, monkeypatch, capsys):
+def test_what_cannot_be_is_refused_by_a_sentence(arguments, part, alone, refused):
     (alone / "models/best_model").mkdir(parents=True, exist_ok=True)
-    assert part in refused(arguments, monkeypatch, capsys)
+    assert part in refused("transcribe", *arguments)
 
 
 STARVED = """
 import resource, sys
+from ds2.__main__ import main
 from ds2.commands import transcribe
 
 real = transcribe.Transcriber.transcribe
@@ -170,8 +160,8 @@ def transcribe_with_little(self, given):
     return real(self, given)
 
 transcribe.Transcriber.transcribe = transcribe_with_little
-sys.argv[1:] = ["--model", "moved", "--max-duration", "3000", "long.wav"]
-transcribe.main()
+sys.argv[1:] = ["transcribe", "--model", "moved", "--max-duration", "3000", "long.wav"]
+main()
 """
 
 

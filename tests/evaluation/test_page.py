@@ -75,9 +75,9 @@ def root(workspace):
     return workspace
 
 
-def written(evaluation=EVALUATION, metric="cer", names=NAMES):
-    page.write(layout.REPORT, evaluation, metric, evaluation.metrics(metric), names)
-    return layout.REPORT.read_text(encoding="utf-8")
+def written(evaluation=EVALUATION, metric="cer", names=NAMES, path=layout.REPORT):
+    page.write(path, evaluation, metric, evaluation.metrics(metric), names)
+    return path.read_text(encoding="utf-8")
 
 
 def rows(html, name):
@@ -173,6 +173,20 @@ def test_in_a_temporary_copy_the_audio_is_that_of_the_repository(root, monkeypat
     monkeypatch.setenv("DVC_ROOT", str(tmp_path_factory.mktemp("parent")))
     prediction = Prediction(os.environ["DVC_ROOT"] + "/audio/a.wav", "一", "二")
     assert 'src="../audio/a.wav"' in written(Evaluation([prediction], 1.0, 1.0))
+
+
+@pytest.mark.parametrize(("folder", "up"), [("scored/by me/", "../.."), ("", ".")])
+def test_a_page_elsewhere_in_the_repository_finds_the_audio_and_says_where_it_is_itself(folder, up, root):
+    found = Page(written(path=root / folder / "report.html"))
+    assert found.all("audio")[1]["src"] == f"{up}/dataset/audio/b.wav"
+    assert f"then /{folder}report.html" in found.text
+
+
+def test_a_page_outside_the_repository_has_no_players_and_no_curves_of_its_training(root, tmp_path_factory):
+    found = Page(written(path=tmp_path_factory.mktemp("elsewhere") / "report.html"))
+    assert found.all("audio") + found.all("polyline") == []
+    assert "http.server" not in found.text
+    assert "dataset/audio/b.wav" in found.text
 
 
 WILD = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(

@@ -1,20 +1,14 @@
 import numpy as np
 import pytest
 
-from ds2 import layout
-from ds2.data.loader import Assembler, Loader
-from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
-from ds2.decoding import beam, candidates, hot_words, ngram
+from ds2.decoding import candidates, hot_words, ngram
 from ds2.decoding.beam import BeamSearch
 from ds2.evaluation import tuning
 from ds2.evaluation.error_rate import Errors
-from ds2.evaluation.evaluator import evaluate
 from ds2.evaluation.tuning import Point, Utterances
-from ds2.recognition import opening
 from ds2.recognition.acoustic import log_softmax
 from tests.decoding import arpa
-from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
 
@@ -81,34 +75,3 @@ def test_the_table_has_a_line_for_every_point_and_the_picture_is_one(points, tmp
     ]
     tuning.write_picture(tmp_path / "tune.png", points, "cer")
     assert (tmp_path / "tune.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_command_tunes_on_the_dev_set_and_says_how_to_adopt_it(workspace):
-    from ds2 import params
-    from ds2.evaluation import session
-
-    tiny.write_data(workspace)
-    tiny.train(workspace, workspace, tiny.settings(num_epoch=2))
-    vocabulary = tiny.data(workspace).vocabulary
-    arpa.write(layout.LANGUAGE_MODEL, [[token] for token in vocabulary.tokens[2:]], 2)
-    chosen = tiny.settings()
-    evaluation = chosen.evaluate.model_copy(update={"checkpoint": "epoch_2", "beam_size": 2, "cutoff_top_n": 2})
-    (workspace / layout.manifest_path("test")).unlink()  # the weights are not chosen on what they are judged by
-    options = session.tune(chosen.model_copy(update={"evaluate": evaluation})).split(" ")
-    assert options[::2] == ["-S"] * 3
-    adopted = dict(option.removeprefix("evaluate.").split("=") for option in options[1::2])
-    params.from_dict({"evaluate": {key: value if key == "decoder" else float(value) for key, value in adopted.items()}})
-    rows = [line.split("\t") for line in layout.TUNING.read_text().splitlines()[1:]]
-    assert (adopted["alpha"], adopted["beta"]) in {(row[0], row[1]) for row in rows}
-    assert layout.TUNING_PICTURE.exists()
-    # What the table says of the weights is what the evaluation with them finds.
-    assert all(float(row[0]) >= 0 for row in rows)
-    model = opening.model(layout.MODELS / "epoch_2", False)
-    adopted = {"decoder": "ctc_beam_search", "alpha": float(adopted["alpha"]), "beta": float(adopted["beta"])}
-    search = beam.search(evaluation.model_copy(update=adopted), vocabulary)
-    manifest = Manifest(layout.manifest_path("dev"))
-    with Loader(manifest, Assembler(model.features, model.statistics), 0) as loader:
-        found = evaluate(model, manifest, loader, 4, search)
-    rates = {(float(row[0]), float(row[1])): float(row[2]) for row in rows}
-    assert rates[adopted["alpha"], adopted["beta"]] == pytest.approx(found.errors("cer").rate, abs=1e-6)
-    assert found.errors("cer").rate < 1

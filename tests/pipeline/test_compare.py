@@ -23,7 +23,7 @@ def compared(trained):
 
 
 def compare(repository, *revisions, expect=0):
-    return repository.run(sys.executable, "-m", "ds2.commands.compare", *revisions, expect=expect)
+    return repository.run(sys.executable, "-m", "ds2", "compare", *revisions, expect=expect)
 
 
 def page_of(repository, printed):

@@ -38,17 +38,20 @@ RUN = {
     "iconv -f gb18030 -t utf-8": "echo | iconv -f gb18030 -t utf-8",
     "df -h /dev/shm": AS_IT_IS,
     "du -sh .dvc/cache .ds2 models dataset log": AS_IT_IS,
-    "python -m ds2.params": AS_IT_IS,
+    "python -m ds2": AS_IT_IS,
+    "python -m ds2 params": AS_IT_IS,
+    "python -m ds2 transcribe --help": AS_IT_IS,
     "python -m stages.train --help": AS_IT_IS,
     "python -c 'import paddle; print(paddle.__version__, paddle.is_compiled_with_cuda())'": AS_IT_IS,
     "python -c 'import paddle; paddle.utils.run_check()'": AS_IT_IS,
-    "python -m ds2.commands.transcribe --model models/best_model a.wav b.mp3": AS_IT_IS,
-    "python -m ds2.commands.transcribe --model models/best_model folder/ list.txt": AS_IT_IS,
-    "find /data -name '*.wav' | python -m ds2.commands.transcribe --model models/best_model --json -": (
-        "find folder -name '*.wav' | python -m ds2.commands.transcribe --model models/best_model --json -"
+    "python -m ds2 transcribe a.wav b.mp3": AS_IT_IS,
+    "python -m ds2 transcribe --model models/best_model folder/ list.txt": AS_IT_IS,
+    "find /data -name '*.wav' | python -m ds2 transcribe --json -": (
+        "find folder -name '*.wav' | python -m ds2 transcribe --json -"
     ),
-    "python -m ds2.data.augment --show a.wav": AS_IT_IS,
-    "python -m ds2.data.augment --show a.wav --out heard --seed 7": AS_IT_IS,
+    "python -m ds2 evaluate --manifest dataset/manifest.dev --out scored": AS_IT_IS,
+    "python -m ds2 show a.wav": AS_IT_IS,
+    "python -m ds2 show a.wav --out heard --seed 7": AS_IT_IS,
     "cp recipes/aishell.yaml params.yaml": AS_IT_IS,
     "cp recipes/full.yaml params.yaml": AS_IT_IS,
     "cp recipes/small.yaml params.yaml": AS_IT_IS,
@@ -62,7 +65,7 @@ RUN = {
     "dvc exp run -S augment.noise.prob=0.8 -S augment.noise.min_snr_dB=0": AS_IT_IS,
     "dvc exp run -S evaluate.average_checkpoints=3": "dvc exp run -S evaluate.average_checkpoints=2",
     "dvc exp run -S evaluate.decoder=ctc_beam_search": AS_IT_IS,
-    "python -m ds2.commands.tune": AS_IT_IS,
+    "python -m ds2 tune": AS_IT_IS,
     "dvc exp run -S evaluate.decoder=ctc_beam_search -S evaluate.alpha=1.5 -S evaluate.beta=2": AS_IT_IS,
     "dvc repro lm": AS_IT_IS,
     # ... and those that train.

@@ -1,0 +1,58 @@
+"""python -m ds2 COMMAND: the one command line, also installed as ds2."""
+
+import argparse
+import difflib
+import importlib
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from ds2.errors import UserError, ends_with_a_sentence
+
+# What --help says of each; ds2.commands has a module for each, and only the one that is asked for is imported.
+COMMANDS = {
+    "transcribe": "turn recordings into text with a trained model",
+    "evaluate": "score a trained model on a manifest",
+    "tune": "find the weights of the beam search that make the fewest errors",
+    "compare": "show what changed between two commits, branches or experiments",
+    "params": "explain every parameter of params.yaml",
+    "recipe": "write a complete params.yaml from a recipe",
+    "show": "show what augmentation does to a recording",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends on a mistake as everything in ds2 does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; {self.prog} --help says what is possible")
+
+
+def parser(name: str) -> tuple[argparse.ArgumentParser, Callable[[argparse.Namespace], None]]:
+    """The command line of a command, and what runs it."""
+    command = importlib.import_module(f"ds2.commands.{name}")
+    built = _Parser(
+        f"python -m ds2 {name}", description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.add_arguments(built)
+    return built, command.run
+
+
+@ends_with_a_sentence
+def main() -> None:
+    """Runs the command that the first argument names."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print("usage: python -m ds2 COMMAND ...\n")
+        print("\n".join(f"  {command:12}{said}" for command, said in COMMANDS.items()))
+        print("\npython -m ds2 COMMAND --help says more of each, with an example.")
+    elif name in COMMANDS:
+        built, run = parser(name)
+        run(built.parse_args(arguments))
+    else:
+        (closest,) = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.0)
+        raise UserError(f"there is no command {name}; did you mean {closest}? python -m ds2 --help lists all")
+
+
+if __name__ == "__main__":
+    main()
