@@ -10,7 +10,7 @@ from ds2 import params
 from ds2.files import sha256
 
 # Raise it when code changes what a training computes: states from before are then not continued.
-_VERSION = 3
+_VERSION = 4
 
 # What decides how long a training goes on, what is kept of it and where it starts, not what it computes.
 _LEFT_OUT = {"num_epoch", "save_interval", "keep_checkpoints", "resume_model", "max_nonfinite"}
@@ -20,6 +20,9 @@ def ingredients(
     settings: params.Params, files: Mapping[str, Path], augmentation: Sequence[tuple[str, int]] = ()
 ) -> dict[str, Any]:
     """The sections features, model, augment (where it is on) and train, and hashes of the data; JSON can hold it.
+
+    A parameter that was added later (params.types.added) and has the value that its lack implies is left out, so that
+    a training from before it has the same fingerprint.
 
     Args:
         settings: the parameters.
@@ -32,10 +35,11 @@ def ingredients(
         "augment": settings.augment.model_dump(mode="json") if settings.train.augment else {},
         "train": settings.train.model_dump(mode="json", exclude=_LEFT_OUT),
     }
-    start = settings.train.resume_model
+    start, implied = settings.train.resume_model, params.implied()
+    values = _flat(sections) | {"train.resume_model": "auto" if start is None else start}
     return {
         "version": _VERSION,
-        "params": _flat(sections) | {"train.resume_model": "auto" if start is None else start},
+        "params": {name: value for name, value in values.items() if name not in implied or value != implied[name]},
         "augmentation": hashlib.sha256(json.dumps(list(augmentation)).encode()).hexdigest(),
         "files": {name: sha256(path) for name, path in files.items()},
     }
@@ -48,7 +52,7 @@ def fingerprint(of: Mapping[str, Any]) -> str:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What makes two trainings different ones, each as half a sentence; parameters by their full names."""
-    before, now = old["params"], new["params"]
+    before, now = params.implied() | old["params"], params.implied() | new["params"]
     found = [
         f"{name} is {json.dumps(now[name], ensure_ascii=False)} and was {json.dumps(before[name], ensure_ascii=False)}"
         for name in now
