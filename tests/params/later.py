@@ -1,4 +1,4 @@
-"""The parameters of a later version: two were added that trainings had been made without, and one without that mark."""
+"""The parameters of a later version: some are marked as added, one is new without that mark."""
 
 import pytest
 from pydantic import Field
@@ -8,6 +8,14 @@ from ds2.params import loading
 from ds2.params.types import added
 
 
+class _Noise(params.NoiseSettings):
+    color: str = added("pink", before="white")
+
+
+class _Augment(params.AugmentSettings):
+    noise: _Noise = _Noise()
+
+
 class _Training(params.TrainSettings):
     label_smoothing: float = added(0.1, before=0.0, ge=0)
     freeze: tuple[str, ...] = added(("conv",), before=[])
@@ -15,6 +23,7 @@ class _Training(params.TrainSettings):
 
 
 class _Params(params.Params):
+    augment: _Augment = _Augment()
     train: _Training = _Training()
 
 

@@ -336,8 +336,9 @@ def later(monkeypatch):
 
 @pytest.mark.parametrize("older", [{}, {"train": {}}, {"train": {"num_epoch": 5}}])
 def test_a_parameter_that_older_parameters_lack_is_what_was_before_it_existed(older, later):
-    found = params.from_dict(older).train
-    assert (found.label_smoothing, found.freeze, found.patience) == (0.0, (), 7)
+    found = params.from_dict(older)
+    assert (found.train.label_smoothing, found.train.freeze, found.train.patience) == (0.0, (), 7)
+    assert found.augment.noise.color == "white"
     assert "label_smoothing" not in older.get("train", {})
 
 
@@ -346,10 +347,10 @@ def test_a_parameter_that_is_there_is_what_it_says(later):
     assert (found.label_smoothing, found.freeze) == (0.2, ("rnn",))
 
 
-@pytest.mark.parametrize("section", [None, 5, "a", ["num_epoch"]])
+@pytest.mark.parametrize("section", [None, 5, "a", ["noise"]])
 def test_a_section_that_is_none_is_refused_by_its_name_also_where_it_lacks_parameters(section, later):
-    with pytest.raises(UserError, match=r"^train: .* is not a section"):
-        params.from_dict({"train": section})
+    with pytest.raises(UserError, match=r"^augment: .* is not a section"):
+        params.from_dict({"augment": section})
 
 
 def test_the_value_used_for_one_that_params_yaml_lacks_is_told(load, log, later):

@@ -4,6 +4,7 @@ from ruamel.yaml import YAML
 from ds2 import params
 from ds2.errors import UserError
 from ds2.params import recipes
+from tests.params import later
 
 MINE = """\
 # Mine: a test.
@@ -41,6 +42,11 @@ def test_a_recipe_is_laid_over_the_full_size(mine):
         values | {"corpora": ["aishell", "musan"], "evaluate": {"beta": 1.0}}
     )
     assert mine.settings.train.batch_size == params.Params().train.batch_size
+
+
+def test_a_parameter_added_later_has_its_default_in_a_recipe_which_is_of_today(mine, monkeypatch):
+    later.begin(monkeypatch)
+    assert recipes.read("mine").settings.train.label_smoothing == 0.1
 
 
 def test_its_head_and_the_reasons_behind_its_values_are_read(mine):
