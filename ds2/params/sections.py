@@ -1,5 +1,6 @@
 """params.yaml as typed, bounded, documented objects. The defaults are those of a full-size training."""
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,16 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="after")
+    def _min_and_max_in_order(self) -> Any:
+        for low in type(self).model_fields:
+            high = low.replace("min_", "max_", 1)
+            if low.startswith("min_") and getattr(self, low) > getattr(self, high, math.inf):
+                raise ValueError(
+                    f"{low} ({getattr(self, low):g}) must not be greater than {high} ({getattr(self, high):g})"
+                )
+        return self
+
 
 def is_section(annotation: Any) -> bool:
     """Whether a field holds parameters of its own."""
@@ -30,14 +41,6 @@ def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, Fiel
             yield from fields(field.annotation, f"{prefix}{name}.")
         else:
             yield prefix + name, field
-
-
-def _ordered(section: Section, low: str, high: str) -> Any:
-    if getattr(section, low) > getattr(section, high):
-        raise ValueError(
-            f"{low} ({getattr(section, low):g}) must not be greater than {high} ({getattr(section, high):g})"
-        )
-    return section
 
 
 class ManifestSettings(Section):
@@ -54,11 +57,9 @@ class ManifestSettings(Section):
     max_rejected_fraction: Probability = Field(0.05, description="the stage fails if more of the lines are rejected")
 
     @model_validator(mode="after")
-    def _bounds_leave_something(self) -> "ManifestSettings":
-        if self.min_duration >= self.max_duration:
-            raise ValueError(
-                f"min_duration ({self.min_duration:g}) must be smaller than max_duration ({self.max_duration:g})"
-            )
+    def _something_is_left(self) -> "ManifestSettings":
+        if self.min_duration == self.max_duration:
+            raise ValueError(f"min_duration must be smaller than max_duration ({self.max_duration:g})")
         if self.dev_fraction + self.test_fraction >= 1:
             raise ValueError("dev_fraction and test_fraction together must be smaller than 1")
         return self
@@ -128,10 +129,6 @@ class NoiseSettings(Section):
     max_snr_dB: Real = Field(50.0, description="highest signal-to-noise ratio, in dB")
     noise_dir: str = Field("dataset/noise", min_length=1, description="folder of recordings of noise")
 
-    @model_validator(mode="after")
-    def _ratios_in_order(self) -> "NoiseSettings":
-        return _ordered(self, "min_snr_dB", "max_snr_dB")
-
 
 class ResampleSettings(Section):
     """Down and up again, as a telephone does."""
@@ -155,10 +152,6 @@ class ShiftSettings(Section):
     prob: Probability = Field(0.5, description="share of utterances it is applied to")
     min_shift_ms: Real = Field(-5.0, description="earliest shift, in milliseconds")
     max_shift_ms: Real = Field(5.0, description="latest shift, in milliseconds")
-
-    @model_validator(mode="after")
-    def _shifts_in_order(self) -> "ShiftSettings":
-        return _ordered(self, "min_shift_ms", "max_shift_ms")
 
 
 class SpecAugSettings(Section):
@@ -192,10 +185,6 @@ class VolumeSettings(Section):
     prob: Probability = Field(0.5, description="share of utterances it is applied to")
     min_gain_dBFS: Real = Field(-15.0, description="lowest gain, in dB")
     max_gain_dBFS: Real = Field(15.0, description="highest gain, in dB")
-
-    @model_validator(mode="after")
-    def _gains_in_order(self) -> "VolumeSettings":
-        return _ordered(self, "min_gain_dBFS", "max_gain_dBFS")
 
 
 class AugmentSettings(Section):

@@ -69,7 +69,7 @@ MISTAKES = {
     "not below": ("model: {dropout: 1.0}", "model.dropout: 1.0 is out of range…less than 1"),
     "probability above 1": ("augment: {speed: {prob: 1.5}}", "augment.speed.prob: 1.5 is out of range…at most 1"),
     "optional above": ("features: {target_db: 5}", "features.target_db: 5…at most 0"),
-    "durations crossed": ("manifest: {min_duration: 5, max_duration: 2}", "manifest: …min_duration (5) must be"),
+    "durations crossed": ("manifest: {min_duration: 5, max_duration: 2}", "manifest: …min_duration (5) must not be"),
     "durations equal": ("manifest: {min_duration: 2, max_duration: 2}", "manifest: …must be smaller than"),
     "a batch of nothing": ("train: {batch_size: 0}", "train.batch_size: 0 is out of range…at least 1"),
     "fractions of more than all": ("manifest: {dev_fraction: 0.5, test_fraction: 0.5}", "manifest: …smaller than 1"),
