@@ -1,6 +1,6 @@
 """params.yaml as typed, bounded, documented objects. The defaults are those of a full-size training."""
 
-from ds2.params.loading import from_dict, load, names, values
+from ds2.params.loading import from_dict, implied, load, names, values
 from ds2.params.sections import (
     AugmentSettings,
     EvaluateSettings,
@@ -46,6 +46,7 @@ __all__ = [
     "VocabularySettings",
     "VolumeSettings",
     "from_dict",
+    "implied",
     "load",
     "names",
     "values",

@@ -3,13 +3,14 @@
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from ruamel.yaml.error import MarkedYAMLError
+
+from ds2.params.sections import Section, fields, is_section
 
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
@@ -34,16 +35,7 @@ _SLIPS = (
 )
 
 
-def fields(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """All parameters below a section, by their full names."""
-    for name, field in section.model_fields.items():
-        if _is_section(field.annotation):
-            yield from fields(field.annotation, f"{prefix}{name}.")
-        else:
-            yield prefix + name, field
-
-
-def describe(root: type[BaseModel]) -> str:
+def describe(root: type[Section]) -> str:
     """All parameters with default, meaning, type and bounds."""
     return "\n".join(
         f"{name} = {json.dumps(field.default)}\n    {field.description} ({_kind(field.annotation, field.metadata)})"
@@ -71,7 +63,7 @@ def _kind(annotation: Any, rules: Iterable[Any] = ()) -> str:
     return ", ".join([_TYPES[annotation], *bounds])
 
 
-def sentence(root: type[BaseModel], error: Any) -> str:
+def sentence(root: type[Section], error: Any) -> str:
     """One sentence for one of pydantic's errors, with the parameter's full name."""
     name, field = _locate(root, error["loc"])
     value, kind, context = error["input"], error["type"], error.get("ctx", {})
@@ -109,20 +101,16 @@ def yaml_sentence(text: str, error: MarkedYAMLError) -> str:
     return f"{f'line {end}: ' if end else ''}not valid YAML: {' '.join(str(error.problem).split())}"
 
 
-def _locate(root: type[BaseModel], location: tuple[Any, ...]) -> tuple[str, FieldInfo | None]:
+def _locate(root: type[Section], location: tuple[Any, ...]) -> tuple[str, FieldInfo | None]:
     """The name and field of a location; what pydantic adds for the members of a union is left out."""
     parts: list[str] = []
     field = None
     section: Any = root
     for part in location:
-        if _is_section(section) and part in section.model_fields:
+        if is_section(section) and part in section.model_fields:
             field = section.model_fields[part]
             section = field.annotation
             parts.append(part)
         elif isinstance(part, int) or not parts:
             parts.append(str(part))
     return ".".join(parts), field
-
-
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

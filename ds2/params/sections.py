@@ -1,8 +1,11 @@
 """params.yaml as typed, bounded, documented objects. The defaults are those of a full-size training."""
 
+import math
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from ds2 import mel
 from ds2.metrics import TOKENS
@@ -15,13 +18,29 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="after")
+    def _min_and_max_in_order(self) -> Any:
+        for low in type(self).model_fields:
+            high = low.replace("min_", "max_", 1)
+            if low.startswith("min_") and getattr(self, low) > getattr(self, high, math.inf):
+                raise ValueError(
+                    f"{low} ({getattr(self, low):g}) must not be greater than {high} ({getattr(self, high):g})"
+                )
+        return self
 
-def _ordered(section: Section, low: str, high: str) -> Any:
-    if getattr(section, low) > getattr(section, high):
-        raise ValueError(
-            f"{low} ({getattr(section, low):g}) must not be greater than {high} ({getattr(section, high):g})"
-        )
-    return section
+
+def is_section(annotation: Any) -> bool:
+    """Whether a field holds parameters of its own."""
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """All parameters below a section with their full names, such as "train.num_epoch", in the order of params.yaml."""
+    for name, field in section.model_fields.items():
+        if is_section(field.annotation):
+            yield from fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
 
 
 class ManifestSettings(Section):
@@ -35,14 +54,12 @@ class ManifestSettings(Section):
     test_fraction: Fraction = Field(
         0.01, description="the same for test data, where no annotation is called *.test.txt"
     )
-    max_rejected_fraction: Probability = Field(0.05, description="with more lines rejected than this the stage fails")
+    max_rejected_fraction: Probability = Field(0.05, description="the stage fails if more of the lines are rejected")
 
     @model_validator(mode="after")
-    def _bounds_leave_something(self) -> "ManifestSettings":
-        if self.min_duration >= self.max_duration:
-            raise ValueError(
-                f"min_duration ({self.min_duration:g}) must be smaller than max_duration ({self.max_duration:g})"
-            )
+    def _something_is_left(self) -> "ManifestSettings":
+        if self.min_duration == self.max_duration:
+            raise ValueError(f"min_duration must be smaller than max_duration ({self.max_duration:g})")
         if self.dev_fraction + self.test_fraction >= 1:
             raise ValueError("dev_fraction and test_fraction together must be smaller than 1")
         return self
@@ -83,46 +100,40 @@ class MeanIstdSettings(Section):
     """The statistics that features are normalised with."""
 
     num_utterances: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="take this many training utterances, evenly spread; null: all"
+        None, description="training utterances used, evenly spread; null: all"
     )
 
 
 class VocabularySettings(Section):
     """The tokens of the model's output."""
 
-    count_threshold: int = Field(
-        1, ge=1, description="characters that the training transcripts hold less often become <unk>"
-    )
+    count_threshold: int = Field(1, ge=1, description="characters that the transcripts hold less often become <unk>")
 
 
 class ModelSettings(Section):
     """The architecture."""
 
-    type: Literal[tuple(FRAMES_A_STEP)] = Field("deepspeech2", description=f"the network: {', '.join(FRAMES_A_STEP)}")
+    type: Literal[tuple(FRAMES_A_STEP)] = Field("deepspeech2", description=f"network: {', '.join(FRAMES_A_STEP)}")
     num_conv_layers: int = Field(2, ge=1, le=3, description="convolutions")
     conv_channels: int = Field(32, ge=1, le=512, description="channels of each convolution")
     num_rnn_layers: int = Field(3, ge=1, le=16, description="bidirectional GRU layers")
     rnn_layer_size: int = Field(1024, ge=1, le=8192, description="units of a GRU layer in each direction")
-    dropout: Fraction = Field(0.1, description="dropped share of the last layer's input")
+    dropout: Fraction = Field(0.1, description="dropout on the input of the output layer")
 
 
 class NoiseSettings(Section):
     """Background noise."""
 
-    prob: Probability = Field(0.5, description="share of the utterances it is applied to")
-    min_snr_dB: Real = Field(10.0, description="least signal-to-noise ratio, in dB")
-    max_snr_dB: Real = Field(50.0, description="greatest signal-to-noise ratio, in dB")
+    prob: Probability = Field(0.5, description="share of utterances it is applied to")
+    min_snr_dB: Real = Field(10.0, description="lowest signal-to-noise ratio, in dB")
+    max_snr_dB: Real = Field(50.0, description="highest signal-to-noise ratio, in dB")
     noise_dir: str = Field("dataset/noise", min_length=1, description="folder of recordings of noise")
-
-    @model_validator(mode="after")
-    def _ratios_in_order(self) -> "NoiseSettings":
-        return _ordered(self, "min_snr_dB", "max_snr_dB")
 
 
 class ResampleSettings(Section):
     """Down and up again, as a telephone does."""
 
-    prob: Probability = Field(0.0, description="share of the utterances it is applied to")
+    prob: Probability = Field(0.0, description="share of utterances it is applied to")
     new_sample_rate: tuple[Annotated[int, Field(ge=1000, le=192000)], ...] = Field(
         (8000, 16000, 24000), min_length=1, description="rates to choose from, in Hz"
     )
@@ -131,37 +142,33 @@ class ResampleSettings(Section):
 class ReverbSettings(Section):
     """Rooms."""
 
-    prob: Probability = Field(0.2, description="share of the utterances it is applied to")
+    prob: Probability = Field(0.2, description="share of utterances it is applied to")
     reverb_dir: str = Field("dataset/reverb", min_length=1, description="folder of room impulse responses")
 
 
 class ShiftSettings(Section):
     """Shift in time."""
 
-    prob: Probability = Field(0.5, description="share of the utterances it is applied to")
-    min_shift_ms: Real = Field(-5.0, description="least shift, in milliseconds")
-    max_shift_ms: Real = Field(5.0, description="greatest shift, in milliseconds")
-
-    @model_validator(mode="after")
-    def _shifts_in_order(self) -> "ShiftSettings":
-        return _ordered(self, "min_shift_ms", "max_shift_ms")
+    prob: Probability = Field(0.5, description="share of utterances it is applied to")
+    min_shift_ms: Real = Field(-5.0, description="earliest shift, in milliseconds")
+    max_shift_ms: Real = Field(5.0, description="latest shift, in milliseconds")
 
 
 class SpecAugSettings(Section):
     """SpecAugment: masks in frequency and time, time warping."""
 
-    prob: Probability = Field(0.5, description="share of the utterances it is applied to")
+    prob: Probability = Field(0.5, description="share of utterances it is applied to")
     freq_mask_ratio: Probability = Field(0.15, description="widest frequency mask, as a share of the bins")
     n_freq_masks: int = Field(2, ge=0, le=100, description="frequency masks")
     time_mask_ratio: Probability = Field(0.05, description="widest time mask, as a share of the frames")
     n_time_masks: int = Field(2, ge=0, le=100, description="time masks")
-    max_time_warp: int = Field(5, ge=0, le=1000, description="farthest that a frame is warped, in frames")
+    max_time_warp: int = Field(5, ge=0, le=1000, description="largest time warp, in frames")
 
 
 class SpecSubAugSettings(Section):
     """Stretches of frames replaced by earlier ones."""
 
-    prob: Probability = Field(0.5, description="share of the utterances it is applied to")
+    prob: Probability = Field(0.5, description="share of utterances it is applied to")
     max_time: int = Field(30, ge=1, le=1000, description="longest stretch, in frames")
     num_time_sub: int = Field(3, ge=0, le=100, description="stretches")
 
@@ -169,23 +176,19 @@ class SpecSubAugSettings(Section):
 class SpeedSettings(Section):
     """Faster and slower, pitch with it: 0.9, 1.0 or 1.1 times."""
 
-    prob: Probability = Field(0.5, description="share of the utterances it is applied to")
+    prob: Probability = Field(0.5, description="share of utterances it is applied to")
 
 
 class VolumeSettings(Section):
     """Louder and softer."""
 
-    prob: Probability = Field(0.5, description="share of the utterances it is applied to")
-    min_gain_dBFS: Real = Field(-15.0, description="least gain, in dB")
-    max_gain_dBFS: Real = Field(15.0, description="greatest gain, in dB")
-
-    @model_validator(mode="after")
-    def _gains_in_order(self) -> "VolumeSettings":
-        return _ordered(self, "min_gain_dBFS", "max_gain_dBFS")
+    prob: Probability = Field(0.5, description="share of utterances it is applied to")
+    min_gain_dBFS: Real = Field(-15.0, description="lowest gain, in dB")
+    max_gain_dBFS: Real = Field(15.0, description="highest gain, in dB")
 
 
 class AugmentSettings(Section):
-    """The eight kinds of augmentation."""
+    """The kinds of augmentation."""
 
     noise: NoiseSettings = NoiseSettings()
     resample: ResampleSettings = ResampleSettings()
@@ -200,29 +203,35 @@ class AugmentSettings(Section):
 class TrainSettings(Section):
     """The training."""
 
-    num_epoch: int = Field(100, ge=1, description="epochs in all; raised after a run, it goes on")
-    batch_size: int = Field(8, ge=1, le=100_000, description="utterances of a batch, over all processes")
+    num_epoch: int = Field(100, ge=1, description="total epochs; raise it after a run to train more")
+    batch_size: int = Field(8, ge=1, le=100_000, description="utterances per batch, over all processes")
     max_batch_seconds: Annotated[Real, Field(gt=0)] | None = Field(
         None,
-        description="instead of batch_size: as many utterances as fit into so many seconds, padding counted; null: not",
+        description="fill each batch up to this many seconds, padding included, instead of batch_size; null: off",
     )
-    learning_rate: Real = Field(5e-4, gt=0, le=10, description="the highest rate, at the end of the warm-up")
-    min_learning_rate: Real = Field(1e-5, ge=0, description="after the warm-up the rate never falls below")
-    warmup_steps: int = Field(25000, ge=1, description="steps in which the rate rises linearly from 0")
-    grad_clip: Real = Field(5.0, gt=0, description="longest global norm of the gradients")
+    learning_rate: Real = Field(5e-4, gt=0, le=10, description="peak learning rate, reached after the warm-up")
+    min_learning_rate: Real = Field(1e-5, ge=0, description="the learning rate does not decay below this")
+    warmup_steps: int = Field(25000, ge=1, description="steps of linear warm-up")
+    grad_clip: Real = Field(5.0, gt=0, description="clip gradients to this global norm")
     weight_decay: Real = Field(0.0, ge=0, le=1, description="L2 penalty, added to the gradients")
-    seed: int = Field(1, ge=0, lt=2**31, description="everything random follows from it")
-    augment: bool = Field(True, description="false: none of the section augment")
+    seed: int = Field(1, ge=0, lt=2**31, description="all randomness is derived from it")
+    augment: bool = Field(True, description="apply the section augment to training utterances")
     amp: Annotated[Literal["off", "bf16", "fp16"], BeforeValidator(off_from_false)] = Field(
-        "off", description="16-bit arithmetic: off, bf16 or fp16"
+        "off", description="mixed precision: off, bf16 or fp16"
     )
-    accumulate_grad: int = Field(1, ge=1, le=1000, description="batches whose gradients make one step")
-    max_nonfinite: int = Field(20, ge=1, description="skipped steps in a row, loss not finite, that stop the training")
-    save_interval: int = Field(2000, ge=1, description="a checkpoint every so many batches, and every epoch")
-    keep_checkpoints: int = Field(3, ge=1, description="epochs kept, besides the best")
-    evaluate_on: Literal["dev", "test"] | None = Field("dev", description="scored every epoch: dev, test or null")
-    resume_model: OptionalPath = Field("auto", min_length=1, description="auto, null or a checkpoint's folder")
-    pretrained_model: OptionalPath = Field(None, min_length=1, description="a checkpoint's folder, weights only")
+    accumulate_grad: int = Field(1, ge=1, le=1000, description="batches whose gradients are accumulated into a step")
+    max_nonfinite: int = Field(20, ge=1, description="stop after this many consecutive steps without a finite loss")
+    save_interval: int = Field(2000, ge=1, description="batches between checkpoints; every epoch ends with one too")
+    keep_checkpoints: int = Field(3, ge=1, description="newest epochs kept, besides the best")
+    evaluate_on: Literal["dev", "test"] | None = Field(
+        "dev", description="data scored after every epoch: dev, test or null"
+    )
+    resume_model: OptionalPath = Field(
+        "auto", min_length=1, description="auto: this training's latest state; null: none; or a checkpoint's folder"
+    )
+    pretrained_model: OptionalPath = Field(
+        None, min_length=1, description="checkpoint's folder to take the weights of; null: none"
+    )
 
     @model_validator(mode="after")
     def _rates_and_checkpoints_agree(self) -> "TrainSettings":
@@ -239,10 +248,10 @@ class TrainSettings(Section):
 class LanguageModelSettings(Section):
     """The n-gram model of the training transcripts."""
 
-    order: int = Field(4, ge=2, le=6, description="words or characters of the longest n-grams; KenLM reads up to 6")
-    unit: Literal["char", "word"] = Field("char", description="what is counted: char or word (between spaces)")
+    order: int = Field(4, ge=2, le=6, description="length of the longest n-grams, in units; KenLM reads up to 6")
+    unit: Literal["char", "word"] = Field("char", description="unit of the n-grams: char or word (between spaces)")
     extra_text: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        (), description="text files to learn from besides the transcripts, one sentence a line, best in dataset/text"
+        (), description="text files besides the transcripts, one sentence a line, best in dataset/text"
     )
     prune: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (), description="[0, 0, 1] leaves out n-grams of order 3 and more that occur once; empty: keep all"
@@ -266,30 +275,35 @@ class EvaluateSettings(Section):
     """The scoring of the test set."""
 
     metrics_type: Literal[tuple(TOKENS)] = Field(
-        "cer", description=f"the rate that comes first and chooses the best epoch: {' or '.join(TOKENS)}"
+        "cer", description=f"rate that is reported first and chooses the best epoch: {' or '.join(TOKENS)}"
     )
     decoder: Literal["ctc_greedy", "ctc_prefix_beam", "ctc_beam_search"] = Field(
         "ctc_greedy",
         description="ctc_greedy, ctc_prefix_beam (no language model) or ctc_beam_search (with the language model)",
     )
-    beam_size: int = Field(300, ge=1, le=100_000, description="hypotheses that a beam search keeps at every step")
-    alpha: Real = Field(2.2, ge=0, le=100, description="ctc_beam_search: weight of ln P of the language model")
-    beta: Real = Field(4.3, ge=-100, le=100, description="ctc_beam_search: bonus of every character")
+    beam_size: int = Field(300, ge=1, le=100_000, description="hypotheses that a beam search keeps per step")
+    alpha: Real = Field(2.2, ge=0, le=100, description="ctc_beam_search: weight of the language model's ln P")
+    beta: Real = Field(4.3, ge=-100, le=100, description="ctc_beam_search: length bonus per character")
     cutoff_prob: Real = Field(
-        0.99, gt=0, le=1, description="a beam search looks at a step's likeliest tokens up to this sum of probabilities"
+        0.99,
+        gt=0,
+        le=1,
+        description="likeliest tokens per step, up to this cumulative probability, enter the beam search",
     )
-    cutoff_top_n: int = Field(40, ge=1, le=100_000, description="and at no more than so many")
+    cutoff_top_n: int = Field(
+        40, ge=1, le=100_000, description="at most this many tokens per step enter the beam search"
+    )
     hot_words: dict[Annotated[str, Field(min_length=1)], Annotated[Real, Field(gt=0, le=1000)]] | None = Field(
-        None, description="words that a beam search hears more readily, each with its boost above 0: {word: 5.0}"
+        None, description="words that a beam search favours, each with its boost above 0: {word: 5.0}"
     )
     checkpoint: str = Field("best_model", min_length=1, description="folder below models/: best_model, epoch_N")
     average_checkpoints: int = Field(
         1,
         ge=1,
         le=1000,
-        description="more than 1: instead of `checkpoint` the mean of the last so many epochs' weights",
+        description="above 1: the mean of this many last epochs' weights is used instead of `checkpoint`",
     )
-    batch_size: int = Field(16, ge=1, le=100_000, description="utterances of a forward pass")
+    batch_size: int = Field(16, ge=1, le=100_000, description="utterances per forward pass")
 
 
 class RuntimeSettings(Section):
@@ -297,16 +311,16 @@ class RuntimeSettings(Section):
 
     use_gpu: Literal["auto"] | bool = Field("auto", description="auto, true or false")
     num_workers: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = Field(
-        "auto", description="processes that read audio; 0: none but the main one; auto: by the cores"
+        "auto", description="processes that read audio; 0: only the main one; auto: by the cores"
     )
     num_processes: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
-        "auto", description="processes that train, on each machine; auto: one a visible GPU, on a CPU one"
+        "auto", description="training processes per machine; auto: one per visible GPU, one on a CPU"
     )
-    probe_longest: bool = Field(True, description="before epoch 1 the longest batch shows whether memory suffices")
-    deterministic: bool = Field(False, description="GPU algorithms that give the same bits again, though slower")
-    log_interval: int = Field(100, ge=1, description="batches between two lines of the log")
+    probe_longest: bool = Field(True, description="try the longest batch before epoch 1, to see that memory suffices")
+    deterministic: bool = Field(False, description="slower GPU algorithms that are reproducible to the bit")
+    log_interval: int = Field(100, ge=1, description="batches between log lines")
     download_dir: str = Field(
-        "dataset/downloads", min_length=1, description="folder of the archives of public corpora; those there are used"
+        "dataset/downloads", min_length=1, description="folder for the archives of public corpora; those there are used"
     )
 
 
@@ -314,7 +328,7 @@ class Params(Section):
     """All of params.yaml."""
 
     corpora: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], ...] = Field(
-        (), description="built-in corpora to make or download; your own data needs no name here"
+        (), description="built-in corpora to generate or download; your own data needs no name here"
     )
     manifest: ManifestSettings = ManifestSettings()
     text: TextSettings = TextSettings()

@@ -10,10 +10,10 @@ from ds2 import params
 from ds2.files import sha256
 
 # Raise it when code changes what a training computes: states from before are then not continued.
-_VERSION = 3
+_VERSION = 4
 
 # What decides how long a training goes on, what is kept of it and where it starts, not what it computes.
-_LEFT_OUT = {"num_epoch", "save_interval", "keep_checkpoints", "resume_model", "max_nonfinite"}
+_LEFT_OUT = {"train.num_epoch", "train.save_interval", "train.keep_checkpoints", "train.max_nonfinite"}
 
 
 def ingredients(
@@ -21,21 +21,20 @@ def ingredients(
 ) -> dict[str, Any]:
     """The sections features, model, augment (where it is on) and train, and hashes of the data; JSON can hold it.
 
+    A parameter that was added later (params.types.added) and has the value that its lack implies is left out, so that
+    a training from before it has the same fingerprint.
+
     Args:
         settings: the parameters.
         files: manifests, statistics and vocabulary, by the names that a user knows them under.
         augmentation: names and sizes of the files of noise and impulse responses.
     """
-    sections = {
-        "features": settings.features.model_dump(mode="json"),
-        "model": settings.model.model_dump(mode="json"),
-        "augment": settings.augment.model_dump(mode="json") if settings.train.augment else {},
-        "train": settings.train.model_dump(mode="json", exclude=_LEFT_OUT),
-    }
-    start = settings.train.resume_model
+    sections = {"features", "model", "train"} | ({"augment"} if settings.train.augment else set())
+    values = params.values(settings) | {"train.resume_model": settings.train.resume_model or "auto"}
+    decide = {name: values[name] for name in values if name.split(".")[0] in sections and name not in _LEFT_OUT}
     return {
         "version": _VERSION,
-        "params": _flat(sections) | {"train.resume_model": "auto" if start is None else start},
+        "params": {name: value for name, value in decide.items() if (name, value) not in params.implied().items()},
         "augmentation": hashlib.sha256(json.dumps(list(augmentation)).encode()).hexdigest(),
         "files": {name: sha256(path) for name, path in files.items()},
     }
@@ -48,7 +47,7 @@ def fingerprint(of: Mapping[str, Any]) -> str:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What makes two trainings different ones, each as half a sentence; parameters by their full names."""
-    before, now = old["params"], new["params"]
+    before, now = params.implied() | old["params"], params.implied() | new["params"]
     found = [
         f"{name} is {json.dumps(now[name], ensure_ascii=False)} and was {json.dumps(before[name], ensure_ascii=False)}"
         for name in now
@@ -60,10 +59,3 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     if old["version"] != new["version"] or (before.keys() ^ now.keys() and not found):
         found.append("it was trained by another version of ds2")
     return found
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

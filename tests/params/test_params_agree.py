@@ -9,9 +9,11 @@ from ruamel.yaml import YAML
 
 from ds2 import params
 from ds2.corpora import registry
+from ds2.params import recipes
 
 ROOT = Path(__file__).parents[2]
-COMPLETE = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
+RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
+EACH_RECIPE = pytest.mark.parametrize("name", RECIPES)
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 
 # The parameters of a stage, as design.md's table of stages has them.
@@ -24,6 +26,11 @@ LISTED = {
     "lm": ["lm", "text"],
     "evaluate": ["evaluate"],
 }
+
+
+@pytest.fixture
+def in_the_repository(monkeypatch):
+    monkeypatch.chdir(ROOT)
 
 
 def _read(path: Path):
@@ -51,45 +58,59 @@ def _options(readme: Path) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("path", COMPLETE, ids=lambda path: path.name)
-def test_a_complete_file_has_every_parameter_in_the_order_of_the_code(path):
-    params.load(path)
+@EACH_RECIPE
+def test_a_recipe_holds_only_what_differs_from_the_full_size_and_says_why(name, in_the_repository):
+    recipe = recipes.read(name)
+    full, own = params.values(params.Params()), params.values(recipe.settings)
+    stated = _leaves(_read(ROOT / f"recipes/{name}.yaml"))
+    assert [parameter for parameter in stated if parameter != "corpora" and own[parameter] == full[parameter]] == []
+    assert [parameter for parameter in stated if not recipe.reasons.get(parameter)] == []
+
+
+@EACH_RECIPE
+def test_the_file_that_a_recipe_becomes_has_every_parameter_in_the_order_of_the_code(name, in_the_repository, tmp_path):
+    recipe = recipes.read(name)
+    path = tmp_path / "params.yaml"
+    path.write_text(recipes.written_out(recipe), encoding="utf-8")
+    assert params.load(path) == recipe.settings
     assert _leaves(_read(path)) == params.names()
+    assert max(map(len, path.read_text(encoding="utf-8").splitlines())) <= 120
 
 
-def test_the_full_size_recipes_have_the_defaults_of_the_code():
-    assert params.load(ROOT / "recipes/full.yaml") == params.Params()
+def test_params_yaml_is_the_demos(in_the_repository):
+    assert (ROOT / "params.yaml").read_text(encoding="utf-8") == recipes.written_out(recipes.read("demo"))
+
+
+def test_the_recipes_full_and_aishell_are_the_full_size(in_the_repository):
+    assert recipes.read("full").settings == params.Params()
     official = params.ManifestSettings(dev_fraction=0.0, test_fraction=0.0)
-    assert params.load(ROOT / "recipes/aishell.yaml") == params.Params(corpora=("aishell",), manifest=official)
+    assert recipes.read("aishell").settings == params.Params(corpora=("aishell",), manifest=official)
 
 
-@pytest.mark.parametrize("path", COMPLETE, ids=lambda path: path.name)
-def test_the_corpora_of_a_complete_file_are_built_in(path):
-    names = params.load(path).corpora
-    registry.check(names)
-    if path.stem in registry.NAMES:
-        assert names == (path.stem,)
-    if "+" in path.stem:
-        assert names == tuple(path.stem.split("+"))
+@EACH_RECIPE
+def test_the_corpora_of_a_recipe_are_built_in(name, in_the_repository):
+    named = recipes.read(name).settings.corpora
+    registry.check(named)
+    if name in registry.NAMES:
+        assert named == (name,)
+    if "+" in name:
+        assert named == tuple(name.split("+"))
 
 
 # Those of these corpora that have test data of their own, which no training utterance may take away from.
 OFFICIAL = {"aishell", "thchs30", "librispeech"}
 
 
-@pytest.mark.parametrize("path", COMPLETE, ids=lambda path: path.name)
-def test_recipes_of_corpora_with_official_parts_hold_nothing_else_out(path):
-    settings = params.load(path)
+@EACH_RECIPE
+def test_recipes_of_corpora_with_official_parts_hold_nothing_else_out_and_those_for_own_data_do(
+    name, in_the_repository
+):
+    settings = recipes.read(name).settings
+    fractions = (settings.manifest.dev_fraction, settings.manifest.test_fraction)
     if OFFICIAL & set(settings.corpora):
-        assert (settings.manifest.dev_fraction, settings.manifest.test_fraction) == (0.0, 0.0)
-
-
-@pytest.mark.parametrize("path", COMPLETE, ids=lambda path: path.name)
-def test_recipes_for_own_data_hold_dev_and_test_data_out(path):
-    settings = params.load(path)
-    if not settings.corpora:
-        assert settings.manifest.dev_fraction > 0
-        assert settings.manifest.test_fraction > 0
+        assert fractions == (0.0, 0.0)
+    else:
+        assert min(fractions) > 0
 
 
 def test_dvc_yaml_lists_for_each_stage_the_parameters_of_the_design():
@@ -103,13 +124,12 @@ def test_every_section_but_runtime_is_listed_by_a_stage():
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
-def test_the_readmes_options_have_the_full_size_recipes_values(readme):
+def test_the_readmes_options_have_the_full_size_values(readme):
     options = _options(readme)
-    recipe = params.load(ROOT / "recipes/aishell.yaml")
     assert len(options) >= 12
     wrong = [
         (name, default)
         for name, default in options
-        if YAML(typ="safe", pure=True).load(default) != _value(name, recipe)
+        if YAML(typ="safe", pure=True).load(default) != _value(name, params.Params())
     ]
     assert wrong == []

@@ -52,9 +52,9 @@ RUN = {
     "python -m ds2 evaluate --manifest dataset/manifest.dev --out scored": AS_IT_IS,
     "python -m ds2 show a.wav": AS_IT_IS,
     "python -m ds2 show a.wav --out heard --seed 7": AS_IT_IS,
-    "cp recipes/aishell.yaml params.yaml": AS_IT_IS,
-    "cp recipes/full.yaml params.yaml": AS_IT_IS,
-    "cp recipes/small.yaml params.yaml": AS_IT_IS,
+    "python -m ds2 recipe aishell": "python -m ds2 recipe aishell --yes",  # the repository's is edited
+    "python -m ds2 recipe full": AS_IT_IS,
+    "python -m ds2 recipe small": AS_IT_IS,
     "git checkout params.yaml": AS_IT_IS,
     'git add params.yaml dvc.lock results dataset/annotation && git commit -m "my data"': (
         'git add params.yaml dvc.lock results dataset/annotation && git commit --allow-empty -m "my data"'
@@ -74,8 +74,8 @@ RUN = {
         "dvc exp run -S train.resume_model=pretrained -S train.num_epoch=3 train"
     ),
     "cp -r models/best_model pretrained": "rm -r pretrained && cp -r models/best_model pretrained",
-    "cp recipes/finetune.yaml params.yaml": (
-        "cp recipes/finetune.yaml params.yaml && git checkout params.yaml"
+    "python -m ds2 recipe finetune": (
+        "python -m ds2 recipe finetune --yes && git checkout params.yaml"
         " && dvc exp run -S train.pretrained_model=pretrained -S train.num_epoch=1 train"
     ),
     "dvc exp run -S train.augment=false -S train.warmup_steps=100 -S train.num_epoch=100 -S model.dropout=0.0": (

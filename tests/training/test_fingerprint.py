@@ -9,6 +9,7 @@ import pytest
 from ds2 import params
 from ds2.training import fingerprint as fingerprints
 from ds2.training.fingerprint import differences, fingerprint, ingredients
+from tests.params import later
 
 REPOSITORY = Path(__file__).parents[2]
 HOW_LONG = {
@@ -33,7 +34,12 @@ SPECIAL = {
     "augment.resample.prob": 0.5,
 }
 FILES = ("manifest.train", "mean_istd.json", "vocabulary.txt", "manifest.dev")
-NAMES = [name for name in params.names() if name.split(".")[0] in ("features", "model", "augment", "train")]
+# model.type has no second value to change to.
+NAMES = [
+    name
+    for name in params.names()
+    if name.split(".")[0] in ("features", "model", "augment", "train") and name != "model.type"
+]
 OTHERS = [
     name for name in params.names() if name.split(".")[0] in ("runtime", "evaluate") if name != "evaluate.decoder"
 ]
@@ -76,6 +82,11 @@ def files(tmp_path):
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in HOW_LONG])
 def test_what_decides_the_computation_changes_it(name, files):
     assert of(changed(name), files) != of(params.Params(), files)
+
+
+def test_the_type_of_the_network_changes_it(files):
+    model = params.ModelSettings().model_copy(update={"type": "another"})
+    assert of(params.Params().model_copy(update={"model": model}), files) != of(params.Params(), files)
 
 
 @pytest.mark.parametrize("name", sorted(HOW_LONG) + OTHERS)
@@ -178,3 +189,34 @@ def test_the_checkpoint_to_go_on_from_changes_it(files):
         return of(params.from_dict({"train": {"resume_model": start}}), files)
 
     assert len({resumed("auto"), resumed("models/epoch_1"), resumed("models/epoch_2")}) == 3
+
+
+# A state from before a parameter existed, and the parameters of a version that has it.
+OLD = {"train": {"num_epoch": 5, "augment": False}}
+
+
+def test_a_parameter_added_since_does_not_end_a_training_that_does_as_before(files, monkeypatch):
+    before = ingredients(params.from_dict(OLD), files)
+    later.begin(monkeypatch)
+    for train in ({}, {"label_smoothing": 0.0}, {"label_smoothing": 0.0, "freeze": []}):
+        now = ingredients(params.from_dict({"train": OLD["train"] | train}), files)
+        del now["params"]["train.patience"]  # it is not marked
+        assert fingerprint(now) == fingerprint(before)
+        assert differences(before, now) == []
+
+
+def test_a_parameter_added_since_ends_it_where_it_does_otherwise_and_is_named_with_what_was_before(files, monkeypatch):
+    before = ingredients(params.from_dict(OLD), files)
+    later.begin(monkeypatch)
+    now = ingredients(params.from_dict({"train": OLD["train"] | {"label_smoothing": 0.1}}), files)
+    assert fingerprint(now) != fingerprint(before)
+    assert differences(before, now) == ["train.label_smoothing is 0.1 and was 0.0"]
+    assert differences(now, before) == ["train.label_smoothing is 0.0 and was 0.1"]
+
+
+def test_a_parameter_without_the_mark_always_stands_in_it(files, monkeypatch):
+    before = ingredients(params.from_dict(OLD), files)
+    later.begin(monkeypatch)
+    now = ingredients(params.from_dict(OLD), files)
+    assert now["params"].keys() - before["params"].keys() == {"train.patience"}
+    assert differences(before, now) == ["it was trained by another version of ds2"]
