@@ -313,7 +313,7 @@ PARAMETERS = {
     "parameter outside its section": ("num_epoch: 5\n", "num_epoch: there is no such parameter"),
     "out of range": ("model: {dropout: 2}\n", "model.dropout: 2"),
     "negative": ("train: {learning_rate: -0.001}\n", "train.learning_rate: -0.001"),
-    "crossed durations": ("manifest: {min_duration: 30}\n", "min_duration (30) must be smaller than max_duration (20)"),
+    "crossed durations": ("manifest: {min_duration: 30}\n", "min_duration (30) must not be greater than max_duration"),
     "not a number": ("train: {grad_clip: .nan}\n", "train.grad_clip: nan is not a finite number"),
     "duplicate key": ("train: {seed: 1}\ntrain: {seed: 2}\n", "line 2"),
     "tab for indentation": ("train:\n\tseed: 1\n", "line 2"),
