@@ -26,7 +26,7 @@ from ds2.data.augment import Augmenter
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
-from ds2.distributed.process_group import Alone
+from ds2.distributed.process_group import Group
 from ds2.model import build
 from ds2.model.deepspeech2 import DeepSpeech2
 from ds2.params.networks import frames_a_step
@@ -69,7 +69,7 @@ def _rows(
     network = build(settings, len(vocabulary))
     network.train()
     optimizer = paddle.optimizer.Adam(parameters=network.parameters(), weight_decay=train.weight_decay or None)
-    step = Step(network, optimizer, settings, Alone())
+    step = Step(network, optimizer, settings, Group())
     work = operations_a_frame(network, settings)
     real = padded = 0
     audio_seconds = waited = total = 0.0

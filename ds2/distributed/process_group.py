@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager, redirect_stderr
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import paddle
@@ -18,16 +18,16 @@ class LostError(Exception):
     """A peer process died; its own log has the cause."""
 
 
-class Group(Protocol):
-    """The processes that train one model.
+class Group:
+    """The processes that train one model: here a single one, to which nothing is sent.
 
     Attributes:
         rank: the number of this process; only rank 0 writes files.
         world_size: the number of processes.
     """
 
-    rank: int
-    world_size: int
+    rank = 0
+    world_size = 1
 
     def barrier(self) -> None:
         """Waits until all processes are here, without a time limit."""
@@ -37,61 +37,30 @@ class Group(Protocol):
 
     def all_reduce(self, values: paddle.Tensor) -> paddle.Tensor:
         """The elementwise sum over all processes, the same bits in each."""
-
-    def any(self, here: bool) -> bool:
-        """Whether `here` is true in any process."""
-
-    def all_gather(self, value: Any) -> list[Any]:
-        """The value of every process, by rank."""
-
-    def all_gather_rows(self, row: paddle.Tensor) -> paddle.Tensor:
-        """Stacks the float32 [n] of every process to [world_size, n], differentiably."""
-
-    def broadcast(self, value: Any) -> Any:
-        """The value of rank 0."""
-
-    def broadcast_arrays(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The named arrays of rank 0, of any size."""
-
-
-class Alone:
-    """The group of a single process: nothing is sent."""
-
-    rank = 0
-    world_size = 1
-
-    def barrier(self) -> None:
-        """Nothing to wait for."""
-
-    def shutdown(self) -> None:
-        """Nobody to tell."""
-
-    def all_reduce(self, values: paddle.Tensor) -> paddle.Tensor:
-        """The values themselves."""
         return values
 
     def any(self, here: bool) -> bool:
-        """`here` itself."""
+        """Whether `here` is true in any process."""
         return here
 
     def all_gather(self, value: Any) -> list[Any]:
-        """The value alone."""
+        """The value of every process, by rank."""
         return [value]
 
     def all_gather_rows(self, row: paddle.Tensor) -> paddle.Tensor:
-        """The row alone."""
+        """Stacks the float32 [n] of every process to [world_size, n], differentiably."""
         return row.unsqueeze(0)
 
     def broadcast(self, value: Any) -> Any:
-        """The value itself."""
+        """The value of rank 0."""
         return value
 
     def broadcast_arrays(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The arrays themselves."""
+        """The named arrays of rank 0, of any size."""
         return dict(arrays)
 
 
-class Processes:
+class Processes(Group):
     """The group of processes that ds2.distributed.launch has started: NCCL between GPUs, gloo between CPUs."""
 
     def __init__(self) -> None:
@@ -108,10 +77,9 @@ class Processes:
         self._barriers = 0
 
     def barrier(self) -> None:
-        """Waits until all processes are here, without a time limit.
+        """Waits until all are here; before every collective call that a process may reach late.
 
-        Gloo gives up after 30 s, which a lock, a large checkpoint or a slow disk can take: a barrier comes before
-        every collective call that a process may reach late.
+        Gloo itself gives up after 30 s, which a lock, a large checkpoint or a slow disk can take.
         """
         self._barriers += 1
         pause = 0.0
@@ -123,10 +91,7 @@ class Processes:
                 arrived = self._store.add("ds2/arrived", 0)
 
     def shutdown(self) -> None:
-        """Announces that this process sends nothing more, so that its end is no failure to the others.
-
-        Rank 0, which holds the store, ends last.
-        """
+        """Announces this process's end; rank 0, which holds the store, ends last."""
         with _lost():
             ended = self._store.add("ds2/ended", 1)
             while self.rank == 0 and ended < self.world_size:
@@ -152,7 +117,7 @@ class Processes:
         return values
 
     def all_gather_rows(self, row: paddle.Tensor) -> paddle.Tensor:
-        """Stacks the float32 [n] of every process to [world_size, n], differentiably."""
+        """Stacks the rows of all processes."""
         return _Rows.apply(row, self)
 
     def broadcast(self, value: Any) -> Any:
@@ -164,7 +129,7 @@ class Processes:
         return values[0]
 
     def broadcast_arrays(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The named arrays of rank 0, one after the other, so that memory holds none of them twice."""
+        """One after the other, so that memory holds none of them twice."""
         kinds = self.broadcast({name: (array.shape, str(array.dtype)) for name, array in arrays.items()})
         received = {}
         for name, (shape, kind) in kinds.items():
@@ -198,7 +163,7 @@ def join() -> Group:
     Raises:
         LostError: another process of it did not come.
     """
-    return Processes() if "PADDLE_TRAINER_ID" in os.environ else Alone()
+    return Processes() if "PADDLE_TRAINER_ID" in os.environ else Group()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
 from ds2.decoding.decoder import Decoder, Hypothesis
 from ds2.decoding.greedy import Greedy
-from ds2.distributed.process_group import Alone, Group
+from ds2.distributed.process_group import Group
 from ds2.evaluation import bootstrap, error_rate
 from ds2.evaluation.error_rate import Errors
 from ds2.metrics import TOKENS
@@ -176,7 +176,7 @@ def evaluate(
         UserError: the manifest is empty or one of its files cannot be read: leaving it out would flatter the score.
     """
     start = time.perf_counter()
-    group = group or Alone()
+    group = group or Group()
     network = ManifestPass(model, manifest, loader, batch_size, group.rank, group.world_size)
     decoding = _Decoding(decoder or Greedy(), model.vocabulary)
     decoding.run(network)

@@ -22,7 +22,7 @@ from ds2.data.loader import Assembler, Batch, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
-from ds2.distributed.process_group import Alone, Group
+from ds2.distributed.process_group import Group
 from ds2.distributed.signals import StopSignals
 from ds2.errors import UserError
 from ds2.evaluation.evaluator import Evaluation, evaluate
@@ -89,7 +89,7 @@ class Trainer:
         self._data = data
         self._ingredients = ingredients
         self._workers = workers
-        self._group = group or Alone()
+        self._group = group or Group()
         paddle.seed(settings.train.seed)
         self.model = build(settings, len(data.vocabulary))
         self._optimizer = paddle.optimizer.Adam(

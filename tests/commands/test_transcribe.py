@@ -176,8 +176,8 @@ def test_a_lack_of_memory_says_which_options_to_lower(alone):
     assert "Traceback" not in done.stderr
 
 
-def test_a_pickle_in_the_place_of_weights_is_refused_and_runs_nothing(alone, monkeypatch, capsys):
+def test_a_pickle_in_the_place_of_weights_is_refused_and_runs_nothing(alone, refused):
     hostile.put_a_pickle_for_weights(alone / "moved", alone / "mark")
-    line = refused(["--model", "moved", "audio"], monkeypatch, capsys)
+    line = refused("transcribe", "--model", "moved", "audio")
     assert "moved/model.safetensors is not a safetensors file" in line
     assert not (alone / "mark").exists()

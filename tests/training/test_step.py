@@ -33,7 +33,7 @@ def made(model=None, **train):
     network = DeepSpeech2(chosen.model, MELS, TOKENS)
     network.train()
     optimizer = paddle.optimizer.Adam(parameters=network.parameters())
-    return network, optimizer, Step(network, optimizer, chosen, process_group.Alone())
+    return network, optimizer, Step(network, optimizer, chosen, process_group.Group())
 
 
 def cut(batch, size):
@@ -113,7 +113,7 @@ def test_the_shares_of_all_processes_are_a_partition(count, batch_size, accumula
     positions = np.random.default_rng(count).permutation(count)[: batch_size * accumulate + 1]
     found = []
     for rank in range(size):
-        group = process_group.Alone()
+        group = process_group.Group()
         group.rank, group.world_size = rank, size
         found.append(shares(positions, train, group))
     assert len({len(parts) for parts in found}) == 1  # as many batches in every process
