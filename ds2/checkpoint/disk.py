@@ -180,12 +180,12 @@ def numbered(parent: Path, name: re.Pattern[str]) -> list[Path]:
 
 
 def refuse_pickles(*parents: Path) -> None:
-    """Refuses folders of checkpoints in the format before safetensors, before anything in them is touched.
+    """Refuses checkpoints in the format before safetensors, anywhere below folders, before anything there is touched.
 
     Raises:
         UserError: it names one of them, and the commit that continues it.
     """
-    for old in (path for parent in parents for path in sorted(parent.glob(f"*/{_PICKLED}"))):
+    for old in (path for parent in parents for path in sorted(parent.rglob(_PICKLED))):
         raise UserError(_pickled(old.parent))
 
 
@@ -254,8 +254,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         UserError: they are not, or it is no safetensors file.
     """
     try:
-        arrays = load_file(_own_file(path))
-    except (SafetensorError, DamagedError, ValueError, KeyError, TypeError, OSError) as error:
+        arrays = load_file(path)
+    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(f"{path} is not a safetensors file ({harmless(error)}): use another checkpoint") from None
     for name, value in arrays.items():
         if value.dtype != np.float32:
