@@ -52,7 +52,7 @@ def write(
     Args:
         path: the file.
         evaluation: what it is about.
-        metric: "cer" or "wer".
+        metric: the rate that comes first, of ds2.metrics.
         metrics: of the evaluation, for the totals.
         names: of the decoder and the checkpoint.
     """
@@ -64,6 +64,7 @@ def write(
     held_out = curves.read(layout.CURVES / "epochs.tsv", "epoch", metric)
     page = _template().render(
         metric=metric,
+        other_metrics=[name for name in TOKENS if name != metric],
         metrics=metrics,
         names=names,
         groups=groups,
