@@ -2,6 +2,7 @@ import json
 import os
 import resource
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -120,12 +121,41 @@ def test_a_new_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(tmp_
 
 
 def test_a_new_folder_is_on_the_disk_before_it_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
-    folder, flushed = tmp_path / "corpus", []
+    folder, flush, flushed = tmp_path / "model", os.fsync, []
     folder.mkdir()
     (folder / "old").touch()
-    monkeypatch.setattr(os, "sync", lambda: flushed.append((names(new), names(folder))))
+
+    def watch(descriptor):
+        flushed.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).name, names(folder)))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watch)
     with replacing_folder(folder) as new:
         (new / "new").touch()
-    assert flushed == [(["new"], ["old"])]
-    assert names(folder) == ["new"]
-    assert names(tmp_path) == ["corpus"]
+    assert flushed == [("new", ["old"]), (".model.tmp", ["old"]), (tmp_path.name, ["new"])]
+    assert names(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("when", ["within the block", "between the renames"])
+def test_a_failure_leaves_the_old_folder_and_nothing_else(when, tmp_path, monkeypatch):
+    folder, rename = tmp_path / "model", os.rename
+    folder.mkdir()
+    (folder / "old").touch()
+
+    def fail(source, target):
+        if target == folder and source.name.endswith(".tmp"):
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    def write():
+        with replacing_folder(folder) as new:
+            (new / "new").touch()
+            if when == "within the block":
+                raise KeyboardInterrupt
+
+    if when == "between the renames":
+        monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert names(folder) == ["old"]
+    assert names(tmp_path) == ["model"]

@@ -114,10 +114,12 @@ def write(
         UserError: the disk is full or not writable; what was there before is still there.
     """
     with _replacing(folder) as target:
-        save_file(dict(weights), target / MODEL)
-        save_file(dict(moments), target / OPTIMIZER)
         vocabulary.write(target / VOCABULARY)
         statistics.write(target / MEAN_ISTD)
+        for name, arrays in ((MODEL, weights), (OPTIMIZER, moments)):
+            # Safetensors writes the memory of an array as if it were contiguous, into a file for its owner alone.
+            save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, target / name)
+            shutil.copymode(target / VOCABULARY, target / name)
         values = {"format": _FORMAT} | vars(state)
         values["files"] = {name: files.sha256(target / name) for name in (MODEL, OPTIMIZER, VOCABULARY, MEAN_ISTD)}
         files.write_json(target / STATE, values | {"checksum": _checksum(values)})
@@ -146,7 +148,10 @@ def _replacing(folder: Path) -> Iterator[Path]:
         with files.replacing_folder(folder) as target:
             yield target
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
+        # Safetensors tells "Error while serializing: I/O error: No space left on device (os error 28)".
+        reason = (
+            getattr(error, "strerror", None) or str(error).partition("I/O error: ")[2].partition(" (os")[0] or error
+        )
         raise UserError(
             f"{folder} cannot be written ({reason}): the state before is kept, and the same command goes on from it "
             "when there is room"
@@ -175,12 +180,12 @@ def numbered(parent: Path, name: re.Pattern[str]) -> list[Path]:
 
 
 def refuse_pickles(*parents: Path) -> None:
-    """Refuses folders of checkpoints in the format before safetensors, before anything in them is touched.
+    """Refuses checkpoints in the format before safetensors, anywhere below folders, before anything there is touched.
 
     Raises:
         UserError: it names one of them, and the commit that continues it.
     """
-    for old in (path for parent in parents for path in sorted(parent.glob(f"*/{_PICKLED}"))):
+    for old in (path for parent in parents for path in sorted(parent.rglob(_PICKLED))):
         raise UserError(_pickled(old.parent))
 
 
@@ -226,7 +231,7 @@ def read(folder: Path) -> Checkpoint:
     state = read_state(folder)
     try:
         settings = params.from_dict(state.params)
-    except (UserError, RecursionError) as error:
+    except UserError as error:
         raise UserError(f"{folder / STATE}: {harmless(error)}") from None
     vocabulary = _part(Vocabulary.read, folder / VOCABULARY)
     statistics = _part(MeanIstd.read, folder / MEAN_ISTD)
@@ -249,8 +254,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         UserError: they are not, or it is no safetensors file.
     """
     try:
-        arrays = load_file(_own_file(path))
-    except (SafetensorError, DamagedError, ValueError, KeyError, TypeError, OSError) as error:
+        arrays = load_file(path)
+    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(f"{path} is not a safetensors file ({harmless(error)}): use another checkpoint") from None
     for name, value in arrays.items():
         if value.dtype != np.float32:

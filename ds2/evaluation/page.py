@@ -53,7 +53,7 @@ def write(
     Args:
         path: the file.
         evaluation: what it is about.
-        metric: "cer" or "wer".
+        metric: the rate that comes first, of ds2.metrics.
         metrics: of the evaluation, for the totals.
         names: of the decoder and the checkpoint.
     """
@@ -68,6 +68,7 @@ def write(
     place = _inside(path, Path())
     page = _template().render(
         metric=metric,
+        other_metrics=[name for name in TOKENS if name != metric],
         metrics=metrics,
         names=names,
         groups=groups,

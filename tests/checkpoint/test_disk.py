@@ -130,6 +130,17 @@ def test_a_checkpoint_consists_of_the_files_that_the_design_names(written):
     assert [path.name for path in written[0].parent.iterdir()] == ["epoch_1"]
 
 
+def test_everybody_may_read_it_who_may_read_a_new_file_here(written, tmp_path):
+    (tmp_path / "new").touch()
+    assert {path.stat().st_mode for path in written[0].iterdir()} == {(tmp_path / "new").stat().st_mode}
+
+
+def test_arrays_that_are_not_contiguous_are_written_as_they_are(tmp_path):
+    values = {"a": np.arange(6, dtype=np.float32).reshape(2, 3).T, "b": np.float32([1, 2, 3, 4])[::2]}
+    disk.write(tmp_path / "epoch_1", values, {}, VOCABULARY, statistics(), state())
+    assert tiny.same_bits(disk.read_arrays(tmp_path / "epoch_1" / "model.safetensors"), values)
+
+
 @pytest.mark.parametrize("others", [0, 1, 3])
 def test_training_on_after_restoring_equals_undisturbed_training_to_the_last_bit(others, tmp_path):
     paddle.seed(1)

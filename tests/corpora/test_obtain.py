@@ -156,6 +156,13 @@ def test_a_folder_of_another_archive_is_replaced(workspace, part):
 Usage = namedtuple("Usage", "total used free")
 
 
+def test_all_of_a_corpus_is_on_the_disk_before_it_has_its_name(workspace, part, monkeypatch):
+    unfinished, seen = workspace / FOLDER.with_name(".mine.tmp"), []
+    monkeypatch.setattr(os, "sync", lambda: seen.append((sorted(files(unfinished)), (workspace / FOLDER).exists())))
+    obtain.obtain([part()], "dataset/downloads")
+    assert seen == [([".archive", "a.wav", "b/c.wav"], False)]
+
+
 def test_too_little_space_is_said_before_the_first_byte(workspace, part, mirror, monkeypatch):
     server = mirror(CONTENT)
     wanted = part(CONTENT, server)
