@@ -75,21 +75,7 @@ def restore_model(folder: Path, model: Network) -> None:
     Raises:
         UserError: they are another model's, or no arrays.
     """
-    put(model, read_model(folder, model, _tokens(model)))
-
-
-def read_model(folder: Path, model: Network, tokens: int) -> dict[str, np.ndarray]:
-    """The weights of a checkpoint of the same architecture, named as `of` does.
-
-    Args:
-        folder: of the checkpoint.
-        model: it may have another vocabulary.
-        tokens: of the checkpoint's vocabulary.
-
-    Raises:
-        UserError: as `restore_model`.
-    """
-    return _fitting(disk.read_arrays(folder / disk.MODEL), folder, model, tokens)
+    put(model, _fitting(disk.read_arrays(folder / disk.MODEL), folder, model, _tokens(model)))
 
 
 def _fitting(saved: dict[str, np.ndarray], folder: Path, model: Network, tokens: int) -> dict[str, np.ndarray]:
@@ -120,7 +106,16 @@ def restore_optimizer(folder: Path, optimizer: paddle.optimizer.Optimizer, model
 
 
 def read_moments(folder: Path, model: Network, tokens: int) -> dict[str, np.ndarray]:
-    """The optimiser's state in a checkpoint of the same architecture, keyed as `moments` does; as `read_model`."""
+    """The optimiser's state in a checkpoint of the same architecture, keyed as `moments` does.
+
+    Args:
+        folder: of the checkpoint.
+        model: it may have another vocabulary.
+        tokens: of the checkpoint's vocabulary.
+
+    Raises:
+        UserError: they are another model's, or no arrays.
+    """
     saved = disk.read_arrays(folder / disk.OPTIMIZER)
     shapes = {place: _shape(model, place, value.shape, tokens) for place, value in model.named_parameters()}
     for key, value in saved.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ds2.files import replacing
+from ds2.metrics import TOKENS
 
 # Points of the step curves in an epoch, at most: enough to see, few enough to keep for hundreds of epochs.
 _POINTS = 50
@@ -33,7 +34,7 @@ class History:
     Attributes:
         steps: rows of step, loss (mean since the last row), learning_rate, grad_norm (mean).
         epochs: rows of epoch, loss (mean of the epoch; none where all steps were skipped) and, where a set is scored,
-            cer and wer.
+            every metric.
         since_point: steps that are in no row yet.
         since_epoch: steps of the epoch that has not ended.
         nonfinite: steps that were skipped because their loss or gradients were not finite.
@@ -50,37 +51,24 @@ class History:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "History":
         """From what `as_json` gave."""
-        return cls(
-            list(values["steps"]),
-            list(values["epochs"]),
-            Mean(**values["since_point"]),
-            Mean(**values["since_epoch"]),
-            values.get("nonfinite", 0),
-            values.get("nonfinite_in_a_row", 0),
-        )
+        means = {name: Mean(**values[name]) for name in ("since_point", "since_epoch")}
+        return cls(**values | means)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
         return asdict(self)
 
-    def add_step(self, step: int, batch: int, batches: int, loss: float, rate: float, grad_norm: float) -> bool:
-        """Counts a step (batch from 1, of batches in the epoch). True when it ends with a new row."""
+    def add_step(self, step: int, batch: int, batches: int, loss: float, rate: float, grad_norm: float) -> None:
+        """Counts a step (batch from 1, of batches in the epoch), which may end with a new row."""
         self.nonfinite_in_a_row = 0
         self.since_epoch.add(loss, grad_norm)
         self.since_point.add(loss, grad_norm)
         spacing = -(-batches // _POINTS)
         if batch % spacing and batch != batches:
-            return False
+            return
         mean, self.since_point = self.since_point, Mean()
-        self.steps.append(
-            {
-                "step": step,
-                "loss": mean.loss / mean.steps,
-                "learning_rate": rate,
-                "grad_norm": mean.grad_norm / mean.steps,
-            }
-        )
-        return True
+        means = {"loss": mean.loss / mean.steps, "learning_rate": rate, "grad_norm": mean.grad_norm / mean.steps}
+        self.steps.append({"step": step} | means)
 
     def add_nonfinite(self) -> None:
         """Counts a step that was skipped: it is in no curve."""
@@ -93,18 +81,20 @@ class History:
         loss = {"loss": mean.loss / mean.steps} if mean.steps else {}
         self.epochs.append({"epoch": epoch} | loss | scores)
 
-    def best(self) -> dict[str, float] | None:
-        """The first of the epochs with the lowest CER; without scores the last epoch; None before any."""
-        scored = [row for row in self.epochs if "cer" in row]
-        if scored:
-            return min(scored, key=lambda row: row["cer"])
-        return self.epochs[-1] if self.epochs else None
+    def ranked(self, metric: str) -> list[dict[str, float]]:
+        """The epochs from the best on: lowest rate first, then first come; without scores the last one first."""
+        scored = [row for row in self.epochs if metric in row]
+        return sorted(scored, key=lambda row: row[metric]) or self.epochs[::-1]
+
+    def best(self, metric: str) -> dict[str, float] | None:
+        """The first of the ranked epochs; None before any."""
+        return next(iter(self.ranked(metric)), None)
 
     def write(self, folder: Path) -> None:
         """Writes the curves whole: steps.tsv and epochs.tsv, a header line, then a row a point."""
         _write_table(folder / "steps.tsv", ("step", "loss", "learning_rate", "grad_norm"), self.steps)
-        columns = ("epoch", "loss", "cer", "wer") if any("cer" in row for row in self.epochs) else ("epoch", "loss")
-        _write_table(folder / "epochs.tsv", columns, self.epochs)
+        scores = [metric for metric in TOKENS if any(metric in row for row in self.epochs)]
+        _write_table(folder / "epochs.tsv", ("epoch", "loss", *scores), self.epochs)
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, float]]) -> None:

@@ -1,77 +1,59 @@
-"""How far a training is: one bar an epoch on a terminal, log lines elsewhere, never both."""
+"""Progress of a training in the log: with one bar an epoch on a terminal, with a line an interval elsewhere."""
 
 import sys
-import time
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import timedelta
 
 from loguru import logger
 from tqdm import tqdm
 
+from ds2 import params
+from ds2.evaluation.evaluator import Prediction
+from ds2.training.history import History
+from ds2.training.reporter import Moment, Reporter
+
 tqdm.monitor_interval = 0  # no thread that looks after bars
 
-# The bar's speed is that of so many batches.
-_RECENT = 20
+
+class Lines(Reporter):
+    """The log lines that users know."""
+
+    def __init__(self, history: History, settings: params.Params) -> None:
+        self._history, self._train, self._metric = history, settings.train, settings.evaluate.metrics_type
+
+    def step(self, now: Moment) -> None:
+        """At every interval: loss, rate and time left; then utterances a second and the share spent waiting."""
+        if now.interval is not None:
+            speed, waiting = now.interval
+            logger.info(
+                f"Train epoch: [{now.epoch}/{now.epochs}], batch: [{now.batch}/{now.batches}], loss: {now.loss:.5f}, "
+                f"learning_rate: {now.rate:.8f}, eta: {now.eta}, {speed:.1f} utt/s, waiting: {waiting:.1%}"
+            )
+
+    def scored(self, predictions: Sequence[Prediction], epoch: int) -> None:
+        """An example, another one in every epoch."""
+        example = predictions[(epoch * 7919) % len(predictions)]
+        logger.info(f"reference: {example.reference} | recognised: {example.hypothesis}")
+
+    def epoch(self) -> None:
+        """The epoch's loss and score, and the best score so far."""
+        row, best, metric = self._history.epochs[-1], self._history.best(self._metric), self._metric
+        line = f"Epoch: [{row['epoch']}/{self._train.num_epoch}], loss: "
+        line += f"{row['loss']:.5f}" if "loss" in row else "none, all steps were skipped"
+        if metric in row:
+            line += f", {self._train.evaluate_on} {metric.upper()}: {row[metric]:.5f}"
+            line += f", best: {best[metric]:.5f} (epoch {best['epoch']})"
+        logger.info(line)
 
 
-@dataclass(frozen=True)
-class Moment:
-    """Where a training stands after a step; everything counts from 1.
+class Bar(Lines):
+    """A bar on the standard error instead of the lines within an epoch; it goes when the epoch ends."""
 
-    Attributes:
-        epoch: the one that runs, of `epochs`.
-        batch: the one just done, of `batches` in the epoch.
-        step: of the whole training.
-        utterances: in the batch.
-        loss: the mean of the batch's utterances.
-        rate: the learning rate.
-    """
+    _bar: tqdm | None = None
+    _epoch = 0
 
-    epoch: int
-    epochs: int
-    batch: int
-    batches: int
-    step: int
-    utterances: int
-    loss: float
-    rate: float
-
-
-class Lines:
-    """The log line that users know, at every interval."""
-
-    def move(self, now: Moment, left: timedelta, left_of_all: timedelta, cer: float | None) -> None:
-        """Says nothing."""
-
-    def interval(self, now: Moment, left_of_all: timedelta, speed: float, waiting: float) -> None:
-        """The line; then utterances a second and the share of time spent waiting for data."""
-        logger.info(
-            f"Train epoch: [{now.epoch}/{now.epochs}], batch: [{now.batch}/{now.batches}], loss: {now.loss:.5f}, "
-            f"learning_rate: {now.rate:.8f}, eta: {left_of_all}, {speed:.1f} utt/s, waiting: {waiting:.1%}"
-        )
-
-    def close(self) -> None:
-        """Nothing to do."""
-
-
-class Bar:
-    """A bar on the standard error for the epoch that runs; it goes when the epoch ends, whose log line stays."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm | None = None
-        self._epoch = 0
-        self._recent: deque[tuple[float, int]] = deque(maxlen=_RECENT)
-
-    def move(self, now: Moment, left: timedelta, left_of_all: timedelta, cer: float | None) -> None:
-        """After every step.
-
-        Args:
-            now: where the training stands.
-            left: until the end of the epoch.
-            left_of_all: until the end of the training.
-            cer: of the last scored epoch, if there is one.
-        """
+    def step(self, now: Moment) -> None:
+        """Moves the bar and shows loss, last score, speed and time left."""
         first = now.epoch != self._epoch
         if first:
             self.close()  # an epoch may end without a last step: its batch could not be used
@@ -87,15 +69,11 @@ class Bar:
                 miniters=1,
                 delay=1e-9,  # shows nothing before there is something to say
             )
-        self._recent.append((time.perf_counter(), now.utterances))
         words = [f"loss {now.loss:.4g}"]
-        if cer is not None:
-            words.append(f"CER {cer:.4f}")
-        if len(self._recent) > 1:
-            seconds = self._recent[-1][0] - self._recent[0][0]
-            done = sum(utterances for _, utterances in self._recent) - self._recent[0][1]
-            words.append(f"{done / max(seconds, 1e-9):.1f} utt/s")
-        words += [f"{_short(left)} left", f"{_short(left_of_all)} left in all"]
+        last = self._history.epochs[-1:]
+        words += [f"{self._metric.upper()} {row[self._metric]:.4f}" for row in last if self._metric in row]
+        words += [] if now.speed is None else [f"{now.speed:.1f} utt/s"]
+        words += [f"{_short(now.eta_epoch)} left", f"{_short(now.eta)} left in all"]
         assert self._bar is not None
         self._bar.set_postfix_str(", ".join(words), refresh=False)
         self._bar.update(now.batch - self._bar.n)
@@ -104,20 +82,16 @@ class Bar:
         if now.batch == now.batches:
             self.close()
 
-    def interval(self, now: Moment, left_of_all: timedelta, speed: float, waiting: float) -> None:
-        """Says nothing: the bar has said it."""
-
     def close(self) -> None:
         """Takes the bar away."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-            self._recent.clear()
 
 
-def shown() -> Bar | Lines:
+def shown(history: History, settings: params.Params) -> Lines:
     """What fits the standard error."""
-    return Bar() if sys.stderr.isatty() else Lines()
+    return (Bar if sys.stderr.isatty() else Lines)(history, settings)
 
 
 def _short(time_left: timedelta) -> str:

@@ -2,12 +2,13 @@
 
 import json
 import os
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from loguru import logger
 
 from ds2 import layout, parallel, params
+from ds2.checkpoint import disk
 from ds2.data.augment import Augmenter
 from ds2.data.loader import worker_count
 from ds2.data.manifest import Manifest
@@ -17,10 +18,14 @@ from ds2.distributed import process_group
 from ds2.errors import UserError
 from ds2.files import write_json
 from ds2.model import device
-from ds2.training import journal
+from ds2.training import precision, progress, start
+from ds2.training.data import TrainingData
 from ds2.training.fingerprint import fingerprint, ingredients
+from ds2.training.reporter import Reporter, Tables
+from ds2.training.state import Training
 from ds2.training.store import Store
-from ds2.training.trainer import Trainer, TrainingData
+from ds2.training.trainer import Trainer
+from ds2.training.visual import Visual
 
 _AUTOSAVE = ".ds2/autosave"
 
@@ -33,8 +38,11 @@ def train(settings: params.Params) -> None:
     """
     for name, value in params.values(settings).items():
         logger.info(f"{name}: {json.dumps(value, ensure_ascii=False)}")
+    autosave = layout.repository_root() / _AUTOSAVE
+    disk.refuse_pickles(layout.MODELS, *sorted(autosave.glob("*")))
     data, files = _read(settings)
     on = device.choose(settings.runtime.use_gpu)
+    precision.check(settings.train.amp)
     if settings.runtime.deterministic:
         device.be_deterministic()
     group = process_group.join()
@@ -44,22 +52,25 @@ def train(settings: params.Params) -> None:
     logger.info(f"training {identity[:16]} on the {on}, worker processes for the data: {workers}")
     if len(set(group.all_gather(identity))) > 1:
         raise UserError("the machines have other parameters or data (dataset/): copy those of the first to all")
-    store = Store(layout.repository_root() / _AUTOSAVE, layout.MODELS, identity, settings.train.keep_checkpoints)
-    # All is written by the first process.
-    with store.locked() if group.rank == 0 else nullcontext():
-        trainer = Trainer(settings, data, of, workers, group)
-        trainer.begin(store)
-        visual = layout.repository_root() / layout.LOG / (os.environ.get("DVC_EXP_NAME") or identity[:8])
-        curves = (
-            journal.Curves(trainer.history, visual, layout.CURVES, settings) if group.rank == 0 else journal.NoCurves()
-        )
-        try:
-            trainer.run(store, curves)
-        finally:
-            curves.close()
-    if group.rank == 0:
-        curves.write_tables()
-        write_json(layout.TRAIN_METRICS, _metrics(trainer))
+    store = Store(autosave, layout.MODELS, identity, settings.train.keep_checkpoints)
+    first = group.rank == 0  # it writes all that is written
+    with store.locked() if first else nullcontext():
+        training = Training(settings, data, of)
+        if first:
+            start.begin(training, store)
+        training.broadcast(group)
+        with closing(_reporter(training, identity) if first else Reporter()) as reporter:
+            Trainer(training, store, reporter, group, workers).run()
+    if first:
+        training.history.write(layout.CURVES)
+        write_json(layout.TRAIN_METRICS, _metrics(training))
+
+
+def _reporter(training: Training, identity: str) -> Reporter:
+    history, settings = training.history, training.settings
+    visual = layout.repository_root() / layout.LOG / (os.environ.get("DVC_EXP_NAME") or identity[:8])
+    parts = progress.shown(history, settings), Visual(history, visual, settings), Tables(history, layout.CURVES)
+    return Reporter(*parts)
 
 
 def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:
@@ -86,15 +97,16 @@ def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:
     return data, {str(path): path for path in files}
 
 
-def _metrics(trainer: Trainer) -> dict[str, int | float]:
-    last, best = trainer.history.epochs[-1], trainer.history.best()
-    found: dict[str, int | float] = {"epochs": trainer.epoch, "steps": trainer.step}
+def _metrics(training: Training) -> dict[str, int | float]:
+    metric = training.settings.evaluate.metrics_type
+    last, best = training.history.epochs[-1], training.history.best(metric)
+    found: dict[str, int | float] = {"epochs": training.epoch, "steps": training.step}
     if "loss" in last:
         found["loss"] = round(last["loss"], 6)
-    if best is not None and "cer" in best:
-        found |= {"epoch_of_best": int(best["epoch"]), "cer_of_best": round(best["cer"], 6)}
+    if best is not None and metric in best:
+        found |= {"epoch_of_best": int(best["epoch"]), f"{metric}_of_best": round(best[metric], 6)}
     return found | {
-        "weights": int(sum(parameter.size for parameter in trainer.model.parameters())),
-        "nonfinite_steps": trainer.history.nonfinite,
-        **trainer.cost.metrics(),
+        "weights": int(sum(parameter.size for parameter in training.model.parameters())),
+        "nonfinite_steps": training.history.nonfinite,
+        **training.meter.metrics(),
     }

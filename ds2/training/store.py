@@ -11,7 +11,7 @@ import filecmp
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class Store:
         self._models = models
         self._fingerprint = fingerprint
         self._keep = keep
+        self._lost: set[int] = set()  # best epochs that are not kept any more, and logged
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -115,25 +116,29 @@ class Store:
         for folder in steps:
             disk.remove_folder(folder)
 
-    def publish(self, epoch: int, best_epoch: int) -> None:
+    def publish(self, epoch: int, ranked: Sequence[int]) -> None:
         """Makes models/ the image of the training after `epoch`: the last epochs and the best.
 
         Epochs that are not kept any more go; those beyond `epoch`, of a longer training, stay in the autosave folder.
         Doing it again changes nothing, so that an interrupted call is made good by the next one.
+
+        Args:
+            epoch: the last one.
+            ranked: all epochs up to it, from the best on: the first of them whose weights are kept is published.
         """
         best = self._own / BEST
         kept = self._epoch_of(best)
-        if kept != best_epoch:
+        chosen = next((one for one in ranked if one == kept or self._has(one)), epoch)
+        if chosen != ranked[0] and ranked[0] not in self._lost:
+            self._lost.add(ranked[0])
+            logger.warning(
+                f"the best model, of epoch {ranked[0]}, is not kept any more: epoch {chosen} takes its place"
+            )
+        if kept != chosen:
             if kept is not None and kept > epoch and not self.epoch_folder(kept).exists():
                 # num_epoch was lowered: raised again, the training will want it back
                 disk.link(best, self.epoch_folder(kept), with_optimizer=False)
-            source = self.epoch_folder(best_epoch)
-            if self._epoch_of(source) != best_epoch:
-                logger.warning(
-                    f"the best model, of epoch {best_epoch}, is not kept any more: epoch {epoch} takes its place"
-                )
-                source = self.epoch_folder(epoch)
-            disk.link(source, best, with_optimizer=False)
+            disk.link(self.epoch_folder(chosen), best, with_optimizer=False)
         done = [folder for folder in numbered(self._own, EPOCH) if _number(folder) <= epoch]
         epochs = done[-self._keep :]
         for folder in epochs:
@@ -171,6 +176,11 @@ class Store:
                 disk.link(image, folder, with_optimizer=True)
                 states[folder] = state
         return states
+
+    def _has(self, epoch: int) -> bool:
+        folder = self.epoch_folder(epoch)
+        state = self._intact(folder) if folder.exists() else None
+        return state is not None and state.epoch == epoch
 
     def _intact(self, folder: Path) -> State | None:
         try:

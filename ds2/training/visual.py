@@ -13,7 +13,9 @@ from visualdl import LogWriter
 from ds2 import params
 from ds2.data.loader import Batch
 from ds2.evaluation.evaluator import Prediction
+from ds2.metrics import TOKENS
 from ds2.training.history import History
+from ds2.training.reporter import Moment, Reporter
 
 # Of every epoch: so many utterances' features, and so many decoded utterances, which stay the same ones.
 _PICTURES = 3
@@ -24,7 +26,7 @@ _RANGE = 2.5
 _SECTIONS = ("train", "model", "features", "augment")
 
 
-class Visual:
+class Visual(Reporter):
     """VisualDL's file of a run, in a folder of its own.
 
     Scalars and hyperparameters are written anew from the history at every start, so that a continued training shows
@@ -32,31 +34,17 @@ class Visual:
     process has done since its start.
     """
 
-    def __init__(self, folder: Path, settings: params.Params) -> None:
-        """Empties the folder and writes the hyperparameters."""
+    def __init__(self, history: History, folder: Path, settings: params.Params) -> None:
+        """Empties the folder and writes the hyperparameters and the history, which may grow."""
         shutil.rmtree(folder, ignore_errors=True)
+        self._history = history
         self._writer = LogWriter(str(folder))
         self._steps = self._epochs = self._pictured = 0
-        scores = ["epoch/cer", "epoch/wer"] if settings.train.evaluate_on else []
+        scores = [f"epoch/{metric}" for metric in TOKENS] if settings.train.evaluate_on else []
         self._writer.add_hparams(_hyperparameters(settings), [*scores, "epoch/loss"])
+        self._update()
 
-    def update(self, history: History) -> None:
-        """Writes what was added to the history since the last call."""
-        for row in history.steps[self._steps :]:
-            for name in ("loss", "learning_rate", "grad_norm"):
-                self._writer.add_scalar(f"train/{name}", row[name], int(row["step"]))
-        for row in history.epochs[self._epochs :]:
-            for name in ("loss", "cer", "wer"):
-                if name in row:
-                    self._writer.add_scalar(f"epoch/{name}", row[name], int(row["epoch"]))
-        self._steps, self._epochs = len(history.steps), len(history.epochs)
-
-    def speed(self, step: int, utterances_per_second: float, waiting: float) -> None:
-        """Writes how fast the training was up to a step, and the share of the time that it waited for data."""
-        self._writer.add_scalar("speed/utterances_per_second", utterances_per_second, step)
-        self._writer.add_scalar("speed/waiting_for_data", waiting, step)
-
-    def pictures(self, batch: Batch, epoch: int) -> None:
+    def batch(self, batch: Batch, epoch: int) -> None:
         """Writes the features of the first batch that comes in an epoch, as the network gets them."""
         if epoch == self._pictured:
             return
@@ -64,16 +52,36 @@ class Visual:
         for i, (values, frames) in enumerate(zip(batch.features[:_PICTURES], batch.frames, strict=False), start=1):
             self._writer.add_image(f"features/{i}", _picture(values[:frames]), epoch)
 
-    def examples(self, predictions: Sequence[Prediction], epoch: int) -> None:
-        """Writes what was understood of a few utterances, the same ones in every epoch."""
+    def step(self, now: Moment) -> None:
+        """Writes a new row of the history and, at an interval, the speed and the share of time spent waiting."""
+        self._update()
+        if now.interval is not None:
+            for name, value in zip(("utterances_per_second", "waiting_for_data"), now.interval, strict=True):
+                self._writer.add_scalar(f"speed/{name}", value, now.step)
+
+    def scored(self, predictions: Sequence[Prediction], epoch: int) -> None:
+        """Writes what was recognised of a few utterances, the same ones in every epoch."""
         count = min(_EXAMPLES, len(predictions))
         for i, position in enumerate(np.linspace(0, len(predictions) - 1, count).astype(int), start=1):
             one = predictions[position]
             self._writer.add_text(f"examples/{i}", f"{one.reference}  →  {one.hypothesis}", epoch)
 
+    def epoch(self) -> None:
+        """Writes the new row of the history."""
+        self._update()
+
     def close(self) -> None:
         """Flushes the file."""
         self._writer.close()
+
+    def _update(self) -> None:
+        """Writes what was added to the history since the last call."""
+        new = [("train", "step", row) for row in self._history.steps[self._steps :]]
+        new += [("epoch", "epoch", row) for row in self._history.epochs[self._epochs :]]
+        for kind, at, row in new:
+            for name in [name for name in row if name != at]:
+                self._writer.add_scalar(f"{kind}/{name}", row[name], int(row[at]))
+        self._steps, self._epochs = len(self._history.steps), len(self._history.epochs)
 
 
 def _hyperparameters(settings: params.Params) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def stopped(root, tmp_path_factory):
     place = tmp_path_factory.mktemp("stopped")
     chosen = tiny.settings(num_epoch=4, augment=True, save_interval=1)
     with pytest.raises(UserError, match="after 1 epochs and 2 batches"):
-        tiny.train(root, place, chosen, curves=tiny.stopping_at(6))
+        tiny.train(root, place, chosen, watcher=tiny.stopping_at(6))
     return place
 
 

@@ -17,9 +17,9 @@ from ds2.evaluation.evaluator import evaluate
 from ds2.model import device
 from ds2.recognition import opening
 from ds2.training import session
-from ds2.training.journal import Curves
+from ds2.training.reporter import Reporter
+from ds2.training.state import Training
 from ds2.training.step import Step
-from ds2.training.trainer import Trainer
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -31,11 +31,11 @@ def seen(root, place, chosen):
     """The batches that a training saw, in order, by epoch."""
     found = {}
 
-    class Watching(Curves):
+    class Watching(Reporter):
         def batch(self, batch, epoch):
             found.setdefault(epoch, []).append(batch)
 
-    trainer = tiny.train(root, place, chosen, curves=Watching)
+    trainer = tiny.train(root, place, chosen, watcher=Watching())
     return trainer, found
 
 
@@ -59,7 +59,7 @@ def test_weights_order_and_augmentation_follow_from_the_seed(root, tmp_path):
     found = []
     for i, seed in enumerate((3, 3, 4)):
         chosen = tiny.settings(num_epoch=1, augment=True, seed=seed)
-        start = tiny.weights(Trainer(chosen, tiny.data(root, chosen), {}, 0).model)
+        start = tiny.weights(Training(chosen, tiny.data(root, chosen), {}).model)
         _, changed = seen(root, tmp_path / f"changed{i}", chosen)
         _, plain = seen(root, tmp_path / f"plain{i}", tiny.settings(num_epoch=2, seed=seed))
         order = [position for batch in plain[2] for position in batch.positions.tolist()]
@@ -141,14 +141,16 @@ def test_a_checkpoint_holds_the_parameters_that_it_was_trained_with(root, tmp_pa
         assert getattr(params_kept, section) == getattr(chosen, section)
 
 
-def test_the_metrics_of_a_training_name_the_best_epoch_and_the_last_loss(root):
-    trainer = Trainer(tiny.settings(), tiny.data(root), {}, 0)
+@pytest.mark.parametrize(("metric", "epoch", "rate"), [("cer", 1, 0.25), ("wer", 2, 0.5)])
+def test_the_metrics_of_a_training_name_the_best_epoch_and_the_last_loss(metric, epoch, rate, root):
+    trainer = Training(tiny.choosing_by(metric, tiny.settings()), tiny.data(root), {})
     trainer.history.add_step(1, 1, 1, 3.0, 1e-3, 1.0)
     trainer.history.add_epoch(1, {"cer": 0.25, "wer": 0.75})
     trainer.history.add_step(2, 1, 1, 2.0, 1e-3, 1.0)
     trainer.history.add_epoch(2, {"cer": 0.5, "wer": 0.5})
     found = session._metrics(trainer)
-    assert (found["epoch_of_best"], found["cer_of_best"], found["loss"]) == (1, 0.25, 2.0)
+    assert (found["epoch_of_best"], found["loss"]) == (epoch, 2.0)
+    assert {name: value for name, value in found.items() if name.endswith("er_of_best")} == {f"{metric}_of_best": rate}
     assert found["weights"] == sum(int(np.prod(value.shape)) for value in trainer.model.parameters())
 
 

@@ -41,12 +41,6 @@ def test_every_step_counts_in_exactly_one_row():
     assert total == pytest.approx(sum(range(1, 203)))
 
 
-def test_adding_a_step_tells_when_it_ends_with_a_row():
-    history = History()
-    told = [history.add_step(batch, batch, 101, 1.0, 1.0, 1.0) for batch in range(1, 102)]
-    assert [batch for batch, new in enumerate(told, start=1) if new] == [row["step"] for row in history.steps]
-
-
 def test_steps_that_were_left_out_leave_the_row_to_the_next_one():
     history = History()
     for step, batch in enumerate((1, 2, 4, 5, 6), start=1):  # of 102, rows at 3, 6, ...: nothing was done in batch 3
@@ -60,16 +54,27 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_steps():
     assert [row["epoch"] for row in history.epochs] == [1, 2, 3]
 
 
-def test_the_best_is_the_first_epoch_with_the_lowest_cer():
-    assert filled(2, 5, [0.5, 0.2, 0.3, 0.2, 0.4]).best()["epoch"] == 2
+def test_the_best_is_the_first_epoch_with_the_lowest_rate_and_the_others_follow():
+    history = filled(2, 5, [0.5, 0.2, 0.3, 0.2, 0.4])
+    assert [row["epoch"] for row in history.ranked("cer")] == [2, 4, 3, 5, 1]
+    assert history.best("cer")["epoch"] == 2
+
+
+def test_each_metric_has_a_best_of_its_own():
+    history = filled(1, 3, [0.3, 0.2, 0.1])
+    for row, rate in zip(history.epochs, (0.6, 0.5, 0.7), strict=True):
+        row["wer"] = rate
+    assert [history.best(metric)["epoch"] for metric in ("cer", "wer")] == [3, 2]
 
 
 def test_without_scores_the_last_epoch_is_the_best():
-    assert filled(2, 3).best()["epoch"] == 3
+    history = filled(2, 3)
+    assert [row["epoch"] for row in history.ranked("cer")] == [3, 2, 1]
+    assert history.best("cer")["epoch"] == 3
 
 
 def test_before_the_first_epoch_there_is_no_best():
-    assert History().best() is None
+    assert History().best("cer") is None
 
 
 @pytest.mark.parametrize("until", [0, 1, 2, 3, 60, 101, 150])

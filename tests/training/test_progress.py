@@ -14,7 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from ds2.training import progress
-from ds2.training.progress import Bar, Lines, Moment
+from ds2.training.history import History
+from ds2.training.progress import Bar, Lines
+from ds2.training.reporter import Moment
 from tests.process import ROOT, Stage
 from tests.training import tiny
 
@@ -131,45 +133,62 @@ def terminal(monkeypatch):
     return found
 
 
-def at(epoch, batch, batches=4):
-    return Moment(epoch, 3, batch, batches, 10 * epoch + batch, 8, 1.25, 0.1)
-
-
 SECOND = timedelta(seconds=1)
 
 
+def at(epoch, batch, batches=4, eta=SECOND, **rest):
+    return Moment(epoch, 3, batch, batches, 10 * epoch + batch, 1.25, 0.1, SECOND, eta, **rest)
+
+
+def bar(metric="cer", **scores):
+    """A bar after an epoch of these scores, if there are any."""
+    history = History()
+    if scores:
+        history.add_epoch(1, scores)
+    return Bar(history, tiny.choosing_by(metric, tiny.settings()))
+
+
 def test_what_is_shown_follows_the_standard_error(terminal):
-    assert isinstance(progress.shown(), Bar)
+    assert isinstance(progress.shown(History(), tiny.settings()), Bar)
     terminal.isatty = lambda: False
-    assert isinstance(progress.shown(), Lines)
+    assert type(progress.shown(History(), tiny.settings())) is Lines
 
 
 def test_a_bar_of_a_continued_epoch_starts_where_it_goes_on(terminal):
-    bar = Bar()
-    bar.move(at(1, 3), SECOND, 70 * SECOND, 0.5)
+    shown = bar(cer=0.5, wer=0.75)
+    shown.step(at(1, 3, eta=70 * SECOND))
     assert "epoch 1/3" in terminal.written
     assert re.search(r"\| 3/4, loss 1.25, CER 0.5000, 00:01 left, 01:10 left in all", terminal.written)
-    bar.close()
+    shown.close()
+
+
+def test_a_bar_shows_the_metric_that_chooses_the_best_epoch_and_the_recent_speed(terminal):
+    shown = bar("wer", cer=0.5, wer=0.75)
+    shown.step(at(2, 1, speed=12.34))
+    assert "loss 1.25, WER 0.7500, 12.3 utt/s, 00:01 left" in terminal.written
+    shown.close()
 
 
 def test_an_epoch_whose_last_batch_could_not_be_used_ends_its_bar_all_the_same(terminal):
-    bar = Bar()
-    bar.move(at(1, 3), SECOND, SECOND, None)
-    bar.move(at(2, 1, batches=7), SECOND, SECOND, None)
+    shown = bar()
+    shown.step(at(1, 3))
+    shown.step(at(2, 1, batches=7))
     assert "epoch 2/3" in terminal.written
     assert "1/7" in terminal.written
-    bar.close()
+    shown.close()
 
 
 def test_a_bar_that_is_closed_leaves_nothing(terminal):
-    bar = Bar()
-    bar.move(at(1, 1), SECOND, SECOND, None)
-    bar.close()
-    bar.close()
+    shown = bar()
+    shown.step(at(1, 1))
+    shown.close()
+    shown.close()
     assert screen(terminal.written) == [""]
 
 
 def test_a_bar_says_nothing_at_an_interval(terminal, log):
-    Bar().interval(at(1, 1), SECOND, 1.0, 0.1)
+    shown = bar()
+    shown.step(at(1, 4, interval=(1.0, 0.1)))
+    shown.close()
     assert log == []
-    assert terminal.written == ""
+    assert screen(terminal.written) == [""]

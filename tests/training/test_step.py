@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 
 from ds2.distributed import process_group
 from ds2.errors import UserError
+from ds2.model.ctc import ctc_losses
 from ds2.model.deepspeech2 import DeepSpeech2
 from ds2.model.masking import MaskedBatchNorm
+from ds2.model.network import Network
+from ds2.training import precision
+from ds2.training.data import shares
 from ds2.training.precision import LossScaler
-from ds2.training.step import Step, ctc_losses, shares
+from ds2.training.step import Step
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -160,7 +164,7 @@ def test_a_loss_scale_changes_no_bit_of_the_gradients():
     found = []
     for value in (1.0, LossScaler.START):
         network, _, step = made()
-        step.scale = LossScaler(value)
+        step.scaler = LossScaler(value)
         outcome = step.gradients([batch], 1)
         found.append(gradients(network) | {"loss": np.array(outcome.loss), "norm": np.array(outcome.grad_norm)})
     assert tiny.same_bits(*found)
@@ -169,59 +173,30 @@ def test_a_loss_scale_changes_no_bit_of_the_gradients():
 def test_the_loss_scale_halves_on_overflow_and_doubles_after_many_good_steps():
     network, optimizer, step = made()
     batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
-    step.scale = LossScaler(2.0**126)  # float32 overflows as fp16 would
+    step.scaler = LossScaler(2.0**126)  # float32 overflows as fp16 would
     before = everything(network, optimizer)
     outcome = step([batch], 1, 1e-3)
-    assert (outcome.finite, outcome.retryable, step.scale.value) == (False, True, 2.0**125)
+    assert (outcome.finite, outcome.retryable, step.scaler.value) == (False, True, 2.0**125)
     assert tiny.same_bits(everything(network, optimizer), before)
-    step.scale = LossScaler(4.0, LossScaler.DOUBLED_AFTER - 1)
+    step.scaler = LossScaler(4.0, LossScaler.DOUBLED_AFTER - 1)
     assert step([batch], 2, 1e-3).finite
-    assert step.scale == LossScaler(8.0, 0)
+    assert step.scaler == LossScaler(8.0, 0)
 
 
 def test_at_a_loss_scale_of_one_nothing_is_left_to_mend():
     _, _, step = made()
-    step.scale = LossScaler(1.0)
+    step.scaler = LossScaler(1.0)
     bad = tiny.random_batch(LENGTHS[:2], MELS, TOKENS)
     bad.features[:] = np.nan
     outcome = step([bad], 1, 1e-3)
-    assert (outcome.finite, outcome.retryable, step.scale.value) == (False, False, 1.0)
+    assert (outcome.finite, outcome.retryable, step.scaler.value) == (False, False, 1.0)
 
 
-def test_bf16_rounds_the_products_and_leaves_the_weights_as_they_are():
-    batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
-    exact, _, exact_step = made(grad_clip=1e9)
-    rounded, _, rounded_step = made(grad_clip=1e9, amp="bf16")
-    before = tiny.weights(rounded)
-    losses = [step.gradients([batch], 1).loss for step in (exact_step, rounded_step)]
-    assert losses[0] != losses[1]
-    assert losses[1] == pytest.approx(losses[0], rel=0.02)
-    after = tiny.weights(rounded)
-    parameters = dict(rounded.named_parameters())
-    assert tiny.same_bits({name: before[name] for name in parameters}, {name: after[name] for name in parameters})
-    long = [np.concatenate([value.ravel() for value in gradients(network).values()]) for network in (exact, rounded)]
-    assert 0.99 < long[0] @ long[1] / np.linalg.norm(long[0]) / np.linalg.norm(long[1]) < 1 - 1e-9
-    # Recognition is not part of it.
-    for network in (exact, rounded):
-        network.eval()
-    logits = [
-        network(paddle.to_tensor(batch.features), paddle.to_tensor(batch.frames))[0] for network in (exact, rounded)
-    ]
-    np.testing.assert_allclose(logits[0].numpy(), logits[1].numpy(), atol=0.1)
-
-
-def test_recognition_is_not_rounded():
-    batch, logits = tiny.random_batch(LENGTHS[:4], MELS, TOKENS), []
-    for amp in ("off", "bf16"):
-        network, _, _ = made(amp=amp)
-        network.eval()
-        logits.append(network(paddle.to_tensor(batch.features), paddle.to_tensor(batch.frames))[0].numpy())
-    assert np.array_equal(*logits)
-
-
-def test_fp16_on_a_cpu_is_refused_with_a_sentence():
-    with pytest.raises(UserError, match=r"train\.amp is fp16.* needs a GPU"):
-        made(amp="fp16")
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_16_bits_on_a_cpu_are_refused_with_a_sentence(amp):
+    precision.check("off")
+    with pytest.raises(UserError, match=rf"train\.amp is {amp}, which needs a GPU: on a CPU set it to off"):
+        precision.check(amp)
 
 
 def test_dropout_is_another_in_every_training_step_batch_and_process():
@@ -245,9 +220,77 @@ def test_a_probe_changes_nothing():
     step.probe([tiny.random_batch([90, 80], MELS, TOKENS)])
     assert tiny.same_bits(everything(network, optimizer), before)
     assert all(parameter.grad is None or not parameter.grad.any() for parameter in network.parameters())
-    step.scale = LossScaler(2.0**126, 3)  # which overflows
+    step.scaler = LossScaler(2.0**126, 3)  # which overflows
     step.probe([batch])
-    assert step.scale == LossScaler(2.0**126, 3)
+    assert step.scaler == LossScaler(2.0**126, 3)
+
+
+class Plain(Network):
+    """A network with the normalisation of the framework, whose statistics every process moves by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = paddle.nn.BatchNorm1D(MELS, data_format="NLC")
+        self.output = paddle.nn.Linear(MELS, TOKENS)
+
+    def forward(self, features, lengths):
+        return self.output(self.norm(features)), lengths
+
+
+class OneOfTwo(process_group.Alone):
+    """Adds to every message what the other of two processes has sent."""
+
+    world_size = 2
+
+    def __init__(self, other=0.0):
+        self.other = other
+
+    def all_reduce(self, values):
+        self.sent = values.clone()
+        return values + self.other
+
+
+def plain(batch, group):
+    """The running statistics of a new network after a step on a batch, and its outcome."""
+    paddle.seed(1)
+    network = Plain()
+    outcome = Step(network, paddle.optimizer.SGD(parameters=network.parameters()), tiny.settings(), group)(
+        [batch], 1, 1e-3
+    )
+    return [value.numpy() for value in network.running_statistics()], outcome
+
+
+@pytest.mark.parametrize("counts", [(3, 1), (4, 0)])
+def test_statistics_that_processes_move_apart_are_averaged_over_their_utterances(counts):
+    batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
+    parts = cut(batch, 3) if counts == (3, 1) else [batch, replace(batch, frames=batch.frames[:0])]
+    alone = [
+        plain(part, process_group.Alone())[0] if count else [0, 0] for part, count in zip(parts, counts, strict=True)
+    ]
+    sent = []
+    for part in parts:
+        group = OneOfTwo()
+        plain(part, group)
+        sent.append(group.sent)
+    (left, outcome), (right, _) = (
+        plain(part, OneOfTwo(other)) for part, other in zip(parts, reversed(sent), strict=True)
+    )
+    assert outcome.utterances == 4
+    for own, other, *each in zip(left, right, *alone, strict=True):
+        np.testing.assert_allclose(own, (counts[0] * each[0] + counts[1] * each[1]) / 4, rtol=1e-5)
+        assert np.array_equal(own, other)
+
+
+def test_a_skipped_step_puts_back_the_statistics_that_processes_move_apart():
+    bad = tiny.random_batch(LENGTHS[:2], MELS, TOKENS)
+    bad.features[0, 0, 0] = np.inf
+    found, outcome = plain(bad, OneOfTwo())
+    assert not outcome.finite
+    assert [value.tolist() for value in found] == [[0.0] * MELS, [1.0] * MELS]
+
+
+def test_a_deepspeech2_moves_no_statistics_apart():
+    assert made()[0].unsynchronised() == []
 
 
 STARVED = """

@@ -37,6 +37,11 @@ def network():
     return model, optimizer
 
 
+def ranked(last, best):
+    """The epochs up to the last: the best, then the latest first."""
+    return [best, *(epoch for epoch in range(last, 0, -1) if epoch != best)]
+
+
 class Training:
     """What a trainer does to its store; an epoch's weights can be told by their bias."""
 
@@ -63,7 +68,7 @@ class Training:
         """Saves and publishes epochs; the best is `best`, else the latest."""
         for epoch in range(first, last + 1):
             self.save(self.store.epoch_folder(epoch), epoch)
-            self.store.publish(epoch, best if best and best <= epoch else epoch)
+            self.store.publish(epoch, ranked(epoch, best if best and best <= epoch else epoch))
         return self
 
 
@@ -145,7 +150,7 @@ def test_publishing_again_changes_nothing(training):
 
     training.epochs(1, 5, best=3)
     before, files = contents(training.models), seen()
-    training.store.publish(5, 3)
+    training.store.publish(5, ranked(5, 3))
     assert contents(training.models) == before
     assert seen() == files
 
@@ -156,7 +161,7 @@ def test_an_interrupted_publication_is_made_good_by_the_next(training):
     shutil.rmtree(training.models / "epoch_4")
     shutil.copytree(training.models / "epoch_3", training.models / ".epoch_4.tmp")
     shutil.copytree(training.models / "epoch_3", training.models / "epoch_1")
-    training.store.publish(4, 2)
+    training.store.publish(4, ranked(4, 2))
     assert contents(training.models) == whole
 
 
@@ -166,7 +171,7 @@ def test_a_published_file_that_is_lost_comes_back(folder, name, training):
     training.epochs(1, 4, best=2)
     whole = contents(training.models)
     (training.models / folder / name).unlink()
-    training.store.publish(4, 2)
+    training.store.publish(4, ranked(4, 2))
     assert contents(training.models) == whole
 
 
@@ -176,7 +181,7 @@ def test_a_published_file_that_is_replaced_by_rubbish_comes_back(training):
     rubbish = training.models / "best_model" / "model.safetensors"
     rubbish.unlink()
     rubbish.write_bytes(b"rubbish")
-    training.store.publish(4, 2)
+    training.store.publish(4, ranked(4, 2))
     assert contents(training.models) == whole
 
 
@@ -185,10 +190,26 @@ def test_a_best_model_damaged_in_every_place_is_said_and_the_last_epoch_takes_it
     assert os.path.samefile(*(place / "best_model" / "model.safetensors" for place in (training.own, training.models)))
     spoil(training.own / "best_model" / "model.safetensors")
     training.store.furthest(5)  # a run's first look
-    training.store.publish(5, 1)
+    training.store.publish(5, ranked(5, 1))
     assert any(str(training.own / "best_model") in message and "model.safetensors" in message for message in warnings)
     assert any("the best model, of epoch 1, is not kept any more" in message for message in warnings)
     assert epoch_in(training.models / "best_model") == 5
+
+
+def test_of_the_epochs_whose_weights_are_kept_the_best_takes_the_place_of_one_that_is_lost(training, warnings):
+    training.epochs(1, 6, best=2)  # kept: 2, 4, 5, 6
+    for order, epoch in (([3, 5, 2, 1, 6, 4], 5), ([3, 1, 5, 6, 4, 2], 5), ([4, 3, 5, 6, 1, 2], 4), ([4, 6], 4)):
+        training.store.publish(6, order)
+        assert epoch_in(training.models / "best_model") == epoch
+    assert warnings == ["the best model, of epoch 3, is not kept any more: epoch 5 takes its place"]
+
+
+def test_a_best_epoch_is_not_taken_from_a_damaged_state(training, warnings):
+    training.epochs(1, 4, best=4)
+    spoil(training.own / "epoch_3" / "model.safetensors")
+    training.store.publish(4, [3, 2, 4, 1])
+    assert epoch_in(training.models / "best_model") == 2
+    assert any(str(training.own / "epoch_3") in message for message in warnings)
 
 
 @pytest.mark.parametrize("left", [".epoch_4.tmp", ".epoch_4.old", ".step_33.tmp", ".best_model.old"])
@@ -226,7 +247,7 @@ def test_epochs_adopted_from_models_after_a_kill_do_not_stay_for_ever(training):
     training.save(training.store.epoch_folder(4), 4)  # and killed before it was published
     shutil.rmtree(training.own / "epoch_1")
     assert position(training.store) == (4, 0)
-    training.store.publish(4, 4)
+    training.store.publish(4, ranked(4, 4))
     assert names(training.own) == ["best_model", "epoch_2", "epoch_3", "epoch_4"]
 
 
@@ -251,7 +272,7 @@ def test_deleted_models_come_back_from_the_autosave(training):
     whole = contents(training.models)
     shutil.rmtree(training.models)
     assert position(training.store) == (5, 0)
-    training.store.publish(5, 2)
+    training.store.publish(5, ranked(5, 2))
     assert contents(training.models) == whole
 
 
@@ -263,7 +284,7 @@ def test_models_that_were_rolled_back_come_forward_again(training, tmp_path):
     shutil.rmtree(training.models)
     shutil.copytree(tmp_path / "recorded", training.models)
     assert position(training.store) == (5, 0)
-    training.store.publish(5, 2)
+    training.store.publish(5, ranked(5, 2))
     assert contents(training.models) == whole
 
 
@@ -273,7 +294,7 @@ def test_a_deleted_autosave_is_adopted_from_models(training, tmp_path, network):
     shutil.rmtree(training.autosave)
     again = Training(tmp_path, network)
     assert position(again.store) == (5, 0)
-    again.store.publish(5, 2)
+    again.store.publish(5, ranked(5, 2))
     assert contents(again.models) == whole
     again.epochs(6, 8, best=2)
     assert epoch_in(again.models / "best_model") == 2
@@ -390,7 +411,7 @@ def test_an_earlier_training_is_taken_up_again_where_it_was(training, tmp_path, 
     whole = contents(training.models)
     Training(tmp_path, network, mark="b" * 64).epochs(1, 2)
     assert position(training.store) == (5, 0)
-    training.store.publish(5, 1)
+    training.store.publish(5, ranked(5, 1))
     assert contents(training.models) == whole
 
 
@@ -404,7 +425,7 @@ def test_a_lowered_number_of_epochs_takes_that_epoch_if_it_is_kept(num_epoch, tr
 
 def test_after_a_lowered_number_of_epochs_models_show_no_later_ones(training):
     training.epochs(1, 4, best=1)
-    training.store.publish(3, 1)
+    training.store.publish(3, ranked(3, 1))
     assert names(training.models) == ["best_model", "epoch_2", "epoch_3"]
     assert epoch_in(training.models / "best_model") == 1
 
@@ -412,9 +433,9 @@ def test_after_a_lowered_number_of_epochs_models_show_no_later_ones(training):
 def test_after_the_number_is_raised_again_the_later_ones_are_back(training):
     training.epochs(1, 4, best=1)
     whole = contents(training.models)
-    training.store.publish(3, 1)
+    training.store.publish(3, ranked(3, 1))
     assert position(training.store, 4) == (4, 0)
-    training.store.publish(4, 1)
+    training.store.publish(4, ranked(4, 1))
     assert contents(training.models) == whole
 
 
@@ -422,7 +443,7 @@ def test_the_best_of_a_longer_training_is_back_when_the_number_is_raised_again(t
     training.epochs(1, 8, best=4)
     whole = contents(training.models)
     training.epochs(1, 2)
-    training.store.publish(8, 4)
+    training.store.publish(8, ranked(8, 4))
     assert contents(training.models) == whole
 
 

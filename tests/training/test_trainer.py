@@ -15,10 +15,11 @@ from ds2.checkpoint import disk, trained
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
+from ds2.model.ctc import ctc_losses
 from ds2.training import session
-from ds2.training.journal import Curves
-from ds2.training.step import clip_gradients, ctc_losses
-from ds2.training.trainer import Trainer
+from ds2.training.reporter import Reporter
+from ds2.training.state import Training
+from ds2.training.step import clip_gradients
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -67,11 +68,11 @@ def test_a_small_training_set_is_learned(root, tmp_path):
     trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=22))
     rows = trainer.history.epochs
     assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
-    assert trainer.history.best()["cer"] <= 0.05
+    assert trainer.history.best("cer")["cer"] <= 0.05
     assert [row["epoch"] for row in rows] == list(range(1, 23))
     assert [row["step"] for row in trainer.history.steps] == list(range(1, 22 * BATCHES + 1))
     best = trained.load(tmp_path / "models" / "best_model")
-    assert best.state.epoch == trainer.history.best()["epoch"]
+    assert best.state.epoch == trainer.history.best("cer")["epoch"]
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(root, tmp_path):
@@ -107,7 +108,7 @@ def test_a_training_stopped_within_an_epoch_goes_on_to_the_same_bits(step, numbe
     chosen = tiny.settings(num_epoch=4, augment=True)
     epochs, batches = divmod(step, BATCHES)
     with pytest.raises(UserError, match=rf"{number.name} after {epochs} epochs and {batches} batches"):
-        tiny.train(root, tmp_path, chosen, curves=tiny.stopping_at(step, number))
+        tiny.train(root, tmp_path, chosen, watcher=tiny.stopping_at(step, number))
     assert_same_after_going_on(root, tmp_path, chosen, undisturbed)
 
 
@@ -115,7 +116,7 @@ def test_a_training_stopped_again_and_again_ends_with_the_same_bits(root, tmp_pa
     chosen = tiny.settings(num_epoch=4, augment=True)
     for step in (2, 3, 8, 9, 13):
         with pytest.raises(UserError, match="stopped by SIGTERM"):
-            tiny.train(root, tmp_path, chosen, curves=tiny.stopping_at(step))
+            tiny.train(root, tmp_path, chosen, watcher=tiny.stopping_at(step))
     assert_same_after_going_on(root, tmp_path, chosen, undisturbed)
 
 
@@ -128,18 +129,20 @@ def assert_same_after_going_on(root, place, chosen, undisturbed):
 @pytest.mark.parametrize("step", [BATCHES, 2 * BATCHES])
 def test_a_signal_in_the_last_batch_of_an_epoch_lets_the_epoch_end(step, root, tmp_path):
     with pytest.raises(UserError, match=f"after {step // BATCHES} epochs and 0 batches"):
-        tiny.train(root, tmp_path, tiny.settings(num_epoch=4), curves=tiny.stopping_at(step))
+        tiny.train(root, tmp_path, tiny.settings(num_epoch=4), watcher=tiny.stopping_at(step))
     assert trained.load(tmp_path / "models" / f"epoch_{step // BATCHES}").state.batch == 0
 
 
 def test_a_signal_in_the_very_last_batch_is_not_a_failure(root, tmp_path):
-    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=1), curves=tiny.stopping_at(BATCHES))
+    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=1), watcher=tiny.stopping_at(BATCHES))
     assert trainer.epoch == 1
 
 
 def test_a_second_signal_stops_at_once(root, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        tiny.train(root, tmp_path, tiny.settings(num_epoch=2), curves=tiny.stopping_at(2, signal.SIGINT, signal.SIGINT))
+        tiny.train(
+            root, tmp_path, tiny.settings(num_epoch=2), watcher=tiny.stopping_at(2, signal.SIGINT, signal.SIGINT)
+        )
 
 
 def test_a_signal_that_comes_while_a_line_is_logged_does_no_harm(root, tmp_path):
@@ -160,14 +163,14 @@ def test_the_signals_handlers_are_as_before_after_a_training(root, tmp_path):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     tiny.train(root, tmp_path / "whole", tiny.settings(num_epoch=1))
     with pytest.raises(UserError):
-        tiny.train(root, tmp_path / "stopped", tiny.settings(num_epoch=1), curves=tiny.stopping_at(1))
+        tiny.train(root, tmp_path / "stopped", tiny.settings(num_epoch=1), watcher=tiny.stopping_at(1))
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_training_that_dies_goes_on_from_the_last_interval(root, tmp_path, undisturbed):
     chosen = tiny.settings(num_epoch=4, augment=True, save_interval=2)
     with pytest.raises(RuntimeError):
-        tiny.train(root, tmp_path, chosen, curves=tiny.dying_at(8))
+        tiny.train(root, tmp_path, chosen, watcher=tiny.dying_at(8))
     own = next((tmp_path / "autosave").iterdir())
     assert (own / "step_6").is_dir()
     tiny.train(root, tmp_path, chosen)
@@ -183,7 +186,7 @@ def test_a_worker_that_is_killed_costs_no_batch(root, tmp_path):
     # Seven batches an epoch; three or four are under way when the first of the second epoch is learned.
     chosen = tiny.settings(num_epoch=2, batch_size=2, augment=True)
     with pytest.raises(UserError, match="a worker process was killed"):
-        tiny.train(root, tmp_path / "killed", chosen, workers=1, curves=tiny.acting_at(8, kill_workers))
+        tiny.train(root, tmp_path / "killed", chosen, workers=1, watcher=tiny.acting_at(8, kill_workers))
     [own] = (tmp_path / "killed" / "autosave").iterdir()
     [saved] = own.glob("step_*")
     assert disk.read_state(saved).position in [(1, batch) for batch in range(1, 7)]
@@ -195,15 +198,17 @@ def test_a_worker_that_is_killed_costs_no_batch(root, tmp_path):
 def test_a_state_is_saved_every_so_many_batches(root, tmp_path):
     seen = []
 
-    class Watching(Curves):
-        def update(self):
-            super().update()
+    class Watching(Reporter):
+        def step(self, now):
             own = next((tmp_path / "autosave").iterdir())
             seen.append(sorted(path.name for path in own.iterdir() if path.name.startswith("step_")))
 
-    tiny.train(root, tmp_path, tiny.settings(num_epoch=1, save_interval=1), curves=Watching)
+        def epoch(self):
+            self.step(None)
+
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=1, save_interval=1), watcher=Watching())
     # Before a batch is saved itself, the two before it are there.
-    assert seen == [[], [], ["step_1"], ["step_1", "step_2"], ["step_2", "step_3"], []]
+    assert seen == [[], ["step_1"], ["step_1", "step_2"], ["step_2", "step_3"], []]
 
 
 def test_a_finished_training_trains_nothing(root, tmp_path):
@@ -213,6 +218,15 @@ def test_a_finished_training_trains_nothing(root, tmp_path):
     trainer = tiny.train(root, tmp_path, chosen)
     assert (trainer.epoch, trainer.step) == (2, 2 * BATCHES)
     assert_same(products(tmp_path, 2), before)
+
+
+def test_another_metric_chooses_another_best_epoch_and_trains_nothing(root, tmp_path):
+    chosen = tiny.settings(num_epoch=4, seed=5, keep_checkpoints=4)  # the lowest CER is the last epoch's, WER not
+    for metric in ("cer", "wer", "cer"):
+        trainer = tiny.train(root, tmp_path, tiny.choosing_by(metric, chosen), watcher=tiny.dying_at(4 * BATCHES + 1))
+        assert trainer.step == 4 * BATCHES
+        best = trained.load(tmp_path / "models" / "best_model").state.epoch
+        assert best == trainer.history.best(metric)["epoch"]
 
 
 def test_another_learning_rate_is_another_training(root, tmp_path):
@@ -234,7 +248,7 @@ def test_a_training_told_not_to_resume_starts_over(root, tmp_path, log):
     tiny.train(root, tmp_path, tiny.settings(num_epoch=2))
     stopping = tiny.stopping_at(BATCHES + 1)
     with pytest.raises(UserError, match=r"after 1 epochs and 1 batches.*with train.resume_model=auto, goes on"):
-        tiny.train(root, tmp_path, tiny.settings(num_epoch=2, resume_model=None), curves=stopping)
+        tiny.train(root, tmp_path, tiny.settings(num_epoch=2, resume_model=None), watcher=stopping)
     assert [folder.name for folder in (tmp_path / "models").glob("epoch_*")] == ["epoch_1"]
     # Afterwards that is what there is to go on from: the states from before it are gone.
     tiny.train(root, tmp_path, tiny.settings(num_epoch=2))
@@ -267,7 +281,7 @@ def test_the_rate_of_every_step_is_that_of_the_schedule(root, tmp_path):
 def test_a_step_goes_as_far_as_its_rate_says(root, tmp_path):
     # Adam's first step moves every weight that has a gradient by just the rate: a tenth of the top here.
     chosen = tiny.settings(num_epoch=1, batch_size=100)
-    start = Trainer(chosen, tiny.data(root, chosen), {}, 0)
+    start = Training(chosen, tiny.data(root, chosen), {})
     trainer = tiny.train(root, tmp_path, chosen)
     assert trainer.step == 1
     before = {name: value.numpy() for name, value in start.model.named_parameters()}
@@ -322,7 +336,7 @@ def gradients(model):
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.999])
 def test_gradients_longer_than_the_norm_are_scaled_to_it(share, root):
-    model = Trainer(tiny.settings(), tiny.data(root), {}, 0).model
+    model = Training(tiny.settings(), tiny.data(root), {}).model
     loss_of(model, root).backward()
     before = gradients(model)
     norm = float(np.linalg.norm(before.astype(np.float64)))
@@ -333,7 +347,7 @@ def test_gradients_longer_than_the_norm_are_scaled_to_it(share, root):
 
 
 def test_gradients_within_the_norm_are_left_alone(root):
-    model = Trainer(tiny.settings(), tiny.data(root), {}, 0).model
+    model = Training(tiny.settings(), tiny.data(root), {}).model
     loss_of(model, root).backward()
     before = gradients(model)
     norm = float(np.linalg.norm(before.astype(np.float64)))
@@ -343,7 +357,7 @@ def test_gradients_within_the_norm_are_left_alone(root):
 
 def test_a_training_steps_with_clipped_gradients_and_shows_their_norm_before(root, tmp_path):
     # Adam forgets the gradients' scale, except where it falls below its epsilon of 1e-8: then nothing moves.
-    start = Trainer(tiny.settings(), tiny.data(root), {}, 0)
+    start = Training(tiny.settings(), tiny.data(root), {})
     trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=1, grad_clip=1e-12))
     before = {name: value.numpy() for name, value in start.model.named_parameters()}
     moved = [np.abs(value.numpy() - before[name]).max() for name, value in trainer.model.named_parameters()]
@@ -374,6 +388,34 @@ def test_the_session_refuses_statistics_of_other_features(own_root):
     with pytest.raises(UserError, match="mean_istd"):
         session.train(tiny.settings(num_epoch=1))
     assert not (own_root / "models").exists()
+
+
+def everything(root):
+    """Files with their contents, and all times."""
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
+        for path in sorted(root.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize("place", ["models/epoch_9", "models/best_model", ".ds2/autosave/0123456789abcdef/step_7"])
+def test_the_session_refuses_checkpoints_of_the_old_format_and_touches_nothing(place, own_root):
+    session.train(tiny.settings(num_epoch=1))
+    (own_root / place).mkdir(parents=True, exist_ok=True)
+    (own_root / place / "model.pdparams").write_bytes(b"a pickle")
+    before = everything(own_root)
+    for chosen in (tiny.settings(num_epoch=2), tiny.settings(num_epoch=2, seed=4, resume_model=None)):
+        with pytest.raises(UserError, match=rf"{place} holds its weights as a pickle"):
+            session.train(chosen)
+    assert everything(own_root) == before
+
+
+def test_the_session_refuses_16_bits_on_a_cpu_and_touches_nothing(own_root):
+    session.train(tiny.settings(num_epoch=1))
+    before = everything(own_root)
+    with pytest.raises(UserError, match=r"train\.amp is bf16, which needs a GPU: on a CPU set it to off"):
+        session.train(tiny.settings(num_epoch=1, amp="bf16", resume_model=None))
+    assert everything(own_root) == before
 
 
 @pytest.mark.parametrize("split", ["train", "dev"])

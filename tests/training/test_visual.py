@@ -8,6 +8,7 @@ from PIL import Image
 
 from ds2.data.loader import Batch
 from ds2.evaluation.evaluator import Prediction
+from ds2.training.history import History
 from ds2.training.visual import Visual
 from tests.training import tiny
 from tests.training.visual import read_back
@@ -53,7 +54,7 @@ def test_the_metrics_of_the_hyperparameters_are_scalars(trained):
 
 
 def test_without_scores_they_are_no_metrics_of_the_hyperparameters(tmp_path):
-    Visual(tmp_path, tiny.settings(evaluate_on=None)).close()
+    Visual(History(), tmp_path, tiny.settings(evaluate_on=None)).close()
     assert hyperparameters(tmp_path)[1] == ["epoch/loss"]
 
 
@@ -78,10 +79,10 @@ def test_the_shares_and_speeds_can_be(trained):
 
 
 def test_an_example_is_the_transcript_and_what_was_understood(tmp_path):
-    visual = Visual(tmp_path, tiny.settings())
+    visual = Visual(History(), tmp_path, tiny.settings())
     predictions = [Prediction(f"{i}.wav", f"你好{i}", f"你{i}") for i in range(9)]
-    visual.examples(predictions, 1)
-    visual.examples(predictions[:2], 2)
+    visual.scored(predictions, 1)
+    visual.scored(predictions[:2], 2)
     visual.close()
     texts = {tag: [text.encoded_text_string for _, text in found] for tag, found in read_back(tmp_path, "text").items()}
     assert texts == {
@@ -97,9 +98,9 @@ def test_a_picture_is_the_features_without_padding_time_to_the_right_and_high_bi
     values = np.full((2, 30, 20), -5.0, np.float32)
     values[0, :10, 15:] = 5.0  # high and early
     batch = Batch(values, np.array([30, 12]), np.zeros((2, 1)), np.ones(2), np.arange(2), 1.0)
-    visual = Visual(tmp_path, tiny.settings())
-    visual.pictures(batch, 4)
-    visual.pictures(batch, 4)  # only the first batch of an epoch
+    visual = Visual(History(), tmp_path, tiny.settings())
+    visual.batch(batch, 4)
+    visual.batch(batch, 4)  # only the first batch of an epoch
     visual.close()
     found = read_back(tmp_path, "image")
     assert {tag: [step for step, _ in records] for tag, records in found.items()} == {

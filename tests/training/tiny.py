@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ from ds2.data.augment import Augmenter
 from ds2.data.loader import Batch
 from ds2.data.manifest import Manifest, Utterance
 from ds2.data.vocabulary import Vocabulary
+from ds2.distributed.process_group import Alone
 from ds2.model.network import Network
 from ds2.recognition.paddle_model import PaddleModel
+from ds2.training import progress, start
+from ds2.training.data import TrainingData
 from ds2.training.fingerprint import fingerprint, ingredients
-from ds2.training.journal import Clock, Curves
-from ds2.training.progress import Moment
+from ds2.training.reporter import Moment, Reporter, Tables
+from ds2.training.state import Training
 from ds2.training.store import Store
-from ds2.training.trainer import Trainer, TrainingData
+from ds2.training.trainer import Trainer
+from ds2.training.visual import Visual
 
 RATE = 8000
 TEXTS = (
@@ -66,6 +71,11 @@ def settings(model: dict | None = None, **train) -> params.Params:
             "runtime": {"use_gpu": False, "num_workers": 0, "log_interval": 1},
         }
     )
+
+
+def choosing_by(metric: str, chosen: params.Params) -> params.Params:
+    """The same with another metric that chooses the best epoch."""
+    return chosen.model_copy(update={"evaluate": chosen.evaluate.model_copy(update={"metrics_type": metric})})
 
 
 def speak(text: str, seed: int) -> np.ndarray:
@@ -120,40 +130,49 @@ def identity(root: Path, chosen: params.Params) -> dict[str, Any]:
     return ingredients(chosen, {str(path): root / path for path in paths})
 
 
-def train(root: Path, place: Path, chosen: params.Params, workers: int = 0, curves: type[Curves] = Curves) -> Trainer:
-    """Trains as the stage does, on the data below `root`, with all that is written below `place`."""
+def train(
+    root: Path, place: Path, chosen: params.Params, workers: int = 0, watcher: Reporter | None = None
+) -> Training:
+    """Trains as the stage does, on the data below `root`, with all that is written below `place`.
+
+    Args:
+        root: of the data.
+        place: for the products.
+        chosen: the parameters.
+        workers: that prepare batches.
+        watcher: is told after the reporters that every training has.
+    """
     made_of = identity(root, chosen)
     store = Store(place / "autosave", place / "models", fingerprint(made_of), chosen.train.keep_checkpoints)
     with store.locked():
-        trainer = Trainer(chosen, data(root, chosen), made_of, workers)
-        trainer.begin(store)
-        shown = curves(trainer.history, place / "log", place / "curves", chosen)
-        try:
-            trainer.run(store, shown)
-        finally:
-            shown.close()
-    return trainer
+        training = Training(chosen, data(root, chosen), made_of)
+        start.begin(training, store)
+        history = training.history
+        parts = [progress.shown(history, chosen), Visual(history, place / "log", chosen)]
+        parts += [Tables(history, place / "curves"), *([watcher] if watcher else [])]
+        with closing(Reporter(*parts)) as reporter:
+            Trainer(training, store, reporter, Alone(), workers).run()
+    return training
 
 
-def acting_at(step: int, act: Callable[[], None]) -> type[Curves]:
-    """Curves that do something after a step was shown."""
+def acting_at(step: int, act: Callable[[], None]) -> Reporter:
+    """Does something after a step was shown."""
 
-    class Acting(Curves):
-        def step(self, now: Moment, clock: Clock) -> None:
-            super().step(now, clock)
+    class Acting(Reporter):
+        def step(self, now: Moment) -> None:
             if now.step == step:
                 act()
 
-    return Acting
+    return Acting()
 
 
-def stopping_at(step: int, *numbers: int) -> type[Curves]:
-    """Curves that send this process signals after a step; no number: SIGTERM."""
+def stopping_at(step: int, *numbers: int) -> Reporter:
+    """Sends this process signals after a step; no number: SIGTERM."""
     return acting_at(step, lambda: [signal.raise_signal(number) for number in numbers or (signal.SIGTERM,)])
 
 
-def dying_at(step: int) -> type[Curves]:
-    """Curves that raise a RuntimeError after a step."""
+def dying_at(step: int) -> Reporter:
+    """Raises a RuntimeError after a step."""
 
     def die() -> None:
         raise RuntimeError("the power is gone")

@@ -5,8 +5,9 @@ from loguru import logger
 from ds2.checkpoint import disk, weights
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
-from ds2.training import transfer
-from ds2.training.trainer import Trainer
+from ds2.training import start
+from ds2.training.state import Training
+from ds2.training.store import Store
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -61,38 +62,37 @@ def columns_by_token(values, tokens):
     return {token: np.asarray(values)[..., i] for i, token in enumerate(tokens)}
 
 
+def begun(root, place, chosen):
+    """A training on the data below `root` that has just begun."""
+    training, store = Training(chosen, tiny.data(root), {}), Store(place / "autosave", place / "models", "a" * 64, 3)
+    with store.locked():
+        start.begin(training, store)
+    return training
+
+
 @pytest.mark.parametrize("parameter", ["resume_model", "pretrained_model"])
 def test_every_row_of_the_output_goes_to_its_token_and_new_ones_are_as_in_a_new_model(base, other, parameter):
-    chosen = tiny.settings(num_epoch=3)
-    new = Trainer(chosen, tiny.data(other), {}, 0)
-    fresh = tiny.weights(new.model)
-    vocabulary = tiny.data(other).vocabulary
-    source = transfer.read(str(base / "models/epoch_2"), parameter)
-    if parameter == "resume_model":
-        transfer.restore_mapped(source, new.model, new._optimizer, vocabulary)
-    else:
-        transfer.take_weights(source, new.model, chosen, vocabulary)
-    old, found = disk.read_arrays(base / "models/epoch_2/model.safetensors"), tiny.weights(new.model)
+    origin, tokens = base / "models/epoch_2", tiny.data(other).vocabulary.tokens
+    fresh = tiny.weights(Training(tiny.settings(), tiny.data(other), {}).model)
+    new = begun(other, other, tiny.settings(num_epoch=3, **{parameter: str(origin)}))
+    old, found = disk.read_arrays(origin / disk.MODEL), tiny.weights(new.model)
+    old_tokens = Vocabulary.read(origin / disk.VOCABULARY).tokens
     for name in ("output.weight", "output.bias"):
         before, after, unused = (
-            columns_by_token(values[name], tokens)
-            for values, tokens in (
-                (old, source.vocabulary.tokens),
-                (found, vocabulary.tokens),
-                (fresh, vocabulary.tokens),
-            )
+            columns_by_token(values[name], named)
+            for values, named in ((old, old_tokens), (found, tokens), (fresh, tokens))
         )
         assert after.keys() - before.keys() == {"呢"}
         for token, column in after.items():
             assert np.array_equal(column, before.get(token, unused[token])), token
     if parameter == "resume_model":
-        moments = weights.moments(new._optimizer, new.model)
-        old = disk.read_arrays(base / "models/epoch_2/optimizer.safetensors")
+        moments = weights.moments(new.optimizer, new.model)
+        old = disk.read_arrays(origin / disk.OPTIMIZER)
         mapped = [name for name in old if name.startswith("output.") and "moment" in name]
         assert len(mapped) >= 4
         for name in mapped:
-            before = columns_by_token(old[name], source.vocabulary.tokens)
-            for token, column in columns_by_token(moments[name], vocabulary.tokens).items():
+            before = columns_by_token(old[name], old_tokens)
+            for token, column in columns_by_token(moments[name], tokens).items():
                 assert np.array_equal(column, before.get(token, np.zeros_like(column))), (name, token)
 
 
@@ -135,7 +135,7 @@ def test_another_dropout_is_no_other_architecture(base, other):
 def test_a_checkpoint_of_the_repository_is_found_from_a_temporary_copy_of_it(base, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(base))
     monkeypatch.chdir(tmp_path)
-    assert transfer.read("models/epoch_2", "train.resume_model").folder == base / "models/epoch_2"
+    assert begun(base, tmp_path, tiny.settings(num_epoch=3, resume_model="models/epoch_2")).epoch == 2
 
 
 def test_tokens_are_counted_that_are_known_new_and_not_needed(base, other, log):

@@ -1,73 +1,66 @@
-import datetime
+"""What a training reports: log lines, VisualDL's history, and that one reporter stands for several."""
+
 import re
-from types import SimpleNamespace
+from datetime import timedelta
 
 import pytest
 
 from ds2.errors import UserError
-from ds2.training import journal
-from ds2.training import trainer as training_loop
+from ds2.evaluation.evaluator import Prediction
 from ds2.training.history import History
-from ds2.training.journal import Clock, Curves
-from ds2.training.progress import Lines, Moment
+from ds2.training.progress import Lines
+from ds2.training.reporter import Moment, Reporter
+from ds2.training.visual import Visual
 from tests.training import tiny
 from tests.training.visual import read_back
 
 pytestmark = pytest.mark.wheel
 
-
-@pytest.fixture
-def now(monkeypatch):
-    """The time that clocks see, in seconds: set now.value."""
-    time = SimpleNamespace(value=1000.0)
-    monkeypatch.setattr(journal, "time", SimpleNamespace(perf_counter=lambda: time.value))
-    return time
+ETA = timedelta(days=5, hours=21, minutes=14, seconds=44)
+NOW = Moment(1, 100, 100, 17664, 100, 55.6935, 2.04e-6, timedelta(0), ETA, interval=(10.0, 0.25))
 
 
-def test_the_log_line_is_the_one_that_users_know_with_two_fields_more(log, now):
-    clock = Clock(2)
-    now.value += datetime.timedelta(days=5, hours=21, minutes=14, seconds=44).total_seconds()
-    clock.wait(127121.0)
-    clock.count(5084840)
-    speed, waiting = clock.speed()
-    Lines().interval(Moment(1, 100, 100, 17664, 100, 8, 55.6935, 2.04e-6), clock.eta(), speed, waiting)
+def test_every_part_of_a_reporter_is_told_of_every_event_and_one_without_parts_is_silent():
+    told = []
+
+    class Telling(Reporter):
+        def __init__(self, number):
+            for event in ("batch", "step", "scored", "epoch", "close"):
+                setattr(self, event, lambda *what, event=event: told.append((number, event, *what)))
+
+    events = [("batch", "a batch", 1), ("step", NOW), ("scored", ["a prediction"], 1), ("epoch",), ("close",)]
+    for reporter in (Reporter(), Reporter(Telling(1), Reporter(Telling(2)))):
+        for event, *what in events:
+            getattr(reporter, event)(*what)
+    assert told == [(number, *event) for event in events for number in (1, 2)]
+
+
+def test_the_log_line_is_the_one_that_users_know_with_two_fields_more(log):
+    Lines(History(), tiny.settings()).step(NOW)
     assert log == [
         "Train epoch: [1/100], batch: [100/17664], loss: 55.69350, learning_rate: 0.00000204, "
         "eta: 5 days, 21:14:44, 10.0 utt/s, waiting: 25.0%"
     ]
 
 
-def test_the_time_left_is_that_of_the_batches_left_at_the_mean_speed(now):
-    clock = Clock(10)
-    for seconds in (1.0, 3.0):
-        now.value += seconds
-        clock.count(8)
-    assert clock.eta() == datetime.timedelta(seconds=16)
-    for _ in range(8):
-        clock.count(8)
-    assert clock.eta() == datetime.timedelta(0)
+@pytest.mark.parametrize(("metric", "told"), [("cer", "0.50000, best: 0.25000 (epoch 1)"), ("wer", "0.625")])
+def test_the_line_of_an_epoch_names_the_metric_that_chooses_the_best_one(metric, told, log):
+    history = History()
+    lines = Lines(history, tiny.choosing_by(metric, tiny.settings(num_epoch=3)))
+    for epoch, scores in enumerate(({"cer": 0.25, "wer": 0.75}, {"cer": 0.5, "wer": 0.625}), start=1):
+        history.add_step(epoch, 1, 1, 2.0, 0.1, 3.0)
+        history.add_epoch(epoch, scores)
+    lines.epoch()
+    assert log[0].startswith(f"Epoch: [2/3], loss: 2.00000, dev {metric.upper()}: {told}")
+    assert len(log) == 1
 
 
-def test_before_the_first_batch_and_after_the_last_there_is_a_time_left_too(now):
-    clock = Clock(1)
-    now.value += 2.0
-    assert clock.eta() == datetime.timedelta(seconds=2)
-    for _ in range(3):
-        clock.count(8)
-    assert clock.eta() == datetime.timedelta(0)
-
-
-def test_speed_and_waiting_are_those_since_they_were_asked_last(now):
-    clock = Clock(10)
-    now.value += 2.0
-    clock.wait(1.0)
-    clock.count(8)
-    assert clock.speed() == (4.0, 0.5)
-    now.value += 4.0
-    clock.count(8)
-    clock.wait(1.0)
-    clock.count(4)
-    assert clock.speed() == (3.0, 0.25)
+def test_a_scored_epoch_shows_an_example_another_one_in_the_next(log):
+    lines = Lines(History(), tiny.settings())
+    predictions = [Prediction(f"{i}.wav", f"你{i}", f"好{i}") for i in range(5)]
+    for epoch in (1, 2):
+        lines.scored(predictions, epoch)
+    assert log == ["reference: 你4 | recognised: 好4", "reference: 你3 | recognised: 好3"]
 
 
 def test_a_training_logs_every_so_many_batches_and_the_last_of_an_epoch(log, tmp_path):
@@ -114,7 +107,7 @@ def test_after_a_continued_run_visualdl_has_every_step_once(tmp_path):
     tiny.write_data(tmp_path)
     chosen = tiny.settings(num_epoch=3, save_interval=2)
     with pytest.raises(RuntimeError):
-        tiny.train(tmp_path, tmp_path, chosen, curves=tiny.dying_at(7))
+        tiny.train(tmp_path, tmp_path, chosen, watcher=tiny.dying_at(7))
     assert [step for step, _ in read_back(tmp_path / "log", "scalar")["train/loss"]] == list(range(1, 8))
     trainer = tiny.train(tmp_path, tmp_path, chosen)
     points = of_history(tmp_path / "log")
@@ -134,17 +127,17 @@ def test_after_more_epochs_visualdl_has_every_step_once(tmp_path):
 def test_a_stopped_training_has_shown_all_steps_up_to_its_state(tmp_path):
     tiny.write_data(tmp_path)
     with pytest.raises(UserError):
-        tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=3), curves=tiny.stopping_at(6))
+        tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=3), watcher=tiny.stopping_at(6))
     assert [step for step, _ in read_back(tmp_path / "log", "scalar")["train/loss"]] == list(range(1, 7))
 
 
 def test_without_scores_visualdl_shows_none(tmp_path):
     history = History()
-    curves = Curves(history, tmp_path / "log", tmp_path / "curves", tiny.settings())
+    visual = Visual(history, tmp_path / "log", tiny.settings())
     history.add_step(1, 1, 1, 2.0, 0.1, 3.0)
     history.add_epoch(1, {})
-    curves.update()
-    curves.close()
+    visual.epoch()
+    visual.close()
     points = read_back(tmp_path / "log", "scalar")
     assert points["epoch/loss"] == [(1, 2.0)]
     assert not {"epoch/cer", "epoch/wer"} & points.keys()
@@ -154,27 +147,6 @@ def test_only_one_file_of_visualdl_stays_in_the_folder_of_a_run(tmp_path):
     for _ in range(2):
         history = History()
         history.add_step(1, 1, 1, 2.0, 0.1, 3.0)
-        Curves(history, tmp_path / "log", tmp_path / "curves", tiny.settings()).close()
+        Visual(history, tmp_path / "log", tiny.settings()).close()
     assert len(list((tmp_path / "log").glob("vdlrecords.*.log"))) == 1
     assert read_back(tmp_path / "log", "scalar")["train/loss"] == [(1, 2.0)]
-
-
-def test_time_for_scoring_and_saving_is_not_counted_as_slow_training(now, tmp_path, monkeypatch):
-    tiny.write_data(tmp_path)
-    score = training_loop.evaluate
-
-    def slow(*arguments, **options):
-        now.value += 10_000.0
-        return score(*arguments, **options)
-
-    monkeypatch.setattr(training_loop, "evaluate", slow)
-
-    def tick():
-        now.value += 1.0
-        return now.value
-
-    monkeypatch.setattr(journal.time, "perf_counter", tick)
-    tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=3))
-    speeds = [speed for _, speed in read_back(tmp_path / "log", "scalar")["speed/utterances_per_second"]]
-    assert len(speeds) == 12
-    assert min(speeds) > 0.1
