@@ -64,13 +64,12 @@ def _resume(training: Training, name: str) -> None:
         )
     if epoch >= training.settings.train.num_epoch:
         raise UserError(
-            f"train.num_epoch is {training.settings.train.num_epoch}, but the checkpoint has {epoch} epochs: "
-            "raise it"
+            f"train.num_epoch is {training.settings.train.num_epoch}, but the checkpoint has {epoch} epochs: raise it"
         )
     places = _places(known, training)
-    fitting = _put_fitting(known, training, places)
-    if missing := weights.of(training.model).keys() - fitting.keys():
-        raise UserError(f"{folder}: its weights are of another architecture ({min(missing)})")
+    fitting, left = _put_fitting(known, training, places)
+    if left:
+        raise UserError(f"{folder}: its weights are of another architecture ({disk.harmless(left[0])})")
     moments = weights.read_moments(folder, training.model, len(known.vocabulary))
     for key in [key for key in moments if key.split("/")[0] in training.model.token_arrays and "pow" not in key]:
         moments[key] = _rearranged(moments[key], np.zeros_like(fitting[key.split("/")[0]]), places)
@@ -86,7 +85,7 @@ def _take_weights(training: Training, name: str) -> None:
     What does not fit is logged, with the parameters that would make it fit.
     """
     known, own = _read(name, "train.pretrained_model"), weights.of(training.model)
-    fitting = _put_fitting(known, training, _places(known, training))
+    fitting, _ = _put_fitting(known, training, _places(known, training))
     logger.info(f"{len(fitting)} of {len(own)} arrays of weights come from {known.folder}")
     if left := [f"{name} {list(value.shape)}" for name, value in own.items() if name not in fitting]:
         remedy = ", ".join(f"{name}: {value}" for name, _, value in _different(known, training.settings))
@@ -116,8 +115,12 @@ def _different(known: Checkpoint, settings: params.Params) -> list[tuple[str, An
     ]
 
 
-def _put_fitting(known: Checkpoint, training: Training, places: np.ndarray) -> dict[str, np.ndarray]:
-    """Puts those weights of a checkpoint into the model that fit by name and shape, or by token; returns them."""
+def _put_fitting(known: Checkpoint, training: Training, places: np.ndarray) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Puts those weights of a checkpoint into the model that fit by name and shape, or by token.
+
+    Returns:
+        these weights; the names of all others, here or there.
+    """
     model = training.model
     fresh, saved, fitting = weights.of(model), disk.read_arrays(known.folder / disk.MODEL), {}
     for name in fresh.keys() & saved.keys():
@@ -127,7 +130,7 @@ def _put_fitting(known: Checkpoint, training: Training, places: np.ndarray) -> d
         if found.shape == fresh[name].shape:
             fitting[name] = found
     weights.put(model, fresh | fitting)
-    return fitting
+    return fitting, sorted((fresh.keys() | saved.keys()) - fitting.keys())
 
 
 def _places(known: Checkpoint, training: Training) -> np.ndarray:

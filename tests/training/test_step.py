@@ -237,7 +237,7 @@ class Plain(Network):
         return self.output(self.norm(features)), lengths
 
 
-class OneOfTwo(process_group.Alone):
+class OneOfTwo(process_group.Group):
     """Adds to every message what the other of two processes has sent."""
 
     world_size = 2
@@ -265,7 +265,7 @@ def test_statistics_that_processes_move_apart_are_averaged_over_their_utterances
     batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
     parts = cut(batch, 3) if counts == (3, 1) else [batch, replace(batch, frames=batch.frames[:0])]
     alone = [
-        plain(part, process_group.Alone())[0] if count else [0, 0] for part, count in zip(parts, counts, strict=True)
+        plain(part, process_group.Group())[0] if count else [0, 0] for part, count in zip(parts, counts, strict=True)
     ]
     sent = []
     for part in parts:

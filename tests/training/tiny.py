@@ -18,7 +18,7 @@ from ds2.data.augment import Augmenter
 from ds2.data.loader import Batch
 from ds2.data.manifest import Manifest, Utterance
 from ds2.data.vocabulary import Vocabulary
-from ds2.distributed.process_group import Alone
+from ds2.distributed.process_group import Group
 from ds2.model.network import Network
 from ds2.recognition.paddle_model import PaddleModel
 from ds2.training import progress, start
@@ -151,7 +151,7 @@ def train(
         parts = [progress.shown(history, chosen), Visual(history, place / "log", chosen)]
         parts += [Tables(history, place / "curves"), *([watcher] if watcher else [])]
         with closing(Reporter(*parts)) as reporter:
-            Trainer(training, store, reporter, Alone(), workers).run()
+            Trainer(training, store, reporter, Group(), workers).run()
     return training
 
 
