@@ -7,7 +7,7 @@ from ds2.distributed import launch, orphan
 
 
 def start(description: str, *arguments: tuple[str, str]) -> tuple[params.Params, argparse.Namespace]:
-    """Reads the command line and, before any work, the whole of params.yaml; sets up the log; ends with its dvc.
+    """Reads the command line and, before any work, the whole of params.yaml; sets up the log; watches its dvc.
 
     Args:
         description: the stage's docstring, shown by --help.

@@ -61,8 +61,8 @@ class BeamSearch:
         steps, widest = len(kept.bounds) - 1, np.diff(kept.bounds).max(initial=0)
         scoring = _Scoring(self.alpha, self.beta, self.language_model, self.words)
         tree = _tree(1 + steps * self.beam_size, self.language_model)
-        grown = _prefixes(int(self.beam_size * widest), self.language_model.start)
-        nodes, scores, ctc = _search(tree, grown, scoring, kept.tokens, kept.scores, kept.bounds, self.beam_size)
+        room = _prefixes(int(self.beam_size * widest), self.language_model.start)
+        nodes, scores, ctc = _search(tree, room, scoring, kept.tokens, kept.scores, kept.bounds, self.beam_size)
         order = np.argsort(-scores, kind="stable")[:best]
         return [Hypothesis(_spell(tree.nodes, nodes[i]), float(scores[i]), float(ctc[i])) for i in order]
 
@@ -98,13 +98,13 @@ class _Scoring(NamedTuple):
 
 
 class _Prefixes(NamedTuple):
-    """Texts, each of them another one and a character.
+    """Texts that a hypothesis begins with, each of them a shorter one and a character.
 
     Attributes:
-        parent: int32 [n], the node of the other one in the tree.
+        parent: int32 [n], the node of the shorter one in the tree.
         token: int32 [n], the character.
-        lm_state: int32 [n, model's], state of the language model.
-        word_state: int32 [n], state of the hot words.
+        lm_state: int32 [n, length of a state], of the language model.
+        word_state: int32 [n], of the hot words.
         extra: float64 [n], all of the score but ln P_ctc.
     """
 
@@ -173,24 +173,11 @@ def _spell(nodes: _Prefixes, node: int) -> np.ndarray:
 
 @njit(nogil=True, cache=True)
 def _search(
-    tree: _Tree,
-    grown: _Prefixes,
-    scoring: _Scoring,
-    tokens: np.ndarray,
-    logs: np.ndarray,
-    bounds: np.ndarray,
-    beam_size: int,
+    tree: _Tree, room: _Prefixes, scoring: _Scoring, tokens: np.ndarray, logs: np.ndarray, bounds: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nodes, scores and ln P_ctc of the final beam.
+    """Nodes, scores and ln P_ctc of the final beam; tokens, logs and bounds are those of Candidates.
 
-    Args:
-        tree: holds the empty prefix; those of all steps are added.
-        grown: room for the prefixes that a step makes one character longer.
-        scoring: what counts besides ln P_ctc.
-        tokens: as Candidates have them.
-        logs: their scores.
-        bounds: of the steps among them.
-        beam_size: as BeamSearch has it.
+    The tree holds the empty prefix and takes the others. There is room for what any step makes one character longer.
     """
     beam = _Beam(np.zeros(1, np.int32), np.zeros(1), np.full(1, _NONE))
     for step in range(len(bounds) - 1):
@@ -198,10 +185,10 @@ def _search(
         stayed, scores = _stay(tree, beam, tokens[now], logs[now])
         # A longer prefix that could not even enter the beam with a language model that is certain is not looked at:
         # that changes nothing, and saves most of the work.
-        floor, _ = _threshold(scores, beam_size)
-        ctc = _grow(tree, beam, scoring, tokens[now], logs[now], floor, grown)
-        scores = np.concatenate((scores, ctc + grown.extra[: len(ctc)]))
-        beam = _select(tree, stayed, grown, ctc, _best(scores, beam_size))
+        floor, _ = _threshold(scores, size)
+        ctc = _grow(tree, beam, scoring, tokens[now], logs[now], floor, room)
+        scores = np.concatenate((scores, ctc + room.extra[: len(ctc)]))
+        beam = _select(tree, stayed, room, ctc, _best(scores, size))
     scores, ctc = _finish(tree.nodes, beam, scoring)
     return beam.nodes, scores, ctc
 
@@ -214,8 +201,7 @@ def _stay(tree: _Tree, beam: _Beam, tokens: np.ndarray, logs: np.ndarray) -> tup
     """
     nodes, count = tree.nodes, len(beam.nodes)
     now = np.full(tree.width, _NONE)
-    for k in range(len(tokens)):
-        now[tokens[k]] = logs[k]
+    now[tokens] = logs
     blank, last, scores = np.full(count, _NONE), np.full(count, _NONE), np.full(2 * count, _NONE)
     for i in range(count):
         node = beam.nodes[i]
@@ -235,15 +221,9 @@ def _stay(tree: _Tree, beam: _Beam, tokens: np.ndarray, logs: np.ndarray) -> tup
 
 @njit(nogil=True, cache=True)
 def _grow(
-    tree: _Tree,
-    beam: _Beam,
-    scoring: _Scoring,
-    tokens: np.ndarray,
-    logs: np.ndarray,
-    floor: float,
-    grown: _Prefixes,
+    tree: _Tree, beam: _Beam, scoring: _Scoring, tokens: np.ndarray, logs: np.ndarray, floor: float, grown: _Prefixes
 ) -> np.ndarray:
-    """Writes the prefixes one character longer whose scores reach `floor` into `grown`; returns their ln P_ctc."""
+    """Puts the prefixes one character longer whose scores reach the floor into `grown`; returns their ln P_ctc."""
     nodes, model, words = tree.nodes, scoring.model, scoring.words
     found = np.empty(len(grown.extra))
     bonus = scoring.beta + words.most
@@ -280,13 +260,9 @@ def _grow(
 def _best(scores: np.ndarray, wanted: int) -> np.ndarray:
     """Which are the `wanted` best, bool; of equal ones the first."""
     floor, ties = _threshold(scores, wanted)
-    best = np.zeros(len(scores), np.bool_)
-    for j in range(len(scores)):
-        if scores[j] == floor and ties > 0:
-            ties -= 1
-            best[j] = floor > _NONE
-        else:
-            best[j] = scores[j] > floor
+    best = scores > floor
+    if floor > _NONE:
+        best[np.flatnonzero(scores == floor)[:ties]] = True
     return best
 
 

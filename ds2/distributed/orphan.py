@@ -1,4 +1,4 @@
-"""A stage does not outlive the dvc that runs it: SIGTERM or SIGKILL to dvc alone would leave it running."""
+"""Ends a stage whose dvc is gone: SIGTERM or SIGKILL to dvc alone would leave the stage running."""
 
 import os
 import signal
@@ -7,13 +7,13 @@ import time
 
 import psutil
 
-_LOOK_EVERY_S = 1.0
+_POLL_SECONDS = 1.0
 
 
 def end_with_dvc() -> None:
     """Sends this process SIGTERM, on which a training saves its state, once the dvc that runs it is gone.
 
-    Started by hand, a stage depends on nobody: nohup and a closed terminal leave it alone.
+    A stage started by hand is not watched: it survives a closed terminal under nohup.
     """
     dvc = _dvc() if "DVC_ROOT" in os.environ else None
     if dvc is not None:
@@ -21,20 +21,20 @@ def end_with_dvc() -> None:
 
 
 def _dvc() -> psutil.Process | None:
-    """The nearest process above this one that is a dvc; shells may stand between."""
+    """The nearest ancestor of this process that is a dvc; shells may stand between."""
     for process in psutil.Process().parents():
         try:
             # "python /usr/bin/dvc repro", "python -m dvc ..." in a queue
             if any(os.path.basename(part) == "dvc" for part in process.cmdline()[:4]):
                 return process
         except psutil.Error:
-            return None  # another user's: nothing to be known of it
+            return None  # another user's process: it cannot be read
     return None
 
 
 def _watch(dvc: psutil.Process) -> None:
     while _runs(dvc):
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
