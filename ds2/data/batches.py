@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ds2 import params
+
 # Batches are cut from stretches of this many shuffled utterances sorted by length: long enough for batches of
 # equal lengths, short enough that a large training set mixes anew every epoch.
 _POOL = 16384
@@ -85,6 +87,21 @@ def of_epoch(
     if max_seconds is not None:
         return by_seconds(durations, max_seconds, seed, epoch, parts)
     return by_length(durations, batch_size) if epoch == 1 else shuffled(durations, batch_size, seed, epoch)
+
+
+def shares(positions: np.ndarray, train: params.TrainSettings, rank: int, world_size: int) -> list[np.ndarray]:
+    """One process's share of each batch of a step; a share may be empty.
+
+    Args:
+        positions: int64 [n], of the step's utterances in the manifest: those of accumulate_grad batches; fewer in an
+            epoch's last step.
+        train: the section of params.yaml.
+        rank: of the process.
+        world_size: processes.
+    """
+    least = 1 if train.max_batch_seconds else train.batch_size
+    count = min(train.accumulate_grad, -(-len(positions) // least))
+    return [part[rank::world_size] for part in np.array_split(positions, count)]
 
 
 def _in_pools(durations: np.ndarray, pool: int, random: np.random.Generator) -> np.ndarray:

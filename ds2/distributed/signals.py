@@ -23,8 +23,8 @@ class StopSignals:
         """Waits for signals; outside of it they do what they did before.
 
         Args:
-            interrupt: a call of the system that a signal comes into ends there, so that a second signal is heard in
-                it; False where that would break paddle's connections.
+            interrupt: whether a signal ends the system call that it interrupts, so that a second signal is handled
+                at once; False where that would break paddle's connections.
         """
 
         def ask(number: int, frame: object) -> None:

@@ -1,6 +1,7 @@
 """Where the network runs."""
 
 import os
+import resource
 
 import paddle
 
@@ -36,3 +37,10 @@ def be_deterministic() -> None:
     """Makes paddle choose GPU algorithms that give the same bits in every run. On a CPU they always do."""
     if paddle.is_compiled_with_cuda():
         paddle.set_flags({"FLAGS_cudnn_deterministic": True, "FLAGS_embedding_deterministic": 1})
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has used so far, in MiB: of its GPU, on a CPU of the machine."""
+    if paddle.get_device().startswith("gpu"):
+        return paddle.device.cuda.max_memory_reserved() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -1,1 +1,1 @@
-"""Training, and going on with it."""
+"""Training, and resuming it."""

@@ -1,4 +1,4 @@
-"""What the curves show: it grows with the training and is kept in its checkpoints."""
+"""The rows of the curves: they grow with the training and are kept in its checkpoints."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field

@@ -1,15 +1,12 @@
 """Time, speed and memory of a training: all that is measured of it is measured here."""
 
-import resource
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-import paddle
-
-# The recent speed is that of so many steps.
+# Steps of which the recent speed is the mean.
 _RECENT = 20
 
 
@@ -63,7 +60,7 @@ class Meter:
         return _speed(self._recent[0], self._recent[-1])[0] if len(self._recent) > 1 else None
 
     def eta(self, batches: int) -> timedelta:
-        """The time that so many batches will take at the mean speed of this run, scoring and saving included."""
+        """The time that a number of batches will take at the mean speed of this run, scoring and saving included."""
         mean = (time.perf_counter() - self._start) / max(1, self._steps)
         return timedelta(seconds=int(mean * batches))
 
@@ -82,13 +79,6 @@ class Meter:
 
     def _totals(self) -> tuple[float, int, float]:
         return self.seconds, self.utterances, self._waited
-
-
-def peak_memory_mb() -> float:
-    """The most memory that this process has used so far, in MiB: of its GPU, on a CPU of the machine."""
-    if paddle.get_device().startswith("gpu"):
-        return paddle.device.cuda.max_memory_reserved() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def _speed(start: tuple[float, int, float], end: tuple[float, int, float]) -> tuple[float, float]:

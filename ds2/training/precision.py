@@ -15,7 +15,7 @@ _TYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 def check(amp: str) -> None:
-    """Checks train.amp against the device that paddle was told to use.
+    """Checks train.amp against the device that paddle uses.
 
     Raises:
         UserError: the device cannot compute so.

@@ -19,10 +19,9 @@ from ds2.errors import UserError
 from ds2.files import write_json
 from ds2.model import device
 from ds2.training import precision, progress, start
-from ds2.training.data import TrainingData
 from ds2.training.fingerprint import fingerprint, ingredients
 from ds2.training.reporter import Reporter, Tables
-from ds2.training.state import Training
+from ds2.training.state import Training, TrainingData
 from ds2.training.store import Store
 from ds2.training.trainer import Trainer
 from ds2.training.visual import Visual

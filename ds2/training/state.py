@@ -1,23 +1,82 @@
-"""A training as it stands: what its checkpoints hold, into them and out of them."""
+"""A training as it stands: the data it reads, and what its checkpoints hold, into them and out of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import paddle
+from loguru import logger
 
 from ds2 import params
 from ds2.checkpoint import disk, weights
 from ds2.checkpoint.disk import State
+from ds2.data import batches
+from ds2.data.augment import Augmenter
+from ds2.data.batches import Batches
+from ds2.data.loader import Assembler, Loader
+from ds2.data.manifest import Manifest
 from ds2.data.mean_istd import MeanIstd
+from ds2.data.vocabulary import Vocabulary
 from ds2.distributed.process_group import Group
 from ds2.model import build
-from ds2.training.data import TrainingData
+from ds2.params.networks import frames_a_step
 from ds2.training.fingerprint import fingerprint
 from ds2.training.history import History
 from ds2.training.meter import Meter
 from ds2.training.precision import LossScaler
 from ds2.training.store import Store
+
+
+@dataclass
+class TrainingData:
+    """What a model is trained on.
+
+    Attributes:
+        train: the utterances to learn.
+        scored: the utterances that choose the best epoch, if any.
+        vocabulary: tokens.
+        statistics: for the features.
+        augmenter: changes the utterances anew every epoch, if any.
+    """
+
+    train: Manifest
+    scored: Manifest | None
+    vocabulary: Vocabulary
+    statistics: MeanIstd
+    augmenter: Augmenter | None = None
+
+    def plan(self, train: params.TrainSettings, epoch: int) -> tuple[Batches, float]:
+        """The steps of an epoch (from 1), and the share of padding in them.
+
+        The utterances of a step are of similar length at the speed they are played at.
+        """
+        durations = self.train.durations
+        if self.augmenter is not None:
+            durations = durations / self.augmenter.speeds(train.seed, epoch, np.arange(len(durations)))
+        size, parts = train.batch_size * train.accumulate_grad, train.accumulate_grad
+        plan = batches.of_epoch(durations, size, train.seed, epoch, train.max_batch_seconds, parts)
+        return plan, 1.0 - plan.real_share(durations)
+
+    def longest_batch(self, train: params.TrainSettings) -> np.ndarray:
+        """Positions of the batch that needs the most memory, int64."""
+        durations = self.train.durations
+        plan = batches.of_epoch(durations, train.batch_size, train.seed, 1, train.max_batch_seconds)
+        return max((plan[i] for i in range(len(plan))), key=lambda batch: len(batch) * durations[batch].max())
+
+    @contextmanager
+    def loaders(self, settings: params.Params, workers: int) -> Iterator[tuple[Loader, Loader | None]]:
+        """The loaders of `train` and `scored`."""
+        stride, seed = frames_a_step(settings.model), settings.train.seed
+        changed = Assembler(settings.features, self.statistics, self.vocabulary, stride, self.augmenter, seed)
+        with Loader(self.train, changed, workers) as training:
+            if self.scored is None:
+                yield training, None
+                return
+            with Loader(self.scored, Assembler(settings.features, self.statistics), workers) as scoring:
+                yield training, scoring
 
 
 class Training:
@@ -67,7 +126,7 @@ class Training:
         self.epoch, self.batch, self.step = state.epoch, state.batch, state.step
 
     def broadcast(self, group: Group) -> None:
-        """Makes every process's training that of the first one."""
+        """Gives every process the training of the first one."""
         place = self.epoch, self.batch, self.step
         known = group.broadcast((place, self.history, self.scaler, self.data.statistics))
         (self.epoch, self.batch, self.step), self.history, self.scaler, self.data.statistics = known
@@ -97,3 +156,5 @@ class Training:
         arrays, moments = weights.of(self.model), weights.moments(self.optimizer, self.model)
         disk.write(folder, arrays, moments, self.data.vocabulary, self.data.statistics, state)
         store.tidy(folder)
+        if self.batch:
+            logger.info(f"saved after batch {self.batch} of epoch {self.epoch + 1}")

@@ -78,11 +78,7 @@ class Step:
         return outcome
 
     def probe(self, batches: Iterable[Batch]) -> None:
-        """Makes a step that changes nothing, to see whether there is enough memory.
-
-        Raises:
-            UserError: there is not.
-        """
+        """Makes a step that changes nothing, so that a lack of memory shows; it raises as a call does."""
         before = self._running_statistics()
         moments = [paddle.zeros_like(parameter) for parameter in self._model.parameters() for _ in range(2)]
         self.gradients(batches, 0)

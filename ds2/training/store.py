@@ -49,7 +49,7 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other runs of the same training waiting: they go on from what this one leaves."""
+        """Makes other runs of the same training wait; they resume from what this one leaves."""
         waiting = "another run trains the same model: waiting for it, to go on from where it ends"
         with claimed(self._own / "lock", waiting):
             os.utime(self._own)
@@ -59,39 +59,31 @@ class Store:
 
     def furthest(self, num_epoch: int) -> tuple[Path, State] | None:
         """The intact, resumable state of this training that is furthest, not beyond `num_epoch` epochs."""
-        states = self._states()
-        best = self._own / BEST
+        states, end, best = self._states(), (num_epoch, 0), self._own / BEST
         if best.exists() and states.get(best) is None:
             shutil.rmtree(best)  # publish takes it from its epoch, or says that it cannot
-        found, beyond = [], []
-        for folder, state in states.items():
-            if folder == best or state is None:
-                continue
-            if state.position > (num_epoch, 0):
-                beyond.append(state.epoch)
-                continue
-            # A training that is complete needs no optimiser.
-            if disk.resumable(folder) or state.position == (num_epoch, 0):
-                found.append((state.position, folder, state))
-        if not found:
-            if beyond:
-                logger.warning(
-                    f"train.num_epoch is {num_epoch}, and of this training only states from epoch {min(beyond)} to "
-                    f"{max(beyond)} are kept: those stay, and the epochs up to {num_epoch} are trained anew"
-                )
-            return None
-        _, folder, state = max(found, key=lambda entry: entry[0])
-        return folder, state
+        intact = [(folder, state) for folder, state in states.items() if folder != best and state is not None]
+        beyond = [state.epoch for _, state in intact if state.position > end]
+        # A training that is complete needs no optimiser.
+        found = [
+            (folder, state)
+            for folder, state in intact
+            if state.position == end or (state.position < end and disk.resumable(folder))
+        ]
+        if beyond and not found:
+            logger.warning(
+                f"train.num_epoch is {num_epoch}, and of this training only states from epoch {min(beyond)} to "
+                f"{max(beyond)} are kept: those stay, and the epochs up to {num_epoch} are trained anew"
+            )
+        return max(found, key=lambda one: one[1].position, default=None)
 
     def another(self) -> tuple[Path, State] | None:
         """The newest state of another training: that of models/, else the one autosaved last."""
-        siblings = [folder for folder in self._autosave.iterdir() if folder.is_dir() and folder != self._own]
-        for place in (self._models, *sorted(siblings, key=lambda folder: folder.stat().st_mtime, reverse=True)):
-            folders = place.iterdir() if place.is_dir() else ()
-            states = [(folder, disk.glance(folder)) for folder in folders if EPOCH.fullmatch(folder.name)]
+        for place in (self._models, *self._others()):
+            states = [(folder, disk.glance(folder)) for folder in numbered(place, EPOCH)]
             known = [(folder, state) for folder, state in states if state is not None]
             if known:
-                return max(known, key=lambda entry: entry[1].position)
+                return max(known, key=lambda one: one[1].position)
         return None
 
     def step_folder(self, step: int) -> Path:
@@ -104,9 +96,8 @@ class Store:
 
     def clear(self) -> None:
         """Forgets all states of this training, to start over."""
-        for folder in [*numbered(self._own, EPOCH), *numbered(self._own, _STEP), self._own / BEST]:
-            if folder.exists():
-                disk.remove_folder(folder)
+        for folder in self._folders():
+            disk.remove_folder(folder)
 
     def tidy(self, current: Path) -> None:
         """Removes the states within epochs that the state just written makes superfluous."""
@@ -141,16 +132,14 @@ class Store:
             disk.link(self.epoch_folder(chosen), best, with_optimizer=False)
         done = [folder for folder in numbered(self._own, EPOCH) if _number(folder) <= epoch]
         epochs = done[-self._keep :]
-        for folder in epochs:
-            newest = folder is epochs[-1]
+        for folder in [*epochs, best]:
+            newest = folder in epochs[-1:]
             image = self._models / folder.name
             if not _same(folder, image, with_optimizer=newest):
                 disk.link(folder, image, with_optimizer=newest)
-        if not _same(best, self._models / BEST, with_optimizer=False):
-            disk.link(best, self._models / BEST, with_optimizer=False)
-        wanted = {BEST, *(folder.name for folder in epochs)}
-        for folder in self._models.iterdir():
-            if folder.is_dir() and folder.name not in wanted and EPOCH.fullmatch(folder.name):
+        wanted = {folder.name for folder in epochs}
+        for folder in numbered(self._models, EPOCH):
+            if folder.is_dir() and folder.name not in wanted:
                 disk.remove_folder(folder)
         disk.remove_unfinished(self._models)
         for folder in done[: -max(self._keep, _RESUMABLE)]:
@@ -163,8 +152,7 @@ class Store:
 
         What models/ has and the autosave folder lacks is taken over: after dvc pull, or on another machine.
         """
-        own = [*numbered(self._own, EPOCH), *numbered(self._own, _STEP), self._own / BEST]
-        states = {folder: self._intact(folder) for folder in own if folder.exists()}
+        states = {folder: self._intact(folder) for folder in self._folders()}
         for image in [*numbered(self._models, EPOCH), self._models / BEST]:
             folder = self._own / image.name
             if not image.exists():
@@ -193,10 +181,18 @@ class Store:
         state = disk.glance(folder)
         return None if state is None else state.epoch
 
-    def _forget_old_trainings(self) -> None:
+    def _folders(self) -> list[Path]:
+        """All states of this training."""
+        best = self._own / BEST
+        return [*numbered(self._own, EPOCH), *numbered(self._own, _STEP), *([best] if best.exists() else [])]
+
+    def _others(self) -> list[Path]:
+        """The autosave folders of other trainings, the latest first."""
         others = [folder for folder in self._autosave.iterdir() if folder.is_dir() and folder != self._own]
-        others.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
-        for folder in others[_TRAININGS - 1 :]:
+        return sorted(others, key=lambda folder: folder.stat().st_mtime, reverse=True)
+
+    def _forget_old_trainings(self) -> None:
+        for folder in self._others()[_TRAININGS - 1 :]:
             with open(folder / "lock", "w") as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import paddle
 from loguru import logger
 
+from ds2.data.batches import shares
 from ds2.data.loader import Batch, Loader
 from ds2.distributed.process_group import Group
 from ds2.distributed.signals import StopSignals
 from ds2.errors import UserError
 from ds2.evaluation.evaluator import evaluate
 from ds2.metrics import TOKENS
+from ds2.model import device
 from ds2.recognition.paddle_model import PaddleModel
-from ds2.training.data import shares
-from ds2.training.meter import peak_memory_mb
 from ds2.training.reporter import Moment, Reporter
 from ds2.training.schedule import learning_rate
 from ds2.training.state import Training
@@ -58,12 +58,12 @@ class Trainer:
         self._group.shutdown()
 
     def _train_epoch(self, loader: Loader) -> None:
-        training, train = self._training, self._settings.train
-        plan, real = training.data.plan(train, training.epoch + 1)
-        logger.info(f"epoch {training.epoch + 1}: {len(plan)} batches, {real:.1%} of their frames are real")
+        training, train, group = self._training, self._settings.train, self._group
+        plan, padding = training.data.plan(train, training.epoch + 1)
+        logger.info(f"epoch {training.epoch + 1}: {len(plan)} batches, {padding:.1%} padding")
         left = range(training.batch, len(plan))
         # The loader is ahead of the loop; each share is worked out once.
-        taken, ahead = itertools.tee(shares(plan[i], train, self._group) for i in left)
+        taken, ahead = itertools.tee(shares(plan[i], train, group.rank, group.world_size) for i in left)
         stream = loader.load(itertools.chain.from_iterable(ahead), training.epoch + 1)
         training.meter.resume()
         speed_reverted = 0
@@ -86,7 +86,7 @@ class Trainer:
                 training.meter.resume()
                 if stop:
                     self._stop()
-        if total := sum(self._group.all_gather(speed_reverted)):
+        if total := sum(group.all_gather(speed_reverted)):
             logger.info(f"{total} utterances kept their own speed: played faster, their labels would not have fit")
 
     def _next(self, stream: Iterator[Batch], count: int) -> list[Batch]:
@@ -124,7 +124,7 @@ class Trainer:
         training, history, step = self._training, self._training.history, self._training.step
         if outcome.retryable:
             scale = training.scaler.value
-            logger.info(f"step {step} is skipped: fp16 has overflowed, the loss scale falls to {scale:g}")
+            logger.info(f"step {step} skipped: fp16 has overflowed, the loss scale falls to {scale:g}")
             return
         if history.nonfinite_in_a_row == 0:
             self._before_skips = training.batch - 1, step - 1, history.nonfinite
@@ -132,8 +132,8 @@ class Trainer:
         files = [training.data.train[position].audio_filepath for position in outcome.suspects]
         new = [file for file in files if file not in self._logged_files]
         self._logged_files.update(new)
-        named = f"; it had {', '.join(new)}" if new else ""
-        logger.warning(f"step {step} is skipped: its loss or gradients are not finite{named}")
+        named = f"; it contained {', '.join(new)}" if new else ""
+        logger.warning(f"step {step} skipped: its loss or gradients are not finite{named}")
         if history.nonfinite_in_a_row >= self._settings.train.max_nonfinite:
             training.batch, training.step, history.nonfinite = self._before_skips
             history.nonfinite_in_a_row = 0
@@ -150,7 +150,7 @@ class Trainer:
         training, data, settings = self._training, self._training.data, self._settings
         training.epoch, training.batch = training.epoch + 1, 0
         self._before_skips = 0, training.step, training.history.nonfinite
-        training.meter.note_peak(max(self._group.all_gather(peak_memory_mb())))
+        training.meter.note_peak(max(self._group.all_gather(device.peak_memory_mb())))
         scores = {}
         if scoring is not None:
             on = paddle.get_device().split(":")[0]

@@ -17,7 +17,7 @@ from ds2.metrics import TOKENS
 from ds2.training.history import History
 from ds2.training.reporter import Moment, Reporter
 
-# Of every epoch: so many utterances' features, and so many decoded utterances, which stay the same ones.
+# Utterances of every epoch: those whose features are shown, and those whose text is, always the same ones.
 _PICTURES = 3
 _EXAMPLES = 5
 # Features are normalised; what lies further from the mean, in deviations, is shown no brighter.

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ds2 import params
 from ds2.data import batches
 
 DURATIONS = st.lists(st.floats(0.5, 20), min_size=1, max_size=150).map(np.array)
@@ -171,3 +172,20 @@ def test_by_seconds_epochs_and_seeds_differ_in_company():
 def test_by_seconds_no_utterances_make_no_batches():
     for epoch in (1, 2):
         assert list(batches.of_epoch(np.zeros(0), 8, 1, epoch, 10.0)) == []
+
+
+@given(
+    count=st.integers(1, 70),
+    batch_size=st.integers(1, 9),
+    accumulate=st.integers(1, 5),
+    size=st.integers(1, 4),
+)
+def test_the_shares_of_all_processes_are_a_partition(count, batch_size, accumulate, size):
+    train = params.TrainSettings(batch_size=batch_size, accumulate_grad=accumulate)
+    positions = np.random.default_rng(count).permutation(count)[: batch_size * accumulate + 1]
+    found = [batches.shares(positions, train, rank, size) for rank in range(size)]
+    assert len({len(parts) for parts in found}) == 1  # as many batches in every process
+    assert len(found[0]) <= accumulate
+    assert sorted(np.concatenate([share for parts in found for share in parts])) == sorted(positions)
+    for part in zip(*found, strict=True):
+        assert max(map(len, part)) - min(map(len, part)) <= 1

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ds2.distributed import process_group
 from ds2.errors import UserError
@@ -18,7 +16,6 @@ from ds2.model.deepspeech2 import DeepSpeech2
 from ds2.model.masking import MaskedBatchNorm
 from ds2.model.network import Network
 from ds2.training import precision
-from ds2.training.data import shares
 from ds2.training.precision import LossScaler
 from ds2.training.step import Step
 from tests.training import tiny
@@ -104,27 +101,6 @@ def test_a_batch_of_which_nothing_could_be_read_counts_nothing():
         step.gradients(given_batches, 1)
         found.append(gradients(network) | tiny.weights(network))
     assert tiny.same_bits(*found)
-
-
-@given(
-    count=st.integers(1, 70),
-    batch_size=st.integers(1, 9),
-    accumulate=st.integers(1, 5),
-    size=st.integers(1, 4),
-)
-def test_the_shares_of_all_processes_are_a_partition(count, batch_size, accumulate, size):
-    train = tiny.settings(batch_size=batch_size, accumulate_grad=accumulate).train
-    positions = np.random.default_rng(count).permutation(count)[: batch_size * accumulate + 1]
-    found = []
-    for rank in range(size):
-        group = process_group.Group()
-        group.rank, group.world_size = rank, size
-        found.append(shares(positions, train, group))
-    assert len({len(parts) for parts in found}) == 1  # as many batches in every process
-    assert len(found[0]) <= accumulate
-    assert sorted(np.concatenate([share for parts in found for share in parts])) == sorted(positions)
-    for part in zip(*found, strict=True):
-        assert max(map(len, part)) - min(map(len, part)) <= 1
 
 
 def everything(network, optimizer):

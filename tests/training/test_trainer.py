@@ -195,7 +195,7 @@ def test_a_worker_that_is_killed_costs_no_batch(root, tmp_path):
     assert_same(products(tmp_path / "killed", 2), products(tmp_path / "whole", 2))
 
 
-def test_a_state_is_saved_every_so_many_batches(root, tmp_path):
+def test_a_state_is_saved_every_so_many_batches(root, tmp_path, log):
     seen = []
 
     class Watching(Reporter):
@@ -209,6 +209,8 @@ def test_a_state_is_saved_every_so_many_batches(root, tmp_path):
     tiny.train(root, tmp_path, tiny.settings(num_epoch=1, save_interval=1), watcher=Watching())
     # Before a batch is saved itself, the two before it are there.
     assert seen == [[], ["step_1"], ["step_1", "step_2"], ["step_2", "step_3"], []]
+    told = [line for line in log if line.startswith("saved after")]
+    assert told == [f"saved after batch {batch} of epoch 1" for batch in (1, 2, 3)]
 
 
 def test_a_finished_training_trains_nothing(root, tmp_path):
