@@ -129,7 +129,7 @@ def test_a_skipped_step_leaves_its_running_statistics_as_they_were(prepared, a_c
     repository.change_params(train={"num_epoch": 1})
     soundfile.write(repository.folder / "recordings/train0.wav", np.full(11200, HUGE), 16000, subtype="FLOAT")
     printed = repository.run("dvc", "repro", "train")
-    assert printed.count("is skipped: its loss or gradients are not finite; it had recordings/train0.wav") == 1
+    assert len(re.findall(r"skipped: its loss or gradients are not finite.* recordings/train0\.wav", printed)) == 1
     first, second = (np.load(repository.folder / f"statistics.{rank}.npy") for rank in (0, 1))
     assert np.isfinite(first).all()
     assert np.array_equal(first, second)
