@@ -59,7 +59,8 @@ class Corpus:
         from ds2.audio import reading
         from ds2.data import text
 
-        return [
-            Utterance(name, reading.inspect(Path(name)).duration, text.normalize(transcript, self.settings.text))
-            for name, transcript in self.lines
-        ]
+        found = []
+        for name, transcript in self.lines:
+            rate, samples = reading.inspect(Path(name))
+            found.append(Utterance(name, samples / rate, text.normalize(transcript, self.settings.text)))
+        return found

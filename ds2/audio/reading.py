@@ -3,8 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,17 @@ _SUFFIXES = {
     ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".ts", ".w64", ".wav", ".webm",
     ".wma", ".wmv",
 }  # fmt: skip
+# A streamed FLAC does not know its length: libsndfile reports the greatest number there is.
+_UNKNOWN = 1 << 62
+# Frames that `stream` decodes at a time. libsndfile rounds an MP3 differently from the second block on (2e-8):
+# utterances fit in one.
+_BLOCK = 1 << 20
+# What a broken file can hide from a look at its header and its end only: floating-point samples may be NaN.
+_INTEGER_FORMATS = ("PCM_", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
+# The frames at the end that are decoded to see that they are there: more than a FLAC block.
+_TAIL = 8192
+# Some programs count the header's 8 bytes or a trailing chunk wrongly.
+_RIFF_SLACK = 64
 
 
 class AudioError(Exception):
@@ -39,26 +49,10 @@ def below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-@dataclass(frozen=True, slots=True)
-class AudioInfo:
-    """What is known of a file without decoding all of it."""
-
-    sample_rate: int
-    samples: int
-
-    @property
-    def duration(self) -> float:
-        """Seconds."""
-        return self.samples / self.sample_rate
-
-
 def read(path: Path) -> tuple[np.ndarray, int]:
-    """Decodes a whole file.
+    """Decodes a whole file: float32 [n] in -1..1, the mean of all channels, and the sample rate in Hz.
 
-    libsndfile reads WAV, FLAC, OGG, MP3 and more; the rest (m4a, video containers) goes through yeaudio's decoder.
-
-    Returns:
-        samples, float32 [n] in -1..1, the mean of all channels; the sample rate in Hz.
+    libsndfile reads WAV, FLAC, OGG, MP3 and more; the rest (m4a, video containers) goes through PyAV.
 
     Raises:
         AudioError: the file is missing, unreadable or empty, or holds samples that are not finite.
@@ -67,7 +61,10 @@ def read(path: Path) -> tuple[np.ndarray, int]:
         samples, rate = _decode(path)
         samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     except (soundfile.LibsndfileError, OSError) as error:
-        samples, rate = _decode_container(path, error)
+        _refuse_what_is_no_file(path, error)
+        found = list(_container_blocks(path))
+        samples = np.concatenate([np.zeros(0, np.float32), *(block for block, _ in found)])
+        rate = found[0][1] if found else 0
     if len(samples) == 0:
         raise AudioError("it holds no audio")
     # What is not finite shows in the sum of squares too, which is at hand sooner.
@@ -87,35 +84,16 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
         return np.concatenate(blocks), file.samplerate
 
 
-# A streamed FLAC does not know its length: libsndfile reports the greatest number there is.
-_UNKNOWN = 1 << 62
-
-
 def load(path: Path, sample_rate: int) -> np.ndarray:
-    """Decodes a whole file and resamples it (band-limited, soxr HQ).
-
-    Returns:
-        samples, float32 [n], at `sample_rate`.
-
-    Raises:
-        AudioError: as `read`.
-    """
+    """Samples, float32 [n], of a whole file, resampled to `sample_rate` (band-limited, soxr HQ); raises as `read`."""
     samples, rate = read(path)
     if rate != sample_rate:
         samples = soxr.resample(samples, rate, sample_rate, quality="HQ")
     return samples
 
 
-# Frames that `stream` decodes at a time. libsndfile rounds an MP3 differently from the second block on (2e-8):
-# utterances fit in one.
-_BLOCK = 1 << 20
-
-
 def stream(path: Path, sample_rate: int) -> Iterator[np.ndarray]:
-    """Decodes a file in blocks, for recordings too long to be held as a whole; joined, they are what `load` gives.
-
-    Yields:
-        samples, float32 [n], n as it comes, at `sample_rate`.
+    """Yields a file in blocks, float32 [n], for recordings too long to be held as a whole; joined, they are `load`'s.
 
     Raises:
         AudioError: as `read`, and when the file is cut off; perhaps not before some blocks.
@@ -154,14 +132,8 @@ def _blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
         yield from _container_blocks(path)
 
 
-# What a broken file can hide from a look at its header and its end only: floating-point samples may be NaN.
-_INTEGER_FORMATS = ("PCM_", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
-# The frames at the end that are decoded to see that they are there: more than a FLAC block.
-_TAIL = 8192
-
-
-def inspect(path: Path) -> AudioInfo:
-    """Finds out whether a file can be used, and how long it is, decoding no more than needed.
+def inspect(path: Path) -> tuple[int, int]:
+    """Sample rate and samples of a file that can be used, found by decoding no more than needed.
 
     Of integer PCM and FLAC the header and the end are read, which shows missing files, wrong formats, empty and
     cut-off files; everything else is decoded.
@@ -171,12 +143,11 @@ def inspect(path: Path) -> AudioInfo:
     """
     try:
         if (known := flac.length(path)) is not None:
-            return AudioInfo(*known)
+            return known
         with soundfile.SoundFile(os.fsencode(path)) as file:
             if _cut_off_riff(path):
                 raise AudioError("it is cut off: its header promises more samples")
-            cheap = file.subtype.startswith(_INTEGER_FORMATS) and file.seekable() and file.frames < _UNKNOWN
-            if cheap:
+            if file.subtype.startswith(_INTEGER_FORMATS) and file.seekable() and file.frames < _UNKNOWN:
                 if file.frames <= 0:
                     raise AudioError("it holds no audio")
                 start = max(0, file.frames - _TAIL)
@@ -187,15 +158,11 @@ def inspect(path: Path) -> AudioInfo:
                     found = 0
                 if found < file.frames - start:
                     raise AudioError(f"it is cut off: its header promises {file.frames} samples")
-                return AudioInfo(file.samplerate, file.frames)
+                return file.samplerate, file.frames
     except (soundfile.LibsndfileError, OSError):
         pass  # read() tells what is wrong, or finds a decoder for it
     samples, rate = read(path)
-    return AudioInfo(rate, len(samples))
-
-
-# Some programs count the header's 8 bytes or a trailing chunk wrongly.
-_RIFF_SLACK = 64
+    return rate, len(samples)
 
 
 def _cut_off_riff(path: Path) -> bool:
@@ -206,51 +173,30 @@ def _cut_off_riff(path: Path) -> bool:
     return head[:4] == b"RIFF" and size < 0x7FFFF000 and size > path.stat().st_size + _RIFF_SLACK
 
 
-def _decode_container(path: Path, first: Exception) -> tuple[np.ndarray, int]:
-    _refuse_what_is_no_file(path, first)
-    from yeaudio.utils.av_utils import decode_audio
-
-    with _container(path):
-        return decode_audio(str(path))
-
-
 def _container_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
-    """What yeaudio's decoder gives, as it is decoded: 16 bits, all channels mixed to one, up to a damaged place."""
-    import av
-
-    with _container(path) as container:
-        rate = container.streams.audio[0].sample_rate
-        to_mono = av.AudioResampler(format="s16", layout="mono")
-        for frame in itertools.chain(_sound_frames(container), [None]):
-            for mono in to_mono.resample(frame):
-                yield mono.to_ndarray()[0].astype(np.float32) / 32768.0, rate
-
-
-def _sound_frames(container: Any) -> Iterator[Any]:
-    import av
-
-    try:
-        for frame in container.decode(audio=0):
-            frame.pts = None  # gaps in the time stamps are not filled
-            yield frame
-    except av.error.InvalidDataError:
-        return
-
-
-@contextmanager
-def _container(path: Path) -> Iterator[Any]:
-    """Opens a file with PyAV; its errors, and those of the block, become an AudioError."""
+    """As `_blocks`, by PyAV as yeaudio does it: 16 bits, all channels mixed to one, up to a damaged place."""
     import av  # PyAV takes 0.1 s to load and few files need it
 
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise AudioError("it has no audio track")
-            yield container
+            rate = container.streams.audio[0].sample_rate
+            to_mono = av.AudioResampler(format="s16", layout="mono")
+            for frame in itertools.chain(_sound_frames(container, av.error.InvalidDataError), [None]):
+                for mono in to_mono.resample(frame):
+                    yield mono.to_ndarray()[0].astype(np.float32) / 32768.0, rate
     except AudioError:
         raise
     except Exception as error:  # PyAV's errors share no base class with those of what it calls
         raise AudioError(f"it cannot be decoded ({_short(error)})") from None
+
+
+def _sound_frames(container: Any, damage: type[Exception]) -> Iterator[Any]:
+    with suppress(damage):
+        for frame in container.decode(audio=0):
+            frame.pts = None  # gaps in the time stamps are not filled
+            yield frame
 
 
 def _refuse_what_is_no_file(path: Path, first: Exception) -> None:

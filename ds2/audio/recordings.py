@@ -20,41 +20,35 @@ class Recordings:
         """Finds the files; none is read yet. A folder that does not exist has none."""
         root = layout.repository_root() / Path(folder).expanduser()
         found = [path for path in reading.below(root) if path.is_file()]  # a link may lead nowhere
-        self._names = [path.relative_to(root).as_posix() for path in found]
-        self._sizes = [path.stat().st_size for path in found]
+        self._files = [(path.relative_to(root).as_posix(), path.stat().st_size) for path in found]
         self._root = root
         self._rate = sample_rate
-        self._decoded: OrderedDict[int, np.ndarray | None] = OrderedDict()
+        self._decoded: OrderedDict[int, np.ndarray] = OrderedDict()  # empty: not to be used
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._files)
 
     def identity(self) -> list[tuple[str, int]]:
         """Names and sizes of the files: what a training's fingerprint covers."""
-        return list(zip(self._names, self._sizes, strict=True))
+        return self._files
 
     def draw(self, random: np.random.Generator) -> np.ndarray | None:
         """One of the recordings, float32 [n]; None if it is one that cannot be read or is silent."""
-        index = int(random.integers(len(self._names)))
-        if index in self._decoded:
-            self._decoded.move_to_end(index)
-        else:
-            self._keep(index, self._read(index))
-        return self._decoded[index]
+        index = int(random.integers(len(self._files)))
+        if index not in self._decoded:
+            self._decoded[index] = self._read(self._root / self._files[index][0])
+            self._bytes += self._decoded[index].nbytes
+            while self._bytes > _KEPT_BYTES and len(self._decoded) > 1:
+                self._bytes -= self._decoded.popitem(last=False)[1].nbytes
+        self._decoded.move_to_end(index)
+        samples = self._decoded[index]
+        return samples if len(samples) else None
 
-    def _read(self, index: int) -> np.ndarray | None:
-        path = self._root / self._names[index]
+    def _read(self, path: Path) -> np.ndarray:
         try:
             samples = reading.load(path, self._rate)
         except reading.AudioError as error:
             logger.warning(f"augment: {path} is not used: {error}")
-            return None
-        return samples if np.any(samples) else None
-
-    def _keep(self, index: int, samples: np.ndarray | None) -> None:
-        self._decoded[index] = samples
-        self._bytes += 0 if samples is None else samples.nbytes
-        while self._bytes > _KEPT_BYTES and len(self._decoded) > 1:
-            _, old = self._decoded.popitem(last=False)
-            self._bytes -= 0 if old is None else old.nbytes
+            return np.zeros(0, np.float32)
+        return samples if np.any(samples) else np.zeros(0, np.float32)

@@ -21,7 +21,7 @@ def limit_band(samples: np.ndarray, through_rate: int, sample_rate: int) -> np.n
         return samples
     narrow = soxr.resample(samples, sample_rate, through_rate, quality="HQ")
     back = soxr.resample(narrow, through_rate, sample_rate, quality="HQ")
-    return _fit(back, len(samples))
+    return np.pad(back, (0, max(0, len(samples) - len(back))))[: len(samples)]
 
 
 def reverberate(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
@@ -44,13 +44,8 @@ def add_noise(samples: np.ndarray, noise: np.ndarray, start: int, snr_db: float,
 
 def shift(samples: np.ndarray, count: int) -> np.ndarray:
     """Moves the samples `count` later (negative: earlier); zeros come in, the length stays."""
-    moved = np.zeros_like(samples)
-    if abs(count) >= len(samples):
-        return moved
-    if count >= 0:
-        moved[count:] = samples[: len(samples) - count]
-    else:
-        moved[:count] = samples[-count:]
+    moved, kept = np.zeros_like(samples), max(0, len(samples) - abs(count))
+    moved[max(0, count) :][:kept] = samples[max(0, -count) :][:kept]
     return moved
 
 
@@ -61,10 +56,6 @@ def amplify(samples: np.ndarray, gain_db: float) -> np.ndarray:
 
 def _rms(samples: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
-
-
-def _fit(samples: np.ndarray, length: int) -> np.ndarray:
-    return samples[:length] if len(samples) >= length else np.pad(samples, (0, length - len(samples)))
 
 
 def _loop(noise: np.ndarray, start: int, length: int, crossfade: int) -> np.ndarray:

@@ -12,12 +12,7 @@ from ds2.corpora import registry
 
 
 def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
-    """Makes a corpus, or what is missing of it.
-
-    Args:
-        name: one of registry.NAMES.
-        annotation: the folder for its annotation files.
-        runtime: how many processes work, and where downloads go.
+    """Makes a corpus, or what is missing of it, with its annotation files in the folder `annotation`.
 
     Raises:
         UserError: there is no such corpus, or it cannot be made.

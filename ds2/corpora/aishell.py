@@ -25,17 +25,17 @@ def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     obtain([Part(ARCHIVE, _FOLDER, below("data_aishell"))], runtime.download_dir)
     folder = layout.repository_root() / _FOLDER
     texts = annotations.transcripts(folder / "transcript" / "aishell_transcript_v0.8.txt")
-    parts: dict[str, list[Spoken]] = {split: [] for split in layout.SPLITS}
-    without = 0
-    for split, found in parts.items():
-        for path in sorted((folder / "wav" / split).glob("*/*.wav")):
-            if path.stem in texts:
-                audio = _FOLDER / path.relative_to(folder)
-                # The spaces are between words, where Chinese writes none.
-                text = "".join(texts[path.stem].split())
-                found.append(Spoken(audio.as_posix(), text, f"aishell-{path.parent.name}"))
-            else:
-                without += 1
+    parts, without = {}, 0
+    for split in layout.SPLITS:
+        paths = sorted((folder / "wav" / split).glob("*/*.wav"))
+        parts[split] = [_spoken(path, folder, texts[path.stem]) for path in paths if path.stem in texts]
+        without += len(paths) - len(parts[split])
     if without:
         logger.info(f"{name}: {without} recordings have no transcript and are left out")
     annotations.write(annotation, name, parts)
+
+
+def _spoken(path: Path, folder: Path, text: str) -> Spoken:
+    audio = (_FOLDER / path.relative_to(folder)).as_posix()
+    # The spaces are between words, where Chinese writes none.
+    return Spoken(audio, "".join(text.split()), f"aishell-{path.parent.name}")

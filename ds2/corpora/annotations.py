@@ -22,10 +22,7 @@ class Spoken(NamedTuple):
 def write(folder: Path, corpus: str, parts: Mapping[str, Sequence[Spoken]]) -> None:
     """Writes CORPUS.train.txt, CORPUS.dev.txt and CORPUS.test.txt, and says in the log how much there is.
 
-    Args:
-        folder: of annotation files.
-        corpus: its name.
-        parts: the utterances of "train", "dev" and "test"; the file of a part that is not named is empty.
+    The file of a split that is not among the `parts` is empty.
     """
     for split in layout.SPLITS:
         with replacing(folder / f"{corpus}.{split}.txt") as file:
@@ -38,12 +35,8 @@ def write(folder: Path, corpus: str, parts: Mapping[str, Sequence[Spoken]]) -> N
 
 def transcripts(path: Path) -> dict[str, str]:
     """Reads a file with lines of an utterance's name, a space and its transcript."""
-    found = {}
-    for line in text(path).split("\n"):
-        name, _, transcript = line.strip().partition(" ")
-        if name:
-            found[name] = transcript
-    return found
+    lines = (line.strip().partition(" ") for line in text(path).split("\n"))
+    return {name: transcript for name, _, transcript in lines if name}
 
 
 def text(path: Path) -> str:

@@ -37,13 +37,5 @@ class Archive:
 
 
 def openslr(resource: int, name: str, size: int, checksum: str, unpacked: int) -> Archive:
-    """An archive of OpenSLR.
-
-    Args:
-        resource: the number that OpenSLR gives the corpus.
-        name: of the file; this and the others as `Archive`.
-        size: as `Archive`.
-        checksum: as `Archive`.
-        unpacked: as `Archive`.
-    """
+    """An archive of OpenSLR, which gives the corpus the number `resource`; the rest as `Archive`."""
     return Archive(name, tuple(f"{mirror}/{resource}/{name}" for mirror in OPENSLR), size, checksum, unpacked)

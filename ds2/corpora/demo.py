@@ -25,6 +25,8 @@ from ds2.files import replacing
 _SEED = 2016  # the year of the DeepSpeech2 paper
 _SAMPLE_RATE = 16000
 _COUNTS = {"train": 900, "dev": 64, "test": 100}
+# Of the numbers of a SpokenSentence, in their order.
+_RANGES = ((210, 290), (35, 65), (40, 70), (0, 300), (0, 300), (35, 60))
 # Variants of the Mandarin voice that sound like different people.
 _VOICES = {
     "train": (
@@ -46,8 +48,7 @@ class SpokenSentence:
         rate: in words a minute.
         pitch: from 0 to 99.
         pitch_range: from 0 to 99.
-        before: milliseconds of silence; recordings have some, and a model that has never seen any fails on it.
-        after: likewise.
+        before: milliseconds of silence, like `after`: a model that has never seen any fails on real recordings.
         snr: of the speech over the room's noise, in dB.
     """
 
@@ -63,11 +64,9 @@ class SpokenSentence:
     @property
     def audio(self) -> Path:
         """Where it lies; the name follows from all that decides the sound, so an existing file is the right one."""
-        return layout.AUDIO / "demo" / self.voice / f"{self._digest()}.flac"
-
-    def _digest(self) -> str:
-        what = astuple(replace(self, voice=""))
-        return hashlib.blake2b(" ".join(map(str, what)).encode("utf-8"), digest_size=6).hexdigest()
+        what = " ".join(map(str, astuple(replace(self, voice=""))))
+        digest = hashlib.blake2b(what.encode("utf-8"), digest_size=6).hexdigest()
+        return layout.AUDIO / "demo" / self.voice / f"{digest}.flac"
 
 
 def utterances() -> dict[str, list[SpokenSentence]]:
@@ -76,16 +75,7 @@ def utterances() -> dict[str, list[SpokenSentence]]:
     texts = iter(grammar.sentences(sum(_COUNTS.values()), _SEED))
     return {
         split: [
-            SpokenSentence(
-                next(texts),
-                draw.choice(_VOICES[split]),
-                draw.randint(210, 290),
-                draw.randint(35, 65),
-                draw.randint(40, 70),
-                draw.randint(0, 300),
-                draw.randint(0, 300),
-                draw.randint(35, 60),
-            )
+            SpokenSentence(next(texts), draw.choice(_VOICES[split]), *(draw.randint(*ends) for ends in _RANGES))
             for _ in range(count)
         ]
         for split, count in _COUNTS.items()
@@ -106,14 +96,11 @@ def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     workers = parallel.processes(runtime.num_workers)
     for _ in parallel.ordered_map(_speak, parallel.chunks(missing, 32), len(missing), workers, name):
         pass
-    annotations.write(
-        annotation,
-        name,
-        {
-            split: [annotations.Spoken(spoken.audio.as_posix(), spoken.text, f"demo-{spoken.voice}") for spoken in part]
-            for split, part in parts.items()
-        },
-    )
+    lines = {
+        split: [annotations.Spoken(spoken.audio.as_posix(), spoken.text, f"demo-{spoken.voice}") for spoken in part]
+        for split, part in parts.items()
+    }
+    annotations.write(annotation, name, lines)
 
 
 def _speak(chunk: Sequence[SpokenSentence]) -> None:

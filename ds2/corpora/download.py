@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -50,9 +50,6 @@ def fetch(archive: Archive, folder: Path, timeout: float = 60.0, pauses: Sequenc
         timeout: seconds of silence, or of less than 10 kB/s, after which a connection counts as broken.
         pauses: seconds to wait after failures in a row.
 
-    Returns:
-        The archive's path.
-
     Raises:
         UserError: no mirror has it (what came so far is kept), or the disk is full.
     """
@@ -61,11 +58,15 @@ def fetch(archive: Archive, folder: Path, timeout: float = 60.0, pauses: Sequenc
     while not (target.exists() and matches(target, archive.checksum)):
         if target.exists():
             _set_aside(target, part, archive)
-        with _partial(part) as file:
-            if not target.exists():  # another run may have completed it in the meantime
-                _complete(file, archive, timeout, pauses)
-                os.replace(part, target)
-                break
+        with claimed(part, at_work_on(part.name)) as file:  # others, perhaps of another repository, have to wait
+            try:
+                if not target.exists():  # another run may have completed it in the meantime
+                    _complete(file, archive, timeout, pauses)
+                    os.replace(part, target)
+                    break
+            finally:
+                if is_at(part, file) and _size(file) == 0:
+                    part.unlink()
     return target
 
 
@@ -78,37 +79,29 @@ def matches(path: Path, checksum: str) -> bool:
     """Whether a file has the checksum, written as `Archive.checksum`."""
     algorithm, _, expected = checksum.partition(":")
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with open(path, "rb") as file, _bar(path.name, _size(file), 0, "checking") as bar:
+    with open(path, "rb") as file, _bar(f"checking {path.name}", _size(file)) as bar:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             bar.update(len(chunk))
     return digest.hexdigest() == expected
 
 
-@contextmanager
-def _partial(part: Path) -> Iterator[IO[bytes]]:
-    """Opens a download, to be gone on with; other runs, perhaps of another repository, have to wait for it."""
-    with claimed(part, at_work_on(part.name)) as file:
-        try:
-            yield file
-        finally:
-            if is_at(part, file) and _size(file) == 0:
-                part.unlink()
+def size_of(path: Path) -> int:
+    """The bytes of a file; 0 if there is none."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def _size(file: IO[bytes]) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def _bar(name: str, total: int, initial: int, what: str) -> tqdm:
-    return tqdm(
-        total=total, initial=initial, desc=f"{what} {name}", unit="B", unit_scale=True, disable=None, leave=False
-    )
+def _bar(title: str, total: int, initial: int = 0) -> tqdm:
+    return tqdm(total=total, initial=initial, desc=title, unit="B", unit_scale=True, disable=None, leave=False)
 
 
 def _set_aside(target: Path, part: Path, archive: Archive) -> None:
-    size = target.stat().st_size
-    if (part.stat().st_size if part.exists() else 0) < size < archive.size:
+    size = size_of(target)
+    if size_of(part) < size < archive.size:
         logger.info(f"{target} has {size} of {archive.size} bytes: going on with it")
         os.replace(target, part)
     else:
@@ -123,28 +116,21 @@ def _complete(file: IO[bytes], archive: Archive, timeout: float, pauses: Sequenc
         return
     reasons = []
     for address in archive.addresses:
+        again = True
         try:
-            _fetch_from(address, file, archive, timeout, pauses)
+            while again:
+                again = _size(file) > 0  # what was there may be to blame for a wrong checksum, not this mirror
+                _Mirror(address, file, archive, timeout).download(pauses)
+                if _is_right(file, archive):
+                    return
+            raise _UselessError(f"what it sends has not the checksum {archive.checksum}")
         except _UselessError as error:
             reasons.append(f"{urlsplit(address).netloc}: {error}")
             logger.warning(f"{archive.name}: {reasons[-1]}")
-        else:
-            return
     raise UserError(
         f"{archive.name} could not be downloaded ({'; '.join(reasons)}): run the stage again to go on, or download it "
         f"by other means and put it into {Path(file.name).parent} (runtime.download_dir)"
     )
-
-
-def _fetch_from(address: str, file: IO[bytes], archive: Archive, timeout: float, pauses: Sequence[float]) -> None:
-    begun = _size(file) > 0
-    _Mirror(address, file, archive, timeout).download(pauses)
-    if _is_right(file, archive):
-        return
-    if begun:  # what was there may be to blame, not this mirror
-        _fetch_from(address, file, archive, timeout, pauses)
-        return
-    raise _UselessError(f"what it sends has not the checksum {archive.checksum}")
 
 
 def _is_right(file: IO[bytes], archive: Archive) -> bool:
@@ -156,33 +142,29 @@ def _is_right(file: IO[bytes], archive: Archive) -> bool:
     return False
 
 
+@dataclass
 class _Mirror:
     """One address and how far its download is."""
 
-    def __init__(self, address: str, file: IO[bytes], archive: Archive, timeout: float) -> None:
-        self._address = address
-        self._file = file
-        self._archive = archive
-        self._timeout = timeout
-        # Of what came from this address: with it the server itself tells whether its file is still the same.
-        self._validator: str | None = None
+    address: str
+    file: IO[bytes]
+    archive: Archive
+    timeout: float
+    # Of what came from this address: with it the server itself tells whether its file is still the same.
+    validator: str | None = None
 
     def download(self, pauses: Sequence[float]) -> None:
-        """Makes the file as long as the archive.
-
-        Raises:
-            _UselessError: the server does not have it, or too many failures in a row.
-        """
+        """Makes the file as long as the archive; _UselessError: the server lacks it, or too many failures in a row."""
         failures = 0
-        while (before := _size(self._file)) < self._archive.size:
+        while (before := _size(self.file)) < self.archive.size:
             try:
                 self._connect(before)
             except (_BrokenError, OSError, http.client.HTTPException) as error:
-                if _size(self._file) - before >= _PROGRESS:
+                if _size(self.file) - before >= _PROGRESS:
                     failures = 0
                 if failures == len(pauses):
                     raise _UselessError(_sentence(error)) from None
-                logger.info(f"{self._archive.name}: {_sentence(error)}; trying again in {pauses[failures]:g} s")
+                logger.info(f"{self.archive.name}: {_sentence(error)}; trying again in {pauses[failures]:g} s")
                 time.sleep(pauses[failures])
                 failures += 1
 
@@ -190,13 +172,13 @@ class _Mirror:
         headers = {"User-Agent": "ds2"}
         if begun:
             headers["Range"] = f"bytes={begun}-"
-            if self._validator:
-                headers["If-Range"] = self._validator
+            if self.validator:
+                headers["If-Range"] = self.validator
         where = f", from byte {begun} on" if begun else ""
-        logger.info(f"downloading {self._address} ({self._archive.size / 1e9:.2f} GB{where})")
-        request = urllib.request.Request(self._address, headers=headers)
+        logger.info(f"downloading {self.address} ({self.archive.size / 1e9:.2f} GB{where})")
+        request = urllib.request.Request(self.address, headers=headers)
         try:
-            response = urllib.request.urlopen(request, timeout=self._timeout)
+            response = urllib.request.urlopen(request, timeout=self.timeout)
         except urllib.error.HTTPError as error:
             with error:
                 reason = f"the server answers {error.code} {error.reason}"
@@ -205,20 +187,17 @@ class _Mirror:
             self._receive(response, begun)
 
     def _look_at(self, response: http.client.HTTPResponse, begun: int) -> tuple[int, int]:
-        """What an answer announces, before a byte is written: gigabytes do not give way to a web page or another file.
+        """The position of the first byte that an answer sends, and how many of the `begun` that are there stay.
 
-        Args:
-            response: the answer.
-            begun: the number of bytes that are there.
-
-        Returns:
-            The position of the first byte that is sent, and how many of those that are there stay.
+        Found before a byte is written: gigabytes do not give way to a web page or another file.
         """
         if response.headers.get_content_type() == "text/html":
             raise _UselessError("the server sends a web page")
         length = response.headers.get("Content-Length")
         total = int(length) if length and length.isdigit() else None
-        validator = _validator(response)
+        # What an If-Range may hold: a strong ETag, else the date.
+        etag = response.headers.get("ETag") or "W/"
+        validator = response.headers.get("Last-Modified") if etag.startswith("W/") else etag
         first, kept = 0, begun
         if response.status == 206:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
@@ -226,30 +205,30 @@ class _Mirror:
                 raise _UselessError("the server sends another part of the file than asked for")
             total = int(found[2]) if found[2] != "*" else None
             first = begun
-        elif self._validator not in (None, validator):
+        elif self.validator not in (None, validator):
             kept = 0  # the file has changed since the last connection
-        if total not in (None, self._archive.size):
-            raise _UselessError(f"the server's file has {total} bytes, not {self._archive.size}")
-        self._validator = validator
+        if total not in (None, self.archive.size):
+            raise _UselessError(f"the server's file has {total} bytes, not {self.archive.size}")
+        self.validator = validator
         return first, kept
 
     def _receive(self, response: http.client.HTTPResponse, begun: int) -> None:
-        size = self._archive.size
+        size = self.archive.size
         have, kept = self._look_at(response, begun)
         if kept < begun:
-            self._file.truncate(kept)
-        with _bar(self._archive.name, size, have, "downloading") as bar:
+            self.file.truncate(kept)
+        with _bar(f"downloading {self.archive.name}", size, have) as bar:
             for chunk in self._chunks(response):
                 have += len(chunk)
                 if have > size:
-                    self._file.truncate(kept)
+                    self.file.truncate(kept)
                     raise _UselessError(f"the server sends more than {size} bytes")
                 # A server without ranges sends once more what is there: it is kept, should this connection break too.
-                _write(self._file, chunk[max(0, len(chunk) - (have - kept)) :])
+                _write(self.file, chunk[max(0, len(chunk) - (have - kept)) :])
                 bar.update(len(chunk))
                 tenth = 10 * have // size
                 if bar.disable and tenth > 10 * (have - len(chunk)) // size:
-                    logger.info(f"{self._archive.name}: {10 * tenth}% of {size / 1e9:.2f} GB")
+                    logger.info(f"{self.archive.name}: {10 * tenth}% of {size / 1e9:.2f} GB")
         if have < size:
             raise _BrokenError(f"the connection broke off after {have} of {size} bytes")
 
@@ -259,18 +238,10 @@ class _Mirror:
         while chunk := response.read1(_CHUNK):
             yield chunk
             came += len(chunk)
-            if (seconds := time.monotonic() - since) >= self._timeout:
+            if (seconds := time.monotonic() - since) >= self.timeout:
                 if came < _SLOWEST * seconds:
                     raise _BrokenError(f"only {came / seconds / 1000:.1f} kB/s came for {seconds:.0f} s")
                 since, came = time.monotonic(), 0
-
-
-def _validator(response: http.client.HTTPResponse) -> str | None:
-    """What an If-Range may hold: a strong ETag, else the date."""
-    etag = response.headers.get("ETag")
-    if etag and not etag.startswith("W/"):
-        return etag
-    return response.headers.get("Last-Modified")
 
 
 def _write(file: IO[bytes], chunk: bytes) -> None:

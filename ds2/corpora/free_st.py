@@ -20,13 +20,10 @@ ARCHIVE = openslr(
 def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     """Makes the corpus; the arguments are those of `corpora.build`."""
     obtain([Part(ARCHIVE, _FOLDER, below(_INNER))], runtime.download_dir)
-    folder = layout.repository_root() / _FOLDER
-    train = [_spoken(path) for path in sorted(folder.glob("*.wav")) if path.with_suffix(".txt").exists()]
+    train = []
+    for path in sorted((layout.repository_root() / _FOLDER).glob("*.wav")):
+        if (transcript := path.with_suffix(".txt")).exists():
+            # 20170001P00001A0001: session, speaker, a letter, utterance.
+            speaker, audio = f"free_st-{path.stem[8:14]}", (_FOLDER / path.name).as_posix()
+            train.append(Spoken(audio, annotations.text(transcript), speaker))
     annotations.write(annotation, name, {"train": train})
-
-
-def _spoken(path: Path) -> Spoken:
-    # 20170001P00001A0001: session, speaker, a letter, utterance.
-    return Spoken(
-        (_FOLDER / path.name).as_posix(), annotations.text(path.with_suffix(".txt")), f"free_st-{path.stem[8:14]}"
-    )

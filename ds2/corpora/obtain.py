@@ -25,27 +25,23 @@ _MOST = 2
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An archive and the folder that is made of it.
-
-    Attributes:
-        archive: where the files come from.
-        folder: relative to the repository's root.
-        place: as `unpack`'s.
-        links_as_text: as `unpack`'s.
-    """
+    """An archive and the folder, relative to the repository's root, that is made of it; the rest as `unpack`'s."""
 
     archive: Archive
     folder: Path
     place: Place
     links_as_text: bool = False
 
+    @property
+    def target(self) -> Path:
+        """The folder's whole path."""
+        return layout.repository_root() / self.folder
+
 
 def obtain(parts: Sequence[Part], download_dir: str) -> None:
-    """Makes the folders of all parts that are not there yet.
+    """Makes the folders of all parts of a corpus that are not there yet.
 
-    Args:
-        parts: what a corpus consists of.
-        download_dir: runtime.download_dir. The archives stay there; nothing needs them once the folders are made.
+    The archives stay in runtime.download_dir; nothing needs them once the folders are made.
 
     Raises:
         UserError: too little space, no mirror has an archive, or a folder is in the way.
@@ -55,13 +51,12 @@ def obtain(parts: Sequence[Part], download_dir: str) -> None:
     try:
         with ExitStack() as stack:
             for part in missing:
-                target = _target(part)
-                lock = target.with_name(f".{target.name}.lock")
-                stack.enter_context(claimed(lock, download.at_work_on(target.name)))
+                lock = part.target.with_name(f".{part.target.name}.lock")
+                stack.enter_context(claimed(lock, download.at_work_on(part.target.name)))
             # Another run may have made some while this one waited.
             missing = [part for part in missing if not _is_made(part)]
             for part in missing:
-                remove_unfinished(_target(part))  # before the disk is looked at, which it may fill
+                remove_unfinished(part.target)  # before the disk is looked at, which it may fill
             _check_space(missing, downloads)
             for part in missing:
                 _make(part, downloads)
@@ -69,43 +64,33 @@ def obtain(parts: Sequence[Part], download_dir: str) -> None:
         raise UserError(f"{error.filename or downloads} cannot be written: {error.strerror}") from None
 
 
-def _target(part: Part) -> Path:
-    return layout.repository_root() / part.folder
-
-
 def _make(part: Part, downloads: Path) -> None:
     path = download.fetch(part.archive, downloads)
     logger.info(f"unpacking {path} into {part.folder}")
-    with replacing_folder(_target(part)) as folder:
+    with replacing_folder(part.target) as folder:
         unpack(path, folder, part.place, _MOST * part.archive.unpacked, links_as_text=part.links_as_text)
         (folder / _MARK).write_text(part.archive.checksum + "\n", encoding="utf-8")
         os.sync()  # the new name must not reach the disk before the files
 
 
 def below(*parents: str) -> Place:
-    """A place for what lies in a folder of the archive: the same, without that folder.
-
-    Args:
-        parents: the folder and those it lies in, outermost first.
-    """
+    """A place for what lies in a folder of the archive, named with those it lies in: the same, without the folder."""
 
     def place(name: PurePosixPath) -> PurePosixPath | None:
-        if name.parts[: len(parents)] != parents or len(name.parts) == len(parents):
-            return None
-        return PurePosixPath(*name.parts[len(parents) :])
+        inner = name.parts[len(parents) :]
+        return PurePosixPath(*inner) if inner and name.parts[: len(parents)] == parents else None
 
     return place
 
 
 def _is_made(part: Part) -> bool:
-    folder = _target(part)
-    if not folder.exists():
+    if not part.target.exists():
         return False
     try:
-        return (folder / _MARK).read_text(encoding="utf-8").strip() == part.archive.checksum
+        return (part.target / _MARK).read_text(encoding="utf-8").strip() == part.archive.checksum
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
-            f"{folder} was not made from {part.archive.name}: move it away, or take the corpus out of corpora in "
+            f"{part.target} was not made from {part.archive.name}: move it away, or take the corpus out of corpora in "
             "params.yaml and write an annotation for what you have"
         ) from None
 
@@ -116,9 +101,9 @@ def _check_space(missing: Sequence[Part], downloads: Path) -> None:
     folders: dict[int, Path] = {}
     for part in missing:
         archive = part.archive
-        there = max(_size(downloads / archive.name), _size(downloads / f"{archive.name}.part"))
-        for folder, size in ((downloads, max(0, archive.size - there)), (_target(part), archive.unpacked)):
-            existing = _existing(folder)
+        there = max(download.size_of(downloads / name) for name in (archive.name, f"{archive.name}.part"))
+        for folder, size in ((downloads, max(0, archive.size - there)), (part.target, archive.unpacked)):
+            existing = next(path for path in (folder, *folder.parents) if path.exists())
             device = existing.stat().st_dev
             needs[device] += size
             folders.setdefault(device, existing)
@@ -129,13 +114,3 @@ def _check_space(missing: Sequence[Part], downloads: Path) -> None:
                 f"the disk of {folders[device]} has {free / 1e9:.1f} GB free, but about {needed / 1e9:.1f} GB are "
                 "needed: make room, or let runtime.download_dir name a folder on another disk"
             )
-
-
-def _existing(folder: Path) -> Path:
-    while not folder.exists():
-        folder = folder.parent
-    return folder
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

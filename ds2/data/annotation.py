@@ -65,8 +65,7 @@ def sources(folder: Path, corpora: Collection[str], reserved: Collection[str]) -
     for path in sorted(folder.glob("*.txt")):
         if not path.is_file() or _is_reserved(path, corpora, reserved):
             continue
-        parts = path.name.split(".")
-        kind = parts[-2] if len(parts) > 1 else ""
+        kind = path.name.split(".")[-2]
         found.append(Source(path, kind if kind in ("test", "dev") else "train"))
     if not found:
         others = left_out(folder, corpora, reserved)
@@ -80,31 +79,22 @@ def sources(folder: Path, corpora: Collection[str], reserved: Collection[str]) -
 
 
 def left_out(folder: Path, corpora: Collection[str], reserved: Collection[str]) -> list[str]:
-    """What lies in the folder and is not read, though somebody may expect it, each with the reason.
-
-    Args:
-        folder: dataset/annotation.
-        corpora: as for `sources`.
-        reserved: as for `sources`.
-    """
+    """What lies in the folder and is not read, though somebody may expect it, each with the reason."""
+    # What a built-in corpus leaves behind NAME when it is no longer in use.
+    built = ([".train", ".txt"], [".dev", ".txt"], [".test", ".txt"])
     found = []
     for path in sorted(folder.glob("[!.]*")):
         if path.is_dir():
             found.append(f"{path} is not read: a folder")
         elif path.suffix != ".txt":
             found.append(f"{path} is not read: its name does not end in .txt")
-        elif _is_reserved(path, corpora, reserved) and path.suffixes not in _BUILT:
+        elif _is_reserved(path, corpora, reserved) and path.suffixes not in built:
             found.append(f"{path} is not read: its name is that of a built-in corpus, rename it")
     return found
 
 
-# What a built-in corpus leaves behind NAME when it is no longer in use.
-_BUILT = ([".train", ".txt"], [".dev", ".txt"], [".test", ".txt"])
-
-
 def _is_reserved(path: Path, corpora: Collection[str], reserved: Collection[str]) -> bool:
-    name = path.name.split(".")[0]
-    return name in reserved and name not in corpora
+    return path.name.split(".")[0] in set(reserved).difference(corpora)
 
 
 def read(source: Source) -> Iterator[Line | Rejection]:

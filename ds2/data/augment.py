@@ -14,31 +14,6 @@ def generator(seed: int, epoch: int, utterance: int) -> np.random.Generator:
     return np.random.default_rng((seed, epoch, utterance))
 
 
-def speeds(speed: params.SpeedSettings, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
-    """How many times as fast every utterance is played in an epoch.
-
-    Known before any audio is read, and for all at once, so that those are put into a batch that are of like length
-    when they are heard. A hash (the finaliser of SplitMix64, Steele et al. 2014) stands in for a generator each.
-
-    Args:
-        speed: the section of params.yaml.
-        seed: train.seed.
-        epoch: from 1.
-        utterances: int [n], their numbers.
-
-    Returns:
-        float64 [n].
-    """
-    key = np.random.SeedSequence((seed, epoch), spawn_key=(1,)).generate_state(1, np.uint64)
-    mixed = np.asarray(utterances).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ mixed >> np.uint64(shift)) * np.uint64(factor)
-    uniform = ((mixed ^ mixed >> np.uint64(31)) >> np.uint64(11)) * 2.0**-53
-    # The stretch below prob has a third for each speed.
-    chosen = np.minimum(uniform * (len(_SPEEDS) / max(speed.prob, 1e-9)), len(_SPEEDS)).astype(np.int64)
-    return np.array([*_SPEEDS, 1.0])[chosen]
-
-
 class Augmenter:
     """The eight kinds of augmentation of params.yaml's section augment; `prob` is always the probability.
 
@@ -46,12 +21,7 @@ class Augmenter:
     """
 
     def __init__(self, augment: params.AugmentSettings, sample_rate: int) -> None:
-        """Finds the files of noise and impulse responses.
-
-        Args:
-            augment: the section of params.yaml.
-            sample_rate: of the waveforms, in Hz.
-        """
+        """Finds the files of noise and impulse responses; waveforms are at `sample_rate`, in Hz."""
         self._augment = augment
         self._rate = sample_rate
         self._noises = Recordings(augment.noise.noise_dir, sample_rate)
@@ -59,11 +29,11 @@ class Augmenter:
 
     def describe(self) -> list[str]:
         """What was found in the folders, for the log."""
-        lines, lacking = [], self.lacking()
-        for kind, folder, found in self._folders():
-            off = f": augment.{kind} is off" if kind in lacking else ""
-            lines.append(f"augment.{kind}: {len(found)} files in {folder}{off}")
-        return lines
+        off = {kind: f": augment.{kind} is off" for kind in self.lacking()}
+        return [
+            f"augment.{kind}: {len(found)} files in {folder}{off.get(kind, '')}"
+            for kind, folder, found in self._folders()
+        ]
 
     def lacking(self) -> dict[str, str]:
         """The kinds that are asked for and off, because their folder has no audio, each with the reason."""
@@ -84,16 +54,24 @@ class Augmenter:
         return [*self._noises.identity(), *self._responses.identity()]
 
     def speeds(self, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
-        """As the function, with the parameters of this object."""
-        return speeds(self._augment.speed, seed, epoch, utterances)
+        """How many times as fast each utterance, named by its number, int [n], is played in an epoch: float64 [n].
+
+        Drawn up front, without reading audio, so that batches can be bucketed by length after speed perturbation. A
+        hash (the finaliser of SplitMix64, Steele et al. 2014) stands in for a generator each.
+        """
+        key = np.random.SeedSequence((seed, epoch), spawn_key=(1,)).generate_state(1, np.uint64)
+        mixed = np.asarray(utterances).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed = (mixed ^ mixed >> np.uint64(shift)) * np.uint64(factor)
+        uniform = ((mixed ^ mixed >> np.uint64(31)) >> np.uint64(11)) * 2.0**-53
+        # The stretch below prob has a third for each speed.
+        thirds = len(_SPEEDS) / max(self._augment.speed.prob, 1e-9)
+        return np.array([*_SPEEDS, 1.0])[np.minimum(uniform * thirds, len(_SPEEDS)).astype(np.int64)]
 
     def change_waveform(self, samples: np.ndarray, speed: float, random: np.random.Generator) -> np.ndarray:
-        """Changes a waveform, float32 [n], in the order of nature: mouth, room, noise, microphone, line.
+        """Changes a copy of a waveform, float32 [n], in the order of nature: mouth, room, noise, microphone, line.
 
-        Args:
-            samples: not changed.
-            speed: of this utterance, one of `speeds`.
-            random: draws everything else.
+        `speed` is this utterance's one of `speeds`; `random` draws everything else.
         """
         kinds = self._augment
         samples = waveform.change_speed(samples, speed, self._rate)
@@ -129,12 +107,9 @@ def _happens(prob: float, random: np.random.Generator) -> bool:
 
 
 def spec_sub_aug(values: np.ndarray, settings: params.SpecSubAugSettings, random: np.random.Generator) -> np.ndarray:
-    """Replaces stretches of frames by earlier ones (Wu et al. 2021, "U2++", section 2.3).
+    """Replaces stretches of frames by earlier ones in a copy of float32 [frames, mel bins], with probability prob.
 
-    Args:
-        values: float32 [frames, mel bins]; not changed.
-        settings: the parameters; with probability 1 - prob nothing happens.
-        random: the generator to draw from.
+    Wu et al. 2021, "U2++", section 2.3.
     """
     if not _happens(settings.prob, random) or len(values) == 0:
         return values
@@ -148,14 +123,10 @@ def spec_sub_aug(values: np.ndarray, settings: params.SpecSubAugSettings, random
 
 
 def spec_aug(values: np.ndarray, settings: params.SpecAugSettings, random: np.random.Generator) -> np.ndarray:
-    """SpecAugment (Park et al. 2019): warps time, then masks bands of frequency and stretches of time.
+    """SpecAugment (Park et al. 2019): warps time, then masks bands of frequency and stretches of time, in a copy.
 
-    Masks are filled with 0, the mean of normalised features. Clips too short for a mask or for warping go without.
-
-    Args:
-        values: float32 [frames, mel bins], normalised; not changed.
-        settings: the parameters; with probability 1 - prob nothing happens.
-        random: the generator to draw from.
+    With probability prob, on normalised features, float32 [frames, mel bins]. Masks are filled with 0, the mean. Clips
+    too short for a mask or for warping go without.
     """
     if not _happens(settings.prob, random):
         return values

@@ -45,35 +45,12 @@ def by_length(durations: np.ndarray, batch_size: int) -> Batches:
     return Batches(np.argsort(durations, kind="stable").astype(np.int64), _bounds(len(durations), batch_size))
 
 
-def shuffled(durations: np.ndarray, batch_size: int, seed: int, epoch: int) -> Batches:
-    """Batches of utterances of like length, in random order."""
-    random = np.random.default_rng((seed, epoch))
-    pool = max(1, _POOL // batch_size) * batch_size
-    order = _in_pools(durations, pool, random)
-    return _shuffle_batches(Batches(order, _bounds(len(durations), batch_size)), random)
-
-
-def by_seconds(durations: np.ndarray, max_seconds: float, seed: int, epoch: int, parts: int = 1) -> Batches:
-    """The same with as many utterances as fit into a batch of so many seconds, padding counted.
-
-    An utterance longer than that is a batch of its own. With several parts it is these, of as many utterances each but
-    for one, that so many seconds fit into.
-    """
-    if epoch == 1:
-        order = np.argsort(durations, kind="stable").astype(np.int64)
-        return Batches(order, _bounds_by_seconds(durations[order], max_seconds, parts))
-    random = np.random.default_rng((seed, epoch))
-    order = _in_pools(durations, _POOL, random)
-    # Every other pool backwards: where two meet, long stands by long and short by short.
-    for start in range(_POOL, len(order), 2 * _POOL):
-        order[start : start + _POOL] = order[start : start + _POOL][::-1].copy()
-    return _shuffle_batches(Batches(order, _bounds_by_seconds(durations[order], max_seconds, parts)), random)
-
-
 def of_epoch(
     durations: np.ndarray, batch_size: int, seed: int, epoch: int, max_seconds: float | None = None, parts: int = 1
 ) -> Batches:
-    """The batches of a training epoch: the first sorted, all others shuffled. No utterance is dropped.
+    """The batches of a training epoch: the first sorted, later ones of similar lengths in random order.
+
+    No utterance is dropped.
 
     Args:
         durations: float [utterances], seconds.
@@ -81,12 +58,24 @@ def of_epoch(
             batch before it.
         seed: train.seed.
         epoch: from 1.
-        max_seconds: where given, batches are cut by it, and batch_size does not count.
-        parts: that each batch will be divided into, evenly; each of them is within max_seconds.
+        max_seconds: fills each batch up to this many seconds, padding included, instead of batch_size; an utterance
+            longer than that is a batch of its own.
+        parts: near-equal sub-batches of each batch; max_seconds applies to each of them.
     """
+    random = np.random.default_rng((seed, epoch))
+    if epoch == 1:
+        order = np.argsort(durations, kind="stable").astype(np.int64)
+    elif max_seconds is None:
+        order = _in_pools(durations, max(1, _POOL // batch_size) * batch_size, random)
+    else:
+        order = _in_pools(durations, _POOL, random)
+        # Every other pool backwards: where two meet, long stands by long and short by short.
+        for start in range(_POOL, len(order), 2 * _POOL):
+            order[start : start + _POOL] = order[start : start + _POOL][::-1].copy()
+    bounds = _bounds(len(order), batch_size)
     if max_seconds is not None:
-        return by_seconds(durations, max_seconds, seed, epoch, parts)
-    return by_length(durations, batch_size) if epoch == 1 else shuffled(durations, batch_size, seed, epoch)
+        bounds = _bounds_by_seconds(durations[order], max_seconds, parts)
+    return Batches(order, bounds) if epoch == 1 else _shuffle_batches(Batches(order, bounds), random)
 
 
 def shares(positions: np.ndarray, train: params.TrainSettings, rank: int, world_size: int) -> list[np.ndarray]:

@@ -18,12 +18,7 @@ _ENERGY_FLOOR = np.float32(np.finfo(np.float32).eps)
 
 
 def level(samples: np.ndarray, target_db: float) -> np.ndarray:
-    """Scales samples to an RMS of `target_db` dB of full scale. Digital silence stays as it is.
-
-    Args:
-        samples: float32 [n].
-        target_db: 0 is a signal of RMS 1.
-    """
+    """Scales samples, float32 [n], to an RMS in dB (0 is an RMS of 1). Digital silence stays as it is."""
     energy = float(np.dot(samples, samples))
     if energy == 0.0:
         return samples
@@ -34,15 +29,8 @@ def filter_banks(samples: np.ndarray, sample_rate: int, num_mel_bins: int) -> np
     """Log-mel filter banks as Kaldi's compute-fbank-feats makes them with --dither=0 and its defaults.
 
     Frames of 25 ms every 10 ms (--snip-edges=true), mean removed, pre-emphasis 0.97, Povey window, power spectrum,
-    triangular filters from 20 Hz to half the sample rate, natural logarithm.
-
-    Args:
-        samples: float32 [n] in -1..1; scaled to 16 bits here, as Kaldi expects.
-        sample_rate: in Hz.
-        num_mel_bins: filters.
-
-    Returns:
-        float32 [frames, num_mel_bins]; no frames for audio shorter than 25 ms.
+    triangular filters from 20 Hz to half the sample rate, natural logarithm: of samples, float32 [n] in -1..1, scaled
+    to 16 bits here, float32 [frames, num_mel_bins]. No frames for audio shorter than 25 ms.
     """
     length, shift = frames.frame_length(sample_rate), frames.frame_shift(sample_rate)
     if len(samples) < length:
@@ -71,14 +59,9 @@ def filter_banks(samples: np.ndarray, sample_rate: int, num_mel_bins: int) -> np
 
 
 def extract(samples: np.ndarray, features: params.FeaturesSettings) -> np.ndarray:
-    """The features of an utterance: levelled, then `filter_banks`; not yet normalised by mean and istd.
+    """Features of samples, float32 [n] in -1..1 at `features.sample_rate`: levelled, then `filter_banks`.
 
-    Args:
-        samples: float32 [n] in -1..1 at `features.sample_rate`.
-        features: the section of params.yaml.
-
-    Returns:
-        float32 [frames, num_mel_bins].
+    float32 [frames, num_mel_bins], not yet normalised by mean and istd.
     """
     if features.target_db is not None:
         samples = level(samples, features.target_db)

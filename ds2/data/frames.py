@@ -4,8 +4,6 @@ import itertools
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from ds2.mel import FRAME_LENGTH_S
 
 FRAME_SHIFT_S = 0.010
@@ -44,8 +42,3 @@ def steps_needed(labels: Sequence) -> int:
     Graves et al. 2006, "Connectionist temporal classification", section 3.
     """
     return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
-
-
-def steps_needed_by_ids(labels: np.ndarray) -> int:
-    """`steps_needed` for an array of label ids."""
-    return len(labels) + int(np.count_nonzero(labels[1:] == labels[:-1]))

@@ -65,13 +65,13 @@ class Assembler:
 
     def __call__(self, utterances: Sequence[Utterance], positions: Sequence[int], epoch: int = 0) -> Batch:
         """Reads, augments, normalises and pads; unreadable files and labels that do not fit are left out."""
-        kept, values, labels, ratios, dropped, speed_reverted = [], [], [], [], [], 0
+        kept, dropped, speed_reverted = [], [], 0
         speeds = np.ones(len(positions))
         if self.augmenter is not None:
             speeds = self.augmenter.speeds(self.seed, epoch, np.asarray(positions))
         for utterance, position, speed in zip(utterances, positions, speeds.tolist(), strict=True):
             label = np.zeros(0, np.int32) if self.vocabulary is None else self.vocabulary.encode(utterance.text)
-            needed = frames.steps_needed_by_ids(label)
+            needed = frames.steps_needed(label.tolist())
             try:
                 samples = reading.load(layout.audio_file(utterance.audio_filepath), self.features.sample_rate)
             except reading.AudioError as error:
@@ -87,26 +87,22 @@ class Assembler:
                 dropped.append(f"{utterance.audio_filepath}: {len(label)} labels do not fit in {steps} output steps")
                 continue
             speed_reverted += hurried_too_much
-            kept.append((position, utterance.duration))
-            values.append(value)
-            labels.append(label)
-            ratios.append(ratio)
+            kept.append((position, utterance.duration, value, label, ratio))
+        positions, durations, values, labels, ratios = zip(*kept, strict=True) if kept else [()] * 5
         return Batch(
             features=_pad(values, (self.features.size,), np.float32),
             frames=np.array([len(value) for value in values], np.int64),
             labels=_pad(labels, (), np.int32),
             label_lengths=np.array([len(label) for label in labels], np.int64),
-            positions=np.array([position for position, _ in kept], np.int64),
-            seconds=float(sum(duration for _, duration in kept)),
+            positions=np.array(positions, np.int64),
+            seconds=float(sum(durations)),
             dropped=tuple(dropped),
             speed_reverted=speed_reverted,
             snr=np.array(ratios, np.float64) if self.augmenter is None else None,
         )
 
-    def _features(
-        self, samples: np.ndarray, speed: float, position: int, epoch: int
-    ) -> tuple[np.ndarray, float | None]:
-        """And the signal-to-noise ratio where nothing is changed."""
+    def _features(self, samples: np.ndarray, speed: float, position: int, epoch: int) -> tuple:
+        """Normalised features, and the signal-to-noise ratio where nothing is changed, else None."""
         if self.augmenter is None:
             value = features.extract(samples, self.features)
             return self.statistics.normalize(value), snr.estimate(value)
@@ -119,13 +115,7 @@ class Loader:
     """Batches of a manifest in any order wanted, the same for any number of workers. A context manager."""
 
     def __init__(self, manifest: Manifest, assembler: Assembler, workers: int) -> None:
-        """Starts the workers.
-
-        Args:
-            manifest: the utterances.
-            assembler: makes the batches.
-            workers: processes; 0: batches are made in this one, when they are asked for.
-        """
+        """Starts the worker processes; 0: batches are made in this one, when they are asked for."""
         self._manifest = manifest
         self._assembler = assembler
         self._workers = workers
@@ -139,12 +129,7 @@ class Loader:
             self._executor.shutdown(cancel_futures=True)
 
     def load(self, batches: Iterable[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
-        """Yields a batch for every array of positions.
-
-        Args:
-            batches: positions in the manifest.
-            epoch: of the training, for the augmentation.
-        """
+        """Yields a batch for every array of positions in the manifest, augmented as in this epoch of the training."""
         tasks = ((list(self._manifest.pick(positions)), positions, epoch) for positions in batches)
         if self._executor is None:
             return (self._assembler(*task) for task in tasks)

@@ -14,6 +14,12 @@ from pydantic_core import from_json
 from ds2.errors import UserError
 from ds2.files import replacing
 
+_KEYS = (
+    ("audio_filepath", (str,), "the path of an audio file"),
+    ("duration", (int, float), "a number of seconds"),
+    ("text", (str,), "the transcript"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
@@ -74,8 +80,7 @@ class Manifest:
         return len(self._starts)
 
     def __getitem__(self, index: int) -> Utterance:
-        with open(self.path, "rb") as file:
-            return self._read(file, index)
+        return next(self.pick([index]))
 
     def __iter__(self) -> Iterator[Utterance]:
         return self.pick(range(len(self)))
@@ -84,23 +89,15 @@ class Manifest:
         """The utterances of these positions, in this order."""
         with open(self.path, "rb") as file:
             for index in indices:
-                yield self._read(file, index)
-
-    def _read(self, file: Any, index: int) -> Utterance:
-        file.seek(self._starts[index])
-        return _parse(file.readline(), self.path, index + 1)
+                file.seek(self._starts[index])
+                yield _parse(file.readline(), self.path, index + 1)
 
 
 def _parse(line: bytes, path: Path, number: int) -> Utterance:
     values = _values(line, path, number)
+    audio, duration, text = (values.pop(key) for key, *_ in _KEYS)
     speaker = values.pop("speaker", None)
-    return Utterance(
-        values.pop("audio_filepath"),
-        float(values.pop("duration")),
-        values.pop("text"),
-        None if speaker is None else str(speaker),
-        values,
-    )
+    return Utterance(audio, float(duration), text, None if speaker is None else str(speaker), values)
 
 
 def _values(line: bytes, path: Path, number: int) -> dict[str, Any]:
@@ -108,7 +105,7 @@ def _values(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         values = from_json(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line)  # four times as fast as json
     except ValueError:
-        raise UserError(f"{path} line {number}: not a JSON object") from None
+        values = None
     if not isinstance(values, dict):
         raise UserError(f"{path} line {number}: not a JSON object")
     for key, kinds, expected in _KEYS:
@@ -116,10 +113,3 @@ def _values(line: bytes, path: Path, number: int) -> dict[str, Any]:
         if type(value) not in kinds or value != value:
             raise UserError(f"{path} line {number}: {key} is {value!r}, but should be {expected}")
     return values
-
-
-_KEYS = (
-    ("audio_filepath", (str,), "the path of an audio file"),
-    ("duration", (int, float), "a number of seconds"),
-    ("text", (str,), "the transcript"),
-)

@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +52,15 @@ class Moments:
 
     def merge(self, other: "Moments") -> "Moments":
         """Of both together."""
-        utterances, unreadable = self.utterances + other.utterances, self.unreadable + other.unreadable
-        frames = self.frames + other.frames
-        if frames == 0:
-            return Moments(0, self.mean, self.deviations, utterances, unreadable)
+        frames = max(1, self.frames + other.frames)  # where both are empty all terms are 0
         delta = other.mean - self.mean
-        mean = self.mean + delta * (other.frames / frames)
-        deviations = self.deviations + other.deviations + delta**2 * (self.frames * other.frames / frames)
-        return Moments(frames, mean, deviations, utterances, unreadable)
+        return Moments(
+            self.frames + other.frames,
+            self.mean + delta * (other.frames / frames),
+            self.deviations + other.deviations + delta**2 * (self.frames * other.frames / frames),
+            self.utterances + other.utterances,
+            self.unreadable + other.unreadable,
+        )
 
 
 @dataclass(frozen=True)
@@ -75,23 +76,16 @@ class MeanIstd:
     def normalize(self, values: np.ndarray) -> np.ndarray:
         """(values - mean) * istd, but at least -2.5: float32 [frames, size].
 
-        The silence of a room lies one or two deviations below the mean; the digital silence of noise gates and
-        padding lies six below, where nothing was learned: both shall look alike.
+        The silence of a room lies one or two deviations below the mean, the digital silence of noise gates and padding
+        about six, far outside the training distribution. Clipping at -2.5 makes the two indistinguishable.
         """
         return np.maximum((values - self.mean) * self.istd, _FLOOR).astype(np.float32)
 
     def write(self, path: Path) -> None:
         """Writes the file that `read` reads."""
-        write_json(
-            path,
-            {
-                "mean": self.mean.tolist(),
-                "istd": self.istd.tolist(),
-                "frames": self.frames,
-                "utterances": self.utterances,
-                "features": self.features.model_dump(),
-            },
-        )
+        arrays = {"mean": self.mean.tolist(), "istd": self.istd.tolist()}
+        counts = {"frames": self.frames, "utterances": self.utterances}
+        write_json(path, arrays | counts | {"features": self.features.model_dump()})
 
     @classmethod
     def read(cls, path: Path) -> "MeanIstd":
@@ -118,8 +112,7 @@ class MeanIstd:
 def compute(manifest: Manifest, settings: params.Params, workers: int) -> tuple[MeanIstd, tuple[str, ...]]:
     """Statistics over the utterances of a manifest, the same bits for any number of workers.
 
-    Returns:
-        the statistics, and the paths of files that could not be read (they are left out).
+    And the paths of files that could not be read, each with the reason; they are left out.
 
     Raises:
         UserError: no file could be read.
@@ -147,9 +140,7 @@ def _chunk_moments(utterances: Sequence[Utterance], settings: params.FeaturesSet
     for utterance in utterances:
         try:
             samples = reading.load(layout.audio_file(utterance.audio_filepath), settings.sample_rate)
+            total = total.merge(Moments.of(features.extract(samples, settings)))
         except reading.AudioError as error:
-            unreadable = (f"{utterance.audio_filepath}: {error}",)
-            total = Moments(total.frames, total.mean, total.deviations, total.utterances, total.unreadable + unreadable)
-            continue
-        total = total.merge(Moments.of(features.extract(samples, settings)))
+            total = replace(total, unreadable=(*total.unreadable, f"{utterance.audio_filepath}: {error}"))
     return total

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import itertools
 import math
 import os
 from collections import Counter
@@ -45,23 +46,21 @@ class Screened:
 
 
 def screen(sources: Sequence[Source], settings: params.Params, workers: int) -> Screened:
-    """Reads all annotation files and looks at all audio.
+    """Reads all annotation files and looks at all audio, in so many worker processes.
 
-    Args:
-        sources: the files, in the order in which the first of two lines with the same audio wins.
-        settings: the sections manifest, text, features and model count.
-        workers: processes that look at audio.
+    Of two lines with the same audio that of the first source wins.
     """
     lines, rejected = _unique_lines(sources)
     look = functools.partial(_screen_lines, settings=settings)
     accepted: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
-    divide = _Division(settings.manifest, any(source.split == "test" for source in sources))
+    test_fraction = 0.0 if any(source.split == "test" for source in sources) else settings.manifest.test_fraction
     count = len(lines) + len(rejected)
-    for line, result in zip(lines, _flat(look, lines, workers), strict=True):
+    found = parallel.ordered_map(look, parallel.chunks(lines, _CHUNK), len(lines), workers, "manifest")
+    for line, result in zip(lines, itertools.chain.from_iterable(found), strict=True):
         if isinstance(result, Rejection):
             rejected.append(result)
         else:
-            accepted[divide(line)].append(result)
+            accepted[_split_of(line, settings.manifest.dev_fraction, test_fraction)].append(result)
     order = {source.path: position for position, source in enumerate(sources)}
     rejected.sort(key=lambda rejection: (order[rejection.source.path], rejection.number))
     return Screened(accepted, rejected, count)
@@ -124,20 +123,14 @@ def doubt(screened: Screened) -> str | None:
     )
 
 
-class _Division:
+def _split_of(line: Line, dev_fraction: float, test_fraction: float) -> str:
     """Decides by a hash which utterances of undivided files are held out: adding data moves none of them."""
-
-    def __init__(self, manifest: params.ManifestSettings, has_test_file: bool) -> None:
-        self._dev = manifest.dev_fraction
-        self._test = 0.0 if has_test_file else manifest.test_fraction
-
-    def __call__(self, line: Line) -> str:
-        if line.source.split != "train":
-            return line.source.split
-        place = _place(line.speaker, line.audio)
-        if _depth("dev", place) < self._dev:
-            return "dev"
-        return "test" if _depth("test", place) <= self._test else "train"
+    if line.source.split != "train":
+        return line.source.split
+    place = _place(line.speaker, line.audio)
+    if _depth("dev", place) < dev_fraction:
+        return "dev"
+    return "test" if _depth("test", place) <= test_fraction else "train"
 
 
 def _place(speaker: str | None, audio_path: str) -> float:
@@ -155,26 +148,19 @@ def _depth(split: str, place: float) -> float:
 def _unique_lines(sources: Iterable[Source]) -> tuple[list[Line], list[Rejection]]:
     lines: list[Line] = []
     rejected: list[Rejection] = []
-    seen: dict[str, tuple[Source, int]] = {}
+    seen: dict[str, Line] = {}
     for source in sources:
         for line in annotation.read(source):
             if isinstance(line, Rejection):
                 rejected.append(line)
                 continue
-            key = os.path.normpath(layout.audio_file(line.audio))
-            if key in seen:
-                first, number = seen[key]
-                detail = f"the same audio is already in {first.path} line {number}"
+            first = seen.setdefault(os.path.normpath(layout.audio_file(line.audio)), line)
+            if first is line:
+                lines.append(line)
+            else:
+                detail = f"the same audio is already in {first.source.path} line {first.number}"
                 rejected.append(Rejection(source, line.number, "duplicate_audio", detail, line.audio))
-                continue
-            seen[key] = (source, line.number)
-            lines.append(line)
     return lines, rejected
-
-
-def _flat(look, lines: list[Line], workers: int) -> Iterable[Utterance | Rejection]:
-    for results in parallel.ordered_map(look, parallel.chunks(lines, _CHUNK), len(lines), workers, "manifest"):
-        yield from results
 
 
 def _screen_lines(lines: Sequence[Line], settings: params.Params) -> list[Utterance | Rejection]:
@@ -192,21 +178,18 @@ def _screen_line(line: Line, settings: params.Params) -> Utterance | Rejection:
         return reject("empty_text", f"nothing is left of the transcript {line.transcript!r} after normalisation")
     path = layout.audio_file(line.audio)
     try:
-        info = reading.inspect(path)
+        rate, samples = reading.inspect(path)
     except reading.AudioError as error:
         if os.path.exists(path):
             return reject("unreadable_audio", f"{line.audio}: {error}")
         return reject("missing_audio", f"{line.audio}: {error}{_where_else(line)}")
-    duration = info.duration
-    bounds = settings.manifest
+    duration, bounds = samples / rate, settings.manifest
     if duration < bounds.min_duration:
         return reject("too_short", f"{duration:.3f} s, less than manifest.min_duration ({bounds.min_duration:g} s)")
     if duration > bounds.max_duration:
         return reject("too_long", f"{duration:.3f} s, more than manifest.max_duration ({bounds.max_duration:g} s)")
-    steps = frames.count_steps(
-        frames.frames_of_duration(duration, settings.features.sample_rate), frames_a_step(settings.model)
-    )
-    needed = frames.steps_needed(transcript)
+    heard = frames.frames_of_duration(duration, settings.features.sample_rate)
+    steps, needed = frames.count_steps(heard, frames_a_step(settings.model)), frames.steps_needed(transcript)
     if needed > steps:
         return reject(
             "too_many_labels",

@@ -26,9 +26,8 @@ def write(path: Path, model: Model) -> None:
             line = "%.7f\t" + " ".join(["%s"] * n) + ("\n" if longest else "\t%.7f\n")
             kept = np.flatnonzero(level.kept)
             for start in range(0, len(kept), CHUNK):
-                grams = kept[start : start + CHUNK]
+                position = grams = kept[start : start + CHUNK]
                 columns = [level.probabilities[grams].tolist()]
-                position = grams
                 for shorter in reversed(model.levels[:n]):
                     columns.append(words[shorter.grams.firsts[position]].tolist())
                     position = shorter.grams.suffixes[position]

@@ -57,11 +57,8 @@ def count(ids: np.ndarray, size: int, order: int) -> list[Grams]:
 
     Args:
         ids: int32 [n], sentences, each ended by </s>.
-        size: number of words, reserved ones included.
+        size: number of words, reserved ones included: all of them are 1-grams, in the order of their ids.
         order: at least 2.
-
-    Returns:
-        A `Grams` for each order, single words (all of them, in the order of their ids) first.
     """
     tokens = with_beginnings(ids, order)
     # The position of the n-gram that each word ends, among those of the order at hand.

@@ -24,13 +24,9 @@ class Model:
     levels: Sequence[smoothing.Level]
 
     def log_probabilities(self, sentences: Iterable[str]) -> np.ndarray:
-        """Scores sentences word by word, </s> included, as KenLM does.
+        """Scores normalised sentences word by word, </s> included, as KenLM does.
 
-        Args:
-            sentences: normalised texts.
-
-        Returns:
-            float64 [n], log10 of each word's probability after those before it in its sentence.
+        float64 [n], log10 of each word's probability after those before it in its sentence.
         """
         ids = text.look_up(sentences, self.unit, self.words)
         tokens = counts.with_beginnings(ids, len(self.levels))
@@ -50,11 +46,7 @@ class Model:
         return scores
 
     def metrics(self, sentences: Iterable[str]) -> dict[str, float]:
-        """The model's size, and its perplexity on other sentences, </s> and unknown words included.
-
-        Args:
-            sentences: normalised texts, dev data.
-        """
+        """The model's size, and its perplexity on normalised dev data, </s> and unknown words included."""
         return {
             "lm_words": len(self.words),
             "lm_ngrams": sum(int(level.kept.sum()) for level in self.levels),
@@ -63,14 +55,10 @@ class Model:
 
 
 def estimate(sentences: Iterable[str], unit: str, order: int, prune: Sequence[int]) -> Model:
-    """Estimates an interpolated modified Kneser-Ney model.
+    """Estimates an interpolated modified Kneser-Ney model of normalised sentences, up to an order of at least 2.
 
-    Args:
-        sentences: normalised texts.
-        unit: "char" or "word".
-        order: length of the longest n-grams, at least 2.
-        prune: n-grams of order i + 1 that occur prune[i] times or less are left out; the last number holds for all
-            further orders, none means 0. Not falling, the first 0.
+    n-grams of order i + 1 that occur prune[i] times or less are left out; the last number holds for all further orders,
+    none means 0. Not falling, the first 0.
 
     Raises:
         UserError: there is no text, or a reserved word is in it.

@@ -17,7 +17,7 @@ from ds2.language_model.text import BEGIN_ID
 # (lmplz --discount_fallback).
 FALLBACK = (0.5, 1.0, 1.5)
 # A discount of 0 would leave nothing for words that never follow: log10 of their weight is not a number.
-LEAST = 1e-6
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -40,28 +40,20 @@ class Level:
 
 
 def discounts(adjusted: np.ndarray) -> tuple[float, float, float]:
-    """The discounts of an order: Chen & Goodman's equation 26, or `FALLBACK` where it gives none within bounds.
-
-    Args:
-        adjusted: int [n], the adjusted counts of the order's n-grams.
-    """
+    """Discounts of an order with these adjusted counts, int [n]: Chen & Goodman's equation 26, else `FALLBACK`."""
     _, n1, n2, n3, n4 = (int(count) for count in np.bincount(np.minimum(adjusted, 5), minlength=5)[:5])
     if not (n1 and n2 and n3):
         return FALLBACK
     y = n1 / (n1 + 2 * n2)
     found = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
-    return found if all(LEAST <= discount <= i for i, discount in enumerate(found, start=1)) else FALLBACK
+    return found if all(_LEAST <= discount <= i for i, discount in enumerate(found, start=1)) else FALLBACK
 
 
 def smooth(counted: Sequence[Grams], prune: Sequence[int]) -> list[Level]:
-    """Estimates a model from counts.
+    """Estimates a model from the counts of each order, single words first; at least two orders.
 
-    Args:
-        counted: the n-grams of each order, single words first; at least two orders.
-        prune: for each order, n-grams that occur so often or less are left out; not falling, 0 for single words.
-
-    Returns:
-        A level for each order. For every context the probabilities of all words but <s> add up to 1.
+    n-grams that occur as often as `prune` has it for their order, or less, are left out; not falling, 0 for single
+    words. For every context the probabilities of all words but <s> add up to 1.
     """
     levels: list[Level] = []
     words = counted[0]

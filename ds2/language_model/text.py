@@ -1,7 +1,9 @@
 """The text of a language model: sentences, their words, the words' ids."""
 
 import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +18,7 @@ UNKNOWN_ID, BEGIN_ID, END_ID = 0, 1, 2
 
 
 def words_of(sentence: str, unit: str) -> list[str]:
-    """The words of a normalised sentence.
-
-    Args:
-        sentence: normalised text.
-        unit: "char": characters as in vocabulary.txt, where a space is "<space>"; "word": what spaces separate.
-    """
+    """The words of a normalised sentence: its characters as in vocabulary.txt (unit "char") or what spaces separate."""
     if unit == "word":
         return sentence.split()
     return [SPACE if character == " " else character for character in sentence]
@@ -50,28 +47,15 @@ def read_sentences(path: Path, rules: params.TextSettings) -> Iterator[str]:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
-class _Numbers(dict):
-    """Gives every new word the next id."""
-
-    def __missing__(self, word: str) -> int:
-        self[word] = number = len(self) + len(RESERVED)
-        return number
-
-
 def number(sentences: Iterable[str], unit: str) -> tuple[list[str], np.ndarray]:
-    """Numbers the words of sentences in the order in which they come.
+    """Numbers the words of sentences in the order in which they come; those without words do not count.
 
-    Args:
-        sentences: normalised texts; those without words do not count.
-        unit: as for `words_of`.
-
-    Returns:
-        The words by id, beginning with <unk>, <s> and </s>, and the ids, int32 [n], each sentence ended by </s>.
+    The words by id, beginning with <unk>, <s> and </s>, and the ids, int32 [n], each sentence ended by </s>.
 
     Raises:
         UserError: there are no sentences, or a reserved word is among the words.
     """
-    numbers = _Numbers()
+    numbers = defaultdict(itertools.count(len(RESERVED)).__next__)
     ids = array.array("i")
     for sentence in sentences:
         if words := words_of(sentence, unit):
@@ -89,7 +73,7 @@ def number(sentences: Iterable[str], unit: str) -> tuple[list[str], np.ndarray]:
 
 def look_up(sentences: Iterable[str], unit: str, words: Sequence[str]) -> np.ndarray:
     """The ids, int32 [n], of other sentences' words; <unk> for what `words` lacks; each sentence ended by </s>."""
-    numbers: Mapping[str, int] = {word: i for i, word in enumerate(words) if i >= len(RESERVED)}
+    numbers = {word: i for i, word in enumerate(words) if i >= len(RESERVED)}
     ids = array.array("i")
     for sentence in sentences:
         ids.extend(numbers.get(word, UNKNOWN_ID) for word in words_of(sentence, unit))

@@ -39,11 +39,7 @@ class ConvLayer(nn.Layer):
 
 
 class ConvStack(nn.Layer):
-    """The convolutions, the first with strides (2, 3) in (mel, time), the others (2, 1).
-
-    Attributes:
-        size: the values of an output step.
-    """
+    """The convolutions, the first with strides (2, 3) in (mel, time), the others (2, 1); `size` values a step."""
 
     def __init__(self, model: params.ModelSettings, size: int) -> None:
         super().__init__()
@@ -57,14 +53,7 @@ class ConvStack(nn.Layer):
         self.size = mels * model.conv_channels
 
     def forward(self, features: paddle.Tensor, lengths: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """
-        Args:
-            features: float32 [B, T, mel], zero in the padding.
-            lengths: int64 [B], real frames.
-
-        Returns:
-            float32 [B, T', size], zero in the padding; int64 [B], real output steps.
-        """
+        """[B, T, mel], zero in the padding, and real frames, int64 [B], to [B, T', size], likewise, and real steps."""
         x = features.transpose([0, 2, 1]).unsqueeze(1)
         lengths = frames.count_steps(lengths, self._stride)
         mask = time_mask(lengths, frames.count_steps(features.shape[1], self._stride)).unsqueeze([1, 2])

@@ -11,15 +11,12 @@ from ds2.model.rnn import RnnStack
 
 
 class DeepSpeech2(Network):
-    """Convolutions, bidirectional GRUs, BatchNorm, dropout and a linear layer to the tokens' logits."""
+    """Convolutions, bidirectional GRUs, BatchNorm, dropout and a linear layer to the tokens' logits.
+
+    A frame of features has `size` values; the blank counts among the tokens.
+    """
 
     def __init__(self, model: params.ModelSettings, size: int, tokens: int) -> None:
-        """
-        Args:
-            model: the section of params.yaml.
-            size: the values of a frame of features.
-            tokens: of the vocabulary, the blank included.
-        """
         super().__init__()
         self.conv = ConvStack(model, size)
         self.rnn = RnnStack(self.conv.size, model.rnn_layer_size, model.num_rnn_layers)

@@ -9,13 +9,7 @@ from ds2.errors import UserError
 
 
 def choose(use_gpu: str | bool) -> str:
-    """Makes paddle compute on the first visible GPU or on the CPU.
-
-    Args:
-        use_gpu: runtime.use_gpu.
-
-    Returns:
-        "gpu" or "cpu".
+    """Makes paddle compute on the first visible GPU or on the CPU, as runtime.use_gpu says: "gpu" or "cpu".
 
     Raises:
         UserError: a GPU is asked for and there is none that this paddle can use.

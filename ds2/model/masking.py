@@ -6,18 +6,11 @@ import paddle
 from paddle import nn
 
 _LONGEST_MEAN = 100.0  # steps that the running statistics cover
+_EPSILON = 1e-5  # added to the variance
 
 
 def time_mask(lengths: paddle.Tensor, longest: int) -> paddle.Tensor:
-    """1 for real frames, 0 for padding.
-
-    Args:
-        lengths: int64 [B].
-        longest: T, the padded length.
-
-    Returns:
-        float32 [B, T].
-    """
+    """1 for real frames, of which there are int64 [B], 0 for padding: float32 [B, longest]."""
     return (paddle.arange(longest, dtype="int64").unsqueeze(0) < lengths.unsqueeze(1)).astype("float32")
 
 
@@ -34,17 +27,11 @@ class MaskedBatchNorm(nn.Layer):
 
     all_gather_rows: Callable[[paddle.Tensor], paddle.Tensor] | None = None
 
-    def __init__(self, channels: int, channel_axis: int, epsilon: float = 1e-5) -> None:
-        """
-        Args:
-            channels: how many are normalised, each by itself.
-            channel_axis: where they stand in the input; statistics are taken over all other axes.
-            epsilon: added to the variance.
-        """
+    def __init__(self, channels: int, channel_axis: int) -> None:
+        """Each of the channels is normalised by itself, over all axes of the input but `channel_axis`."""
         super().__init__()
         self._axis = channel_axis
         self._channels = channels
-        self._epsilon = epsilon
         self.weight = self.create_parameter([channels], default_initializer=nn.initializer.Constant(1.0))
         self.bias = self.create_parameter([channels], is_bias=True)
         self.register_buffer("running_mean", paddle.zeros([channels]))
@@ -52,31 +39,25 @@ class MaskedBatchNorm(nn.Layer):
         self.register_buffer("steps", paddle.zeros([1]))
 
     def forward(self, x: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
-        """
-        Args:
-            x: float32, or half precision, any number of axes, zero where the mask is zero.
-            mask: float32, broadcasts against x, size 1 at the channel axis.
+        """Normalises x, of any number of axes, float32 or half precision, zero where the mask is zero: float32.
 
-        Returns:
-            float32, shaped like x; the padding holds the bias, not zero: mask it when all that is done to it is done.
+        The mask, float32, broadcasts against x, with size 1 at the channel axis. The padding then holds the bias, not
+        zero: mask it when all that is done to it is done.
         """
         if x.dtype != paddle.float32:
             x = x.astype("float32")  # of a layer in half precision: sums need more than its digits
-        axis = self._axis % x.ndim
         shape = [1] * x.ndim
-        shape[axis] = self._channels
+        shape[self._axis] = self._channels
         if self.training:
-            mean, var = self._statistics(x, mask, axis)
+            mean, var = self._statistics(x, mask, shape)
         else:
             mean, var = self.running_mean, self.running_var
-        scale = self.weight * paddle.rsqrt(var + self._epsilon)
+        scale = self.weight * paddle.rsqrt(var + _EPSILON)
         offset = self.bias - mean * scale
         return x * scale.reshape(shape) + offset.reshape(shape)
 
-    def _statistics(self, x: paddle.Tensor, mask: paddle.Tensor, axis: int) -> tuple[paddle.Tensor, paddle.Tensor]:
-        others = [i for i in range(x.ndim) if i != axis]
-        shape = [1] * x.ndim
-        shape[axis] = self._channels
+    def _statistics(self, x: paddle.Tensor, mask: paddle.Tensor, shape: list[int]) -> tuple:
+        others = [i for i in range(x.ndim) if i != self._axis]
         repeats = x.size // (self._channels * mask.size)  # values that share an entry of the mask
         count = mask.sum() * repeats
         # A process whose share of the batch is empty has no frames.

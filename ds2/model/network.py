@@ -36,11 +36,7 @@ class Network(nn.Layer):
         return buffers + [parameter for parameter in self.parameters() if parameter.stop_gradient]
 
     def synchronise(self, all_gather_rows: Callable[[paddle.Tensor], paddle.Tensor]) -> None:
-        """Makes the masked normalisations count the frames of all processes.
-
-        Args:
-            all_gather_rows: as a process group has it.
-        """
+        """Makes the masked normalisations count the frames of all processes, by their group's `all_gather_rows`."""
         for layer in self._masked():
             layer.all_gather_rows = all_gather_rows
 

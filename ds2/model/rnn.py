@@ -22,11 +22,7 @@ class RnnLayer(nn.Layer):
 
 
 class RnnStack(nn.Layer):
-    """The recurrent layers.
-
-    Attributes:
-        size: the values of an output step.
-    """
+    """The recurrent layers, to `size` values a step."""
 
     def __init__(self, size_in: int, size: int, num_layers: int) -> None:
         super().__init__()

@@ -21,12 +21,8 @@ _MEL_STRIDE = 2
 def conv2d(x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
     """A convolution with stride 2 over mel and 1 over time, padded by half a kernel on every side.
 
-    Args:
-        x: float32 [B, in, mel, T].
-        weight: float32 [out, in, mel taps, time taps], odd numbers of taps.
-
-    Returns:
-        float32 [B, out, (mel + 1) // 2, T].
+    Of x, [B, in, mel, T], with weight, [out, in, mel taps, time taps], odd numbers of taps: [B, out, (mel + 1) // 2,
+    T], all float32.
     """
     return _UnfoldedConv.apply(x, weight)
 

@@ -75,9 +75,8 @@ def test_a_file_of_any_kind_reads_as_the_mono_samples_that_were_written(write, k
 @pytest.mark.parametrize("seconds", [0.01, 0.5, 1.2345])
 def test_inspection_finds_the_length_that_reading_gives(write, kind, seconds):
     path = write(kind, seconds)
-    info, (samples, rate) = reading.inspect(path), reading.read(path)
-    assert (info.samples, info.sample_rate) == (len(samples), rate)
-    assert info.duration == len(samples) / rate
+    samples, rate = reading.read(path)
+    assert reading.inspect(path) == (rate, len(samples))
 
 
 def test_channels_are_averaged(workspace):
@@ -94,8 +93,7 @@ def test_an_m4a_file_is_decoded(workspace):
     assert samples.dtype == np.float32
     assert abs(len(samples) - 16000) < 3200
     assert pitch(samples, rate) == pytest.approx(440, abs=2)
-    info = reading.inspect(workspace / "a.m4a")
-    assert (info.samples, info.sample_rate) == (len(samples), rate)
+    assert reading.inspect(workspace / "a.m4a") == (rate, len(samples))
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000])
@@ -147,7 +145,7 @@ def test_a_title_that_is_not_utf8_is_no_obstacle(workspace):
     content = (workspace / "a.m4a").read_bytes()
     assert b"TITLE..." in content
     (workspace / "a.m4a").write_bytes(content.replace(b"TITLE...", "中文标题".encode("gbk")))
-    assert reading.inspect(workspace / "a.m4a").sample_rate == 16000
+    assert reading.inspect(workspace / "a.m4a")[0] == 16000
     samples, _ = reading.read(workspace / "a.m4a")
     assert np.array_equal(np.concatenate(list(reading.stream(workspace / "a.m4a", 16000))), samples)
 
@@ -201,7 +199,7 @@ def test_a_streamed_wav_whose_header_does_not_know_the_length_is_read(write, siz
     content = bytearray(path.read_bytes())
     content[4:8] = content[40:44] = size.to_bytes(4, "little")
     path.write_bytes(content)
-    assert reading.inspect(path).samples == len(reading.read(path)[0]) == 16000
+    assert reading.inspect(path)[1] == len(reading.read(path)[0]) == 16000
 
 
 def test_a_streamed_flac_whose_header_does_not_know_the_length_is_read(write):
@@ -211,7 +209,7 @@ def test_a_streamed_flac_whose_header_does_not_know_the_length_is_read(write):
     content[21] &= 0xF0
     content[22:26] = bytes(4)
     path.write_bytes(content)
-    assert reading.inspect(path).samples == len(reading.read(path)[0]) == 16000
+    assert reading.inspect(path)[1] == len(reading.read(path)[0]) == 16000
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=needs_mp3) if kind == "mp3" else kind for kind in KINDS])
@@ -276,7 +274,7 @@ def test_a_name_that_is_not_utf8_is_read_as_any_other(tmp_path):
     (tmp_path / "a.wav").rename(named)
     samples, rate = reading.read(named)
     assert (len(samples), rate) == (16000, 16000)
-    assert reading.inspect(named).duration == 1.0
+    assert reading.inspect(named) == (16000, 16000)
     assert np.array_equal(np.concatenate(list(reading.stream(named, 16000))), samples)
     with pytest.raises(AudioError, match="there is no such file"):
         reading.read(tmp_path / os.fsdecode("没有.wav".encode("gbk")))

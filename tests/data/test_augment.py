@@ -207,18 +207,21 @@ def test_stretches_are_replaced_by_earlier_frames_of_the_same_utterance():
         assert sum(runs(found[:, 0] != frames[:, 0])) <= 90
 
 
+def speeds(prob: float, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
+    return Augmenter(params.AugmentSettings(speed={"prob": prob}), 16000).speeds(seed, epoch, utterances)
+
+
 @given(st.integers(0, 2**31 - 1), st.integers(1, 1000), st.lists(st.integers(0, 10**7), max_size=20))
 def test_the_speed_of_an_utterance_is_the_same_alone_and_among_others(seed, epoch, utterances):
-    speed = params.SpeedSettings(prob=0.7)
-    together = augment.speeds(speed, seed, epoch, np.array(utterances, np.int64))
-    alone = [augment.speeds(speed, seed, epoch, np.array([one]))[0] for one in utterances]
+    together = speeds(0.7, seed, epoch, np.array(utterances, np.int64))
+    alone = [speeds(0.7, seed, epoch, np.array([one]))[0] for one in utterances]
     assert together.tolist() == alone
 
 
 @pytest.mark.parametrize("prob", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize(("seed", "epoch"), [(1, 1), (1, 2), (2, 1)])
 def test_the_three_speeds_come_equally_often(prob, seed, epoch):
-    found = augment.speeds(params.SpeedSettings(prob=prob), seed, epoch, np.arange(30000))
+    found = speeds(prob, seed, epoch, np.arange(30000))
     for speed in (0.9, 1.1):
         assert np.mean(found == speed) == pytest.approx(prob / 3, abs=0.01)
     assert np.isin(found, (0.9, 1.0, 1.1)).all()
@@ -226,8 +229,7 @@ def test_the_three_speeds_come_equally_often(prob, seed, epoch):
 
 @pytest.mark.parametrize("other", [(2, 1), (1, 2)])
 def test_speeds_of_another_seed_or_epoch_have_nothing_to_do_with_it(other):
-    always = params.SpeedSettings(prob=1.0)
-    one, two = augment.speeds(always, 1, 1, np.arange(9000)), augment.speeds(always, *other, np.arange(9000))
+    one, two = speeds(1.0, 1, 1, np.arange(9000)), speeds(1.0, *other, np.arange(9000))
     assert np.mean(one == two) == pytest.approx(1 / 3, abs=0.03)
     assert np.mean(one[1:] == one[:-1]) == pytest.approx(1 / 3, abs=0.03)
 
