@@ -34,7 +34,8 @@ def parser(name: str) -> tuple[argparse.ArgumentParser, Callable[[argparse.Names
     built = _Parser(
         f"python -m ds2 {name}", description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    command.add_arguments(built)
+    if hasattr(command, "add_arguments"):
+        command.add_arguments(built)
     return built, command.run
 
 

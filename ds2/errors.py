@@ -5,7 +5,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 # Full: the disk, the quota, or what a file may grow to.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -18,16 +18,16 @@ class UserError(Exception):
     """Something the user can mend. The message is one sentence: where, what is wrong, what would be right."""
 
 
-def ends_with_a_sentence(main: Callable[[], None]) -> Callable[[], None]:
+def ends_with_a_sentence(main: Callable[..., None]) -> Callable[..., None]:
     """Makes a command end on a UserError, a full disk or a place it cannot use with one line, without a traceback.
 
     Exit code 1. Ctrl-C: exit code 130.
     """
 
     @functools.wraps(main)
-    def command() -> None:
+    def command(*arguments: Any, **named: Any) -> None:
         try:
-            main()
+            main(*arguments, **named)
         except UserError as error:
             _end_on(str(error))
         except OSError as error:

@@ -1,26 +1,27 @@
-"""How every stage of dvc.yaml starts."""
+"""How every stage of dvc.yaml runs."""
 
 import argparse
+from collections.abc import Callable
 
-from ds2 import layout, log, params
+from ds2 import log, params
 from ds2.distributed import launch, orphan
+from ds2.errors import ends_with_a_sentence
 
 
-def start(description: str, *arguments: tuple[str, str]) -> tuple[params.Params, argparse.Namespace]:
+@ends_with_a_sentence
+def run(main: Callable[..., None], description: str, **arguments: str) -> None:
     """Reads the command line and, before any work, the whole of params.yaml; sets up the log; watches its dvc.
 
     Args:
+        main: the stage, called with the parameters and the arguments.
         description: the stage's docstring, shown by --help.
-        arguments: names and help texts of positional arguments.
-
-    Raises:
-        UserError: a parameter is wrong.
+        arguments: help texts of positional arguments, by name.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, help_text in arguments:
+    for name, help_text in arguments.items():
         parser.add_argument(name, help=help_text)
     parsed = parser.parse_args()
     log.to_terminal()
     if launch.needed():  # else this process of a training ends with the one that started it
         orphan.end_with_dvc()
-    return params.load(layout.PARAMS), parsed
+    main(params.load(), **vars(parsed))

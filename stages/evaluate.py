@@ -6,14 +6,11 @@ params  evaluate
 writes  results/evaluate.json, results/predictions.jsonl, results/errors.txt, results/report.html
 """
 
-from ds2 import stage
-from ds2.errors import ends_with_a_sentence
+from ds2 import params, stage
 
 
-@ends_with_a_sentence
-def main() -> None:
-    """The command line."""
-    settings, _ = stage.start(__doc__)
+def main(settings: params.Params) -> None:
+    """The stage."""
     # Not at the top: the worker processes import this module and do without paddle.
     from ds2.evaluation import session
 
@@ -21,4 +18,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main, __doc__)

@@ -12,17 +12,14 @@ from loguru import logger
 
 from ds2 import layout, params, stage
 from ds2.data.manifest import Manifest
-from ds2.errors import ends_with_a_sentence
 from ds2.files import write_json
 from ds2.language_model import arpa, ready
 from ds2.language_model.model import estimate
 from ds2.language_model.text import read_sentences
 
 
-@ends_with_a_sentence
-def main() -> None:
-    """The command line."""
-    settings, _ = stage.start(__doc__)
+def main(settings: params.Params) -> None:
+    """The stage."""
     lm = settings.lm
     for name in [lm.path] if lm.path else lm.extra_text:
         if layout.TEXT.resolve() not in layout.text_file(name).resolve().parents:
@@ -53,4 +50,4 @@ def _sentences(settings: params.Params) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main, __doc__)

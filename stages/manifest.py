@@ -9,17 +9,14 @@ import json
 
 from loguru import logger
 
-from ds2 import layout, parallel, stage
+from ds2 import layout, parallel, params, stage
 from ds2.corpora import registry
 from ds2.data import annotation, manifest, screening
-from ds2.errors import ends_with_a_sentence
 from ds2.files import replacing, write_json
 
 
-@ends_with_a_sentence
-def main() -> None:
-    """The command line."""
-    settings, _ = stage.start(__doc__)
+def main(settings: params.Params) -> None:
+    """The stage."""
     registry.check(settings.corpora)
     sources = annotation.sources(layout.ANNOTATION, settings.corpora, registry.NAMES)
     for sentence in annotation.left_out(layout.ANNOTATION, settings.corpora, registry.NAMES):
@@ -46,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main, __doc__)

@@ -7,16 +7,13 @@ writes  dataset/mean_istd.json
 
 from loguru import logger
 
-from ds2 import layout, parallel, stage
+from ds2 import layout, parallel, params, stage
 from ds2.data import mean_istd
 from ds2.data.manifest import Manifest
-from ds2.errors import ends_with_a_sentence
 
 
-@ends_with_a_sentence
-def main() -> None:
-    """The command line."""
-    settings, _ = stage.start(__doc__)
+def main(settings: params.Params) -> None:
+    """The stage."""
     manifest = Manifest(layout.manifest_path("train"))
     statistics, unreadable = mean_istd.compute(manifest, settings, parallel.processes(settings.runtime.num_workers))
     for reason in unreadable:
@@ -26,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main, __doc__)

@@ -8,15 +8,12 @@ writes  models/, results/train.json, results/curves/*.tsv; VisualDL's files unde
 import os
 import sys
 
-from ds2 import stage
+from ds2 import params, stage
 from ds2.distributed import launch
-from ds2.errors import ends_with_a_sentence
 
 
-@ends_with_a_sentence
-def main() -> None:
-    """The command line."""
-    settings, _ = stage.start(__doc__)
+def main(settings: params.Params) -> None:
+    """The stage."""
     if launch.needed():
         plan = launch.plan(settings)
         if plan.size > 1:
@@ -34,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main, __doc__)

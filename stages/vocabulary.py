@@ -7,16 +7,13 @@ writes  dataset/vocabulary.txt
 
 from loguru import logger
 
-from ds2 import layout, stage
+from ds2 import layout, params, stage
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
-from ds2.errors import ends_with_a_sentence
 
 
-@ends_with_a_sentence
-def main() -> None:
-    """The command line."""
-    settings, _ = stage.start(__doc__)
+def main(settings: params.Params) -> None:
+    """The stage."""
     transcripts = (utterance.text for utterance in Manifest(layout.manifest_path("train")))
     vocabulary = Vocabulary.of(transcripts, settings.vocabulary.count_threshold)
     vocabulary.write(layout.VOCABULARY)
@@ -24,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main, __doc__)

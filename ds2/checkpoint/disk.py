@@ -48,28 +48,17 @@ class DamagedError(Exception):
 
 @dataclass(frozen=True)
 class State:
-    """What a checkpoint knows besides weights and optimiser.
+    """What a checkpoint knows besides weights and optimiser."""
 
-    Attributes:
-        epoch: completed epochs.
-        batch: batches done of the epoch that follows; 0 at its start.
-        step: optimiser steps since the beginning; the schedule is a function of it.
-        fingerprint: of everything that decides what the training computes.
-        params: the parameters that it was trained with.
-        history: as History.as_json gives it; holds the best score.
-        ingredients: what the fingerprint was made of.
-        loss_scale: the state of fp16's LossScaler; empty without.
-        cost: time and memory, measured: they differ from run to run and decide nothing.
-    """
-
-    epoch: _Count
-    batch: _Count
-    step: _Count
-    fingerprint: str
-    params: _Values
-    history: _Values
-    ingredients: _Values = field(default_factory=dict)
-    loss_scale: _Values = field(default_factory=dict)
+    epoch: _Count  # completed epochs
+    batch: _Count  # batches done of the epoch that follows; 0 at its start
+    step: _Count  # optimiser steps since the beginning; the schedule is a function of it
+    fingerprint: str  # of everything that decides what the training computes
+    params: _Values  # the parameters that it was trained with
+    history: _Values  # as History.as_json gives it; holds the best score
+    ingredients: _Values = field(default_factory=dict)  # what the fingerprint was made of
+    loss_scale: _Values = field(default_factory=dict)  # the state of fp16's LossScaler; empty without
+    # Time and memory, measured: they differ from run to run and decide nothing.
     cost: _Values = field(default_factory=dict)
 
     @property
@@ -83,21 +72,13 @@ _STATE = TypeAdapter(State)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All of an intact checkpoint but its arrays.
-
-    Attributes:
-        folder: where it lies.
-        state: of its training.
-        params: those of its state, checked.
-        vocabulary: the tokens of the network.
-        statistics: normalise features; made with the parameters' features.
-    """
+    """All of an intact checkpoint but its arrays."""
 
     folder: Path
-    state: State
-    params: params.Params
-    vocabulary: Vocabulary
-    statistics: MeanIstd
+    state: State  # of its training
+    params: params.Params  # those of its state, checked
+    vocabulary: Vocabulary  # the tokens of the network
+    statistics: MeanIstd  # normalise features; made with the parameters' features
 
 
 def write(

@@ -13,13 +13,9 @@ from ds2.model.network import Network
 
 @dataclass(frozen=True)
 class Trained(Checkpoint):
-    """A checkpoint ready for use.
+    """A checkpoint ready for use."""
 
-    Attributes:
-        model: the network, in evaluation mode.
-    """
-
-    model: Network
+    model: Network  # in evaluation mode
 
 
 def load(folder: Path) -> Trained:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ds2 import layout, log, params
 from ds2.evaluation import report, session
-from ds2.recognition import opening
+from ds2.recognition import paddle_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     log.to_terminal()
     if arguments.out is not None:  # before the work, which takes longer
         arguments.out.mkdir(parents=True, exist_ok=True)
-    model = opening.model(arguments.model, settings.runtime.use_gpu)
+    model = paddle_model.load(arguments.model, settings.runtime.use_gpu)
     name = f"{arguments.model} (epoch {model.epoch})"
     evaluation = session.score(settings, model, name, arguments.manifest)
     if arguments.out is not None:

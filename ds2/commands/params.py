@@ -11,10 +11,6 @@ import signal
 from ds2.params import Params, messages
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """There are none."""
-
-
 def run(arguments: argparse.Namespace) -> None:
     """See the module's docstring."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads it may stop, as head does

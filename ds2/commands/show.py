@@ -29,19 +29,12 @@ _DARKEST, _BRIGHTEST = -2.5, 2.5
 
 @dataclass(frozen=True)
 class Shown:
-    """A recording after a kind of augmentation.
+    """A recording after a kind of augmentation."""
 
-    Attributes:
-        kind: of params.yaml's section augment, "original", or "all as configured".
-        samples: float32 [n].
-        values: its features, float32 [frames, num_mel_bins], normalised by those of the original.
-        off: why the kind changes nothing, if it does not.
-    """
-
-    kind: str
-    samples: np.ndarray
-    values: np.ndarray
-    off: str = ""
+    kind: str  # of params.yaml's section augment, "original", or "all as configured"
+    samples: np.ndarray  # float32 [n]
+    values: np.ndarray  # its features, float32 [frames, num_mel_bins], normalised by those of the original
+    off: str = ""  # why the kind changes nothing, if it does not
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,16 +18,8 @@ from typing import Any
 from ds2 import layout, log
 from ds2.decoding.greedy import Greedy
 from ds2.errors import UserError, enough_memory
-from ds2.recognition import opening
 from ds2.transcribing import cutting, inputs
 from ds2.transcribing.transcriber import Transcriber, Transcript
-
-
-def _line(transcript: Transcript, as_json: bool) -> str | None:
-    """What is printed; None for a recording without text where only texts are printed."""
-    if as_json:
-        return json.dumps(_fields(transcript), ensure_ascii=False)
-    return None if transcript.error is not None else f"{transcript.name}\t{transcript.text}"
 
 
 def _fields(transcript: Transcript) -> dict[str, Any]:
@@ -49,13 +41,10 @@ def _fields(transcript: Transcript) -> dict[str, Any]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The recordings, the model, the output, and what memory allows."""
+    model = layout.MODELS / "best_model"
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="an audio file, a folder, a list (*.txt) or -")
     parser.add_argument(
-        "--model",
-        type=Path,
-        default=layout.MODELS / "best_model",
-        metavar="FOLDER",
-        help="the checkpoint; default: %(default)s",
+        "--model", type=Path, default=model, metavar="FOLDER", help="the checkpoint; default: %(default)s"
     )
     parser.add_argument(
         "--json",
@@ -91,7 +80,9 @@ def run(arguments: argparse.Namespace) -> None:
     # Paths may be no valid UTF-8: they are printed as they are.
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     sys.stderr.reconfigure(errors="backslashreplace")
-    model = opening.model(arguments.model, "auto")
+    from ds2.recognition import paddle_model  # paddle takes seconds to load: mistakes and --help do not wait for it
+
+    model = paddle_model.load(arguments.model, "auto")
     # Whoever reads the output may stop: end then as other tools do, without a traceback.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     failed = False
@@ -101,9 +92,10 @@ def run(arguments: argparse.Namespace) -> None:
         "lower --batch-size or --max-duration"
     ):
         for transcript in transcriber.transcribe(inputs.expand(arguments.inputs)):
-            line = _line(transcript, arguments.json)
-            if line is not None:
-                print(line, flush=True)
+            if arguments.json:
+                print(json.dumps(_fields(transcript), ensure_ascii=False), flush=True)
+            elif transcript.error is None:
+                print(f"{transcript.name}\t{transcript.text}", flush=True)
             if transcript.error is not None:
                 failed = True
                 print(f"error: {transcript.name}: {transcript.error}", file=sys.stderr)

@@ -18,10 +18,6 @@ from ds2.evaluation import session, tuning
 from ds2.recognition.manifest_pass import ManifestPass
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """There are none."""
-
-
 def run(arguments: argparse.Namespace) -> None:
     """See the module's docstring."""
     settings = params.load()

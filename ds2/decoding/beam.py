@@ -27,26 +27,17 @@ _NONE = -np.inf
 
 @dataclass(frozen=True)
 class BeamSearch:
-    """A search with everything that it needs; calls from several threads at once are fine, and run in parallel.
+    """A search with everything that it needs; calls from several threads at once are fine, and run in parallel."""
 
-    Attributes:
-        beam_size: hypotheses kept after every step. A text whose alignments so far end in a blank, and the same one
-            ending in its last character, are two: so with a beam of 1 and no weights the result is the best path.
-        alpha: weight of the language model; 0: it is not asked.
-        beta: bonus of every character.
-        language_model: its tokens are the network's.
-        words: hot words.
-        cutoff_prob: a step's tokens beyond this sum of probabilities are not looked at.
-        cutoff_top_n: nor those beyond so many.
-    """
-
+    # Hypotheses kept after every step. A text whose alignments so far end in a blank, and the same one ending in its
+    # last character, are two: so with a beam of 1 and no weights the result is the best path.
     beam_size: int
-    alpha: float
-    beta: float
-    language_model: LanguageModel = field(repr=False)
+    alpha: float  # weight of the language model; 0: it is not asked
+    beta: float  # bonus of every character
+    language_model: LanguageModel = field(repr=False)  # its tokens are the network's
     words: HotWords = field(repr=False)
-    cutoff_prob: float = 1.0
-    cutoff_top_n: int = 1_000_000
+    cutoff_prob: float = 1.0  # a step's tokens beyond this sum of probabilities are not looked at
+    cutoff_top_n: int = 1_000_000  # nor those beyond so many
 
     def prune(self, log_probabilities: np.ndarray) -> Candidates:
         """What the search needs of log-probabilities, float [steps, tokens]: little, and all that is kept of them."""
@@ -98,55 +89,32 @@ class _Scoring(NamedTuple):
 
 
 class _Prefixes(NamedTuple):
-    """Texts that a hypothesis begins with, each of them a shorter one and a character.
+    """Texts that a hypothesis begins with, each of them a shorter one and a character."""
 
-    Attributes:
-        parent: int32 [n], the node of the shorter one in the tree.
-        token: int32 [n], the character.
-        lm_state: int32 [n, length of a state], of the language model.
-        word_state: int32 [n], of the hot words.
-        extra: float64 [n], all of the score but ln P_ctc.
-    """
-
-    parent: np.ndarray
-    token: np.ndarray
-    lm_state: np.ndarray
-    word_state: np.ndarray
-    extra: np.ndarray
+    parent: np.ndarray  # int32 [n], the node of the shorter one in the tree
+    token: np.ndarray  # int32 [n], the character
+    lm_state: np.ndarray  # int32 [n, length of a state], of the language model
+    word_state: np.ndarray  # int32 [n], of the hot words
+    extra: np.ndarray  # float64 [n], all of the score but ln P_ctc
 
 
 class _Tree(NamedTuple):
-    """All prefixes that were in the beam at some step.
+    """All prefixes that were in the beam at some step."""
 
-    Attributes:
-        nodes: node 0 is the empty prefix.
-        size: int64 [1], how many there are.
-        slot: int32 [n], the place of each in the beam, or -1.
-        keys: int64, table of parent * width + token.
-        child: int32, the node, beside `keys`.
-        width: tokens of the vocabulary.
-    """
-
-    nodes: _Prefixes
-    size: np.ndarray
-    slot: np.ndarray
-    keys: np.ndarray
-    child: np.ndarray
-    width: int
+    nodes: _Prefixes  # node 0 is the empty prefix
+    size: np.ndarray  # int64 [1], how many there are
+    slot: np.ndarray  # int32 [n], the place of each in the beam, or -1
+    keys: np.ndarray  # int64, table of parent * width + token
+    child: np.ndarray  # int32, the node, beside `keys`
+    width: int  # tokens of the vocabulary
 
 
 class _Beam(NamedTuple):
-    """The prefixes that are followed.
+    """The prefixes that are followed."""
 
-    Attributes:
-        nodes: int32 [n], where they are in the tree.
-        blank: float64 [n], ln P of their alignments that end in a blank.
-        last: float64 [n], ln P of those that end in the prefix's last character.
-    """
-
-    nodes: np.ndarray
-    blank: np.ndarray
-    last: np.ndarray
+    nodes: np.ndarray  # int32 [n], where they are in the tree
+    blank: np.ndarray  # float64 [n], ln P of their alignments that end in a blank
+    last: np.ndarray  # float64 [n], ln P of those that end in the prefix's last character
 
 
 def _prefixes(room: int, start: np.ndarray) -> _Prefixes:

@@ -35,21 +35,14 @@ _QUIET = "GLOG_minloglevel"
 
 @dataclass(frozen=True)
 class Plan:
-    """Which processes run where.
+    """Which processes run where."""
 
-    Attributes:
-        here: processes on this machine; every machine has as many.
-        machines: how many take part.
-        machine: the number of this one, from 0.
-        master: host:port at which the first process waits for the others; None: on this machine, any free port.
-        gpus: each process has one of its own.
-    """
-
-    here: int
-    machines: int = 1
-    machine: int = 0
+    here: int  # processes on this machine; every machine has as many
+    machines: int = 1  # how many take part
+    machine: int = 0  # the number of this one, from 0
+    # Host:port at which the first process waits for the others; None: on this machine, any free port.
     master: str | None = None
-    gpus: bool = False
+    gpus: bool = False  # each process has one of its own
 
     @property
     def size(self) -> int:

@@ -23,43 +23,27 @@ _AROUND = 5
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Utterances that have something in common.
+    """Utterances that have something in common."""
 
-    Attributes:
-        name: what they have in common; None where that is not known.
-        utterances: how many.
-        seconds: of audio.
-        errors: of all of them.
-        interval: the 95 % interval of the rate as `bootstrap.interval` has it; None of fewer than ten utterances and
-            where there are no errors: drawing them anew cannot show any.
-    """
-
-    name: str | None
-    utterances: int
-    seconds: float
+    name: str | None  # what they have in common; None where that is not known
+    utterances: int  # how many
+    seconds: float  # of audio
     errors: Errors
+    # The 95 % interval of the rate as `bootstrap.interval` has it; None of fewer than ten utterances and where there
+    # are no errors: drawing them anew cannot show any.
     interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """A token taken for another one, left out (no hypothesis) or made up (no reference).
+    """A token taken for another one, left out (no hypothesis) or made up (no reference)."""
 
-    Attributes:
-        reference: the token that was said, or nothing.
-        hypothesis: the token that was understood, or nothing.
-        count: how often.
-        occurrences: of the token in all references; of a made up one in all hypotheses.
-        example: columns of an alignment around it.
-        place: of the error among these columns.
-    """
-
-    reference: str
-    hypothesis: str
-    count: int
-    occurrences: int
-    example: Sequence[Column]
-    place: int
+    reference: str  # the token that was said, or nothing
+    hypothesis: str  # the token that was understood, or nothing
+    count: int  # how often
+    occurrences: int  # of the token in all references; of a made up one in all hypotheses
+    example: Sequence[Column]  # columns of an alignment around it
+    place: int  # of the error among these columns
 
 
 def score(predictions: Iterable[Prediction], metric: str) -> list[Scored]:

@@ -18,23 +18,14 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 14, 28
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A line and its axes, in a picture of WIDTH x HEIGHT.
+    """A line and its axes, in a picture of WIDTH x HEIGHT."""
 
-    Attributes:
-        line: its points as SVG's polyline has them.
-        across: ticks of the axis below: position, label.
-        up: ticks of the axis at the left.
-        logarithmic: the axis at the left is.
-        lowest: x and y of the least point.
-        last: x and y of the last point.
-    """
-
-    line: str
-    across: list[tuple[float, str]]
-    up: list[tuple[float, str]]
-    logarithmic: bool
-    lowest: tuple[float, float]
-    last: tuple[float, float]
+    line: str  # its points as SVG's polyline has them
+    across: list[tuple[float, str]]  # ticks of the axis below: position, label
+    up: list[tuple[float, str]]  # ticks of the axis at the left
+    logarithmic: bool  # the axis at the left is
+    lowest: tuple[float, float]  # x and y of the least point
+    last: tuple[float, float]  # x and y of the last point
 
 
 def read(path: Path, x: str, y: str) -> list[tuple[float, float]]:

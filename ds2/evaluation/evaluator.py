@@ -25,25 +25,15 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What was said and what was understood.
+    """What was said and what was understood."""
 
-    Attributes:
-        audio_filepath: as in the manifest.
-        reference: the transcript.
-        hypothesis: the decoder's.
-        speaker: None where the manifest names none.
-        duration: in seconds.
-        confidence: 0 to 1, as recognition.recognised defines it.
-        snr: the estimated signal-to-noise ratio in dB; None where it is not known.
-    """
-
-    audio_filepath: str
-    reference: str
-    hypothesis: str
-    speaker: str | None = None
-    duration: float = 0.0
-    confidence: float = 0.0
-    snr: float | None = None
+    audio_filepath: str  # as in the manifest
+    reference: str  # the transcript
+    hypothesis: str  # the decoder's
+    speaker: str | None = None  # None where the manifest names none
+    duration: float = 0.0  # in seconds
+    confidence: float = 0.0  # 0 to 1, as recognition.recognised defines it
+    snr: float | None = None  # the estimated signal-to-noise ratio in dB; None where it is not known
 
     def errors(self, metric: str) -> Errors:
         """By one of the metrics."""
@@ -53,22 +43,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The predictions of a manifest, in its order.
+    """The predictions of a manifest, in its order."""
 
-    Attributes:
-        predictions: one an utterance.
-        audio_seconds: of the manifest.
-        seconds: that it took, from reading audio to text.
-        network_seconds: of these, in the network.
-        decoder_seconds: of one core's time, in the decoder.
-        greedy: the best paths of the same log-probabilities where the predictions are a beam search's.
-    """
-
-    predictions: list[Prediction]
-    audio_seconds: float
-    seconds: float
-    network_seconds: float = 0.0
-    decoder_seconds: float = 0.0
+    predictions: list[Prediction]  # one an utterance
+    audio_seconds: float  # of the manifest
+    seconds: float  # that it took, from reading audio to text
+    network_seconds: float = 0.0  # of these, in the network
+    decoder_seconds: float = 0.0  # of one core's time, in the decoder
+    # The best paths of the same log-probabilities where the predictions are a beam search's.
     greedy: list[Prediction] | None = None
 
     def errors(self, metric: str) -> Errors:

@@ -25,22 +25,14 @@ _WIDEST = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One of the worst utterances.
+    """One of the worst utterances."""
 
-    Attributes:
-        scored: the utterance and its errors.
-        path: below the repository where it lies there, else as the manifest has it.
-        source: the address of the audio as seen from the page; None where either is outside the repository: no server
-            shows it.
-        columns: of the alignment, the first ones.
-        more: columns that are left out.
-    """
-
-    scored: Scored
-    path: str
+    scored: Scored  # the utterance and its errors
+    path: str  # below the repository where it lies there, else as the manifest has it
+    # The address of the audio as seen from the page; None where either is outside the repository: no server shows it.
     source: str | None
-    columns: Sequence[Column]
-    more: int
+    columns: Sequence[Column]  # of the alignment, the first ones
+    more: int  # columns that are left out
 
 
 def write(

@@ -13,7 +13,7 @@ from ds2.errors import enough_memory
 from ds2.evaluation import evaluator, page, report
 from ds2.evaluation.evaluator import Evaluation
 from ds2.files import write_json
-from ds2.recognition import choice, opening
+from ds2.recognition import choice, paddle_model
 from ds2.recognition.acoustic import AcousticModel
 
 
@@ -37,10 +37,10 @@ def chosen_model(settings: params.Params) -> tuple[AcousticModel, str]:
     """
     chosen, use_gpu = settings.evaluate, settings.runtime.use_gpu
     if chosen.average_checkpoints > 1:
-        model = opening.mean(layout.MODELS, chosen.average_checkpoints, use_gpu)
+        model = paddle_model.load_mean(layout.MODELS, chosen.average_checkpoints, use_gpu)
         return model, f"the mean of {chosen.average_checkpoints} epochs up to {model.epoch}"
     name = chosen.checkpoint
-    model = opening.model(Path(name) if "/" in name else layout.MODELS / name, use_gpu)
+    model = paddle_model.load(Path(name) if "/" in name else layout.MODELS / name, use_gpu)
     return model, f"{name} (epoch {model.epoch})"
 
 

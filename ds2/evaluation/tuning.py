@@ -39,15 +39,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Utterances:
-    """What is decoded again and again.
+    """What is decoded again and again."""
 
-    Attributes:
-        kept: the candidates of each.
-        references: their transcripts.
-    """
-
-    kept: Sequence[Candidates]
-    references: Sequence[str]
+    kept: Sequence[Candidates]  # the candidates of each
+    references: Sequence[str]  # their transcripts
 
 
 def collect(network: ManifestPass, manifest: Manifest, search: BeamSearch) -> Utterances:

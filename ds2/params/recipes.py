@@ -27,19 +27,12 @@ _PLAIN = re.compile(r"[^\W\d][\w./+-]*")
 
 @dataclass(frozen=True)
 class Recipe:
-    """A file of recipes/, laid over the full-size defaults.
+    """A file of recipes/, laid over the full-size defaults."""
 
-    Attributes:
-        name: of the file, without its ending.
-        head: the comment at its top, the first line of which says what it is for.
-        settings: all parameters.
-        reasons: the comments behind its values, by the parameters' full names.
-    """
-
-    name: str
-    head: str
-    settings: Params
-    reasons: dict[str, str]
+    name: str  # of the file, without its ending
+    head: str  # the comment at its top, the first line of which says what it is for
+    settings: Params  # all parameters
+    reasons: dict[str, str]  # the comments behind its values, by the parameters' full names
 
 
 def names() -> list[str]:

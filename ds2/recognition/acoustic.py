@@ -11,20 +11,12 @@ from ds2.data.vocabulary import Vocabulary
 
 
 class AcousticModel(Protocol):
-    """A trained network and all that belongs to it.
-
-    Attributes:
-        vocabulary: its tokens.
-        statistics: normalise its features.
-        features: the section of params.yaml that it was trained with.
-        device: "cpu" or "gpu", where it runs.
-        epoch: of its training, of which it is.
-    """
+    """A trained network and all that belongs to it."""
 
     vocabulary: Vocabulary
     statistics: MeanIstd
-    features: params.FeaturesSettings
-    device: str
+    features: params.FeaturesSettings  # that it was trained with
+    device: str  # "cpu" or "gpu", where it runs
     epoch: int
 
     def log_probabilities(self, batch: Batch) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ds2.data import batches
-from ds2.data.loader import Batch, Loader
+from ds2.data.loader import Loader
 from ds2.data.manifest import Manifest
 from ds2.errors import UserError
 from ds2.recognition.acoustic import AcousticModel
@@ -33,14 +33,11 @@ class ManifestPass:
         """
         Args:
             model: the network.
-            manifest: the utterances; the loader reads the same one.
-            loader: without augmentation.
+            manifest: the utterances; UserError where there are none.
+            loader: of the same manifest, without augmentation.
             batch_size: utterances of a forward pass; it does not change the result.
             rank: of this process.
             world_size: the processes that share the work.
-
-        Raises:
-            UserError: the manifest is empty.
         """
         if len(manifest) == 0:
             raise UserError(f"{manifest.path} is empty: there is nothing to score")
@@ -59,19 +56,14 @@ class ManifestPass:
         Raises:
             UserError: a file cannot be read: leaving it out would flatter the score.
         """
-        for batch in self._batches():
-            start = time.perf_counter()
-            found = self._model.log_probabilities(batch)
-            self.seconds += time.perf_counter() - start
-            self.snr.update(zip(batch.positions.tolist(), batch.snr.tolist(), strict=True))
-            yield list(zip(batch.positions.tolist(), found, strict=True))
-
-    def _batches(self) -> Iterator[Batch]:
-        """What the loader gives, with a bar on a terminal: a large set takes minutes."""
         total = sum(map(len, self._share))
         with tqdm(total=total, desc=self._title, unit=" utt", disable=self._hidden, leave=False) as bar:
             for batch in self._loader.load(self._share):
                 if batch.dropped:
                     raise UserError(f"{batch.dropped[0]}: it stands in the data to score; run dvc repro -f manifest")
-                yield batch
+                start = time.perf_counter()
+                found = self._model.log_probabilities(batch)
+                self.seconds += time.perf_counter() - start
+                self.snr.update(zip(batch.positions.tolist(), batch.snr.tolist(), strict=True))
+                yield list(zip(batch.positions.tolist(), found, strict=True))
                 bar.update(len(batch))

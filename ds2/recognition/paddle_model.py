@@ -42,11 +42,7 @@ class PaddleModel:
 
 
 def load(folder: Path, use_gpu: str | bool) -> PaddleModel:
-    """Opens a checkpoint.
-
-    Args:
-        folder: of the checkpoint.
-        use_gpu: as runtime.use_gpu.
+    """Opens a checkpoint on the device that runtime.use_gpu names.
 
     Raises:
         UserError: it does not exist or is damaged, or there is no such device.
@@ -56,11 +52,7 @@ def load(folder: Path, use_gpu: str | bool) -> PaddleModel:
 
 
 def load_mean(models: Path, count: int, use_gpu: str | bool) -> PaddleModel:
-    """Opens the mean of the last epochs in a folder of checkpoints.
-
-    Raises:
-        UserError: as `load`, or there are fewer.
-    """
+    """As `load`, the mean of the last `count` epochs in a folder of checkpoints; UserError where there are fewer."""
     on = device.choose(use_gpu)
     return _ready(trained.load_mean(models, count), on)
 

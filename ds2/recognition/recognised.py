@@ -10,17 +10,11 @@ from ds2.decoding.decoder import Hypothesis
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """The text of an utterance.
-
-    Attributes:
-        text: as the decoder gives it.
-        ctc: ln P that the network gives to what the decoder followed, as Hypothesis has it.
-        tokens: how many characters the text has.
-    """
+    """The text of an utterance."""
 
     text: str
-    ctc: float
-    tokens: int
+    ctc: float  # ln P that the network gives to what the decoder followed, as Hypothesis has it
+    tokens: int  # characters of the text
 
     @classmethod
     def of(cls, hypothesis: Hypothesis, vocabulary: Vocabulary) -> "Recognised":

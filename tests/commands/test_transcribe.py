@@ -12,7 +12,7 @@ import soundfile
 from ds2 import __main__ as command_line
 from ds2.checkpoint import disk
 from ds2.decoding.greedy import Greedy
-from ds2.recognition import opening
+from ds2.recognition import paddle_model
 from ds2.transcribing import inputs
 from ds2.transcribing.transcriber import Transcriber
 from tests.checkpoint import hostile
@@ -26,7 +26,7 @@ COMMAND = [sys.executable, "-m", "ds2", "transcribe"]
 @pytest.fixture(scope="module")
 def expected(root, model_folder):
     """The texts of the tiny data's recordings, by their names."""
-    texts = Transcriber(opening.model(model_folder, False), Greedy(), 4, 20.0).transcribe(
+    texts = Transcriber(paddle_model.load(model_folder, False), Greedy(), 4, 20.0).transcribe(
         inputs.expand([str(root / "audio")])
     )
     return {Path(transcript.name).name: transcript.text for transcript in texts}

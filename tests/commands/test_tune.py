@@ -7,7 +7,7 @@ from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.decoding import beam
 from ds2.evaluation.evaluator import evaluate
-from ds2.recognition import opening
+from ds2.recognition import paddle_model
 from tests.decoding import arpa
 from tests.training import tiny
 
@@ -32,7 +32,7 @@ def test_it_tunes_on_the_dev_set_and_prints_the_command_that_adopts_the_weights(
     assert layout.TUNING_PICTURE.read_bytes().startswith(b"\x89PNG")
     # What the table says of the weights is what the evaluation with them finds.
     assert all(float(row[0]) >= 0 for row in rows)
-    model = opening.model(layout.MODELS / "epoch_3", False)
+    model = paddle_model.load(layout.MODELS / "epoch_3", False)
     adopted = {"decoder": adopted["decoder"], "alpha": float(adopted["alpha"]), "beta": float(adopted["beta"])}
     settings = params.from_dict(values | {"evaluate": values["evaluate"] | adopted})
     assert settings.evaluate.decoder == "ctc_beam_search"

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import importlib
 import json
+import runpy
 import sys
 import tarfile
 from dataclasses import replace
@@ -133,7 +134,7 @@ def run(workspace, monkeypatch):
 
     def run(stage, *arguments):
         monkeypatch.setattr(sys, "argv", [stage.__name__, *arguments])
-        stage.main()
+        runpy.run_path(stage.__file__, run_name="__main__")
 
     return run
 

@@ -15,7 +15,7 @@ from ds2.errors import UserError
 from ds2.evaluation import session as evaluation
 from ds2.evaluation.evaluator import evaluate
 from ds2.model import device
-from ds2.recognition import opening
+from ds2.recognition import paddle_model
 from ds2.training import session
 from ds2.training.reporter import Reporter
 from ds2.training.state import Training
@@ -50,7 +50,7 @@ def by_position(batches):
 
 def evaluated(root, split, folder):
     """The evaluation of a checkpoint on a set."""
-    manifest, model = Manifest(root / layout.manifest_path(split)), opening.model(folder, False)
+    manifest, model = Manifest(root / layout.manifest_path(split)), paddle_model.load(folder, False)
     with Loader(manifest, Assembler(model.features, model.statistics), 0) as loader:
         return evaluate(model, manifest, loader, 4)
 

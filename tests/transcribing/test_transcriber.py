@@ -9,7 +9,7 @@ from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.decoding.greedy import Greedy
 from ds2.evaluation.evaluator import evaluate
-from ds2.recognition import opening
+from ds2.recognition import paddle_model
 from ds2.transcribing import cutting, inputs, transcriber
 from ds2.transcribing.transcriber import Transcriber
 from tests.training import tiny
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.wheel
 
 @pytest.fixture(scope="module")
 def trained(model_folder):
-    return opening.model(model_folder, False)
+    return paddle_model.load(model_folder, False)
 
 
 @pytest.fixture(scope="module")
