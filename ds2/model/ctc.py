@@ -32,7 +32,7 @@ def ctc_losses(logits: paddle.Tensor, steps: paddle.Tensor, batch: Batch) -> pad
     )
     # Paddle gives 0 for those that no path can make.
     needed = [
-        frames.steps_needed_by_ids(label[:length])
+        frames.steps_needed(label[:length].tolist())
         for label, length in zip(batch.labels, batch.label_lengths, strict=True)
     ]
     impossible = np.array(needed) > np.maximum(steps.numpy(), 1)
