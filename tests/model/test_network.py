@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ds2.distributed.process_group import Alone
+from ds2.distributed.process_group import Group
 from ds2.model import build
 from ds2.params import networks
 from ds2.training.step import Step
@@ -31,7 +31,7 @@ def made(chosen):
     paddle.seed(1)
     network = build(chosen, TOKENS)
     network.train()
-    return network, Step(network, paddle.optimizer.Adam(parameters=network.parameters()), chosen, Alone())
+    return network, Step(network, paddle.optimizer.Adam(parameters=network.parameters()), chosen, Group())
 
 
 def batch(chosen, seed=0):
