@@ -215,7 +215,7 @@ def linked(short, tmp_path):
 
 def test_a_model_of_links_into_a_shared_cache_is_used_and_continued(linked, long):
     assert all((linked.folder / "models/epoch_2" / name).is_symlink() for name in ("model.safetensors", "state.json"))
-    lines = linked.run("python", "-m", "ds2.commands.transcribe", "--model", "models/best_model", "recordings")
+    lines = linked.run("python", "-m", "ds2", "transcribe", "--model", "models/best_model", "recordings")
     assert sum(line.startswith("recordings/") for line in lines.splitlines()) == 56
     linked.change_params(train={"num_epoch": 4})
     assert epochs_trained(linked.run("dvc", "repro")) == [3, 4]

@@ -94,7 +94,7 @@ def test_two_processes_train_it_with_the_same_running_statistics(trained):
 def test_it_is_evaluated_and_transcribes(trained):
     metrics = json.loads((trained.folder / "results/evaluate.json").read_text())
     assert metrics["utterances"] == 8
-    lines = trained.run("python", "-m", "ds2.commands.transcribe", "--model", "models/best_model", "recordings")
+    lines = trained.run("python", "-m", "ds2", "transcribe", "--model", "models/best_model", "recordings")
     assert sum(line.startswith("recordings/") for line in lines.splitlines()) == 57
 
 
