@@ -23,12 +23,9 @@ class Candidates:
 
 
 def prune(log_probabilities: np.ndarray, cutoff_prob: float, cutoff_top_n: int) -> Candidates:
-    """Keeps the most likely tokens of every step, at least one.
+    """Keeps the most likely of the tokens, float [steps, tokens], of every step, at least one.
 
-    Args:
-        log_probabilities: float [steps, tokens].
-        cutoff_prob: no more tokens once their probabilities come to this; 1: all.
-        cutoff_top_n: nor more than so many.
+    At most `cutoff_top_n`, and no more once their probabilities come to `cutoff_prob`; 1: all.
 
     Raises:
         UserError: one is not a number, as after a training that diverged.

@@ -68,11 +68,16 @@ automaton.register(Ngram, _advance)
 
 def empty(tokens: int) -> Ngram:
     """Stands for no model: the search does not ask it while alpha is 0."""
-    keys, width = table.keys_for(1), tokens + 2
-    none = np.zeros(1, np.int32)
+    return _room(1, tokens)
+
+
+def _room(entries: int, tokens: int) -> Ngram:
+    """A model without n-grams, with room for so many; every token counts as <unk>."""
+    keys = table.keys_for(entries)
     return Ngram(
-        keys, np.zeros(len(keys), np.float32), np.zeros(len(keys), np.int32), np.zeros(1, np.float32), none,
-        np.zeros(tokens, np.int32), width, none, tokens + 1,
+        keys, np.zeros(len(keys), np.float32), np.zeros(len(keys), np.int32), np.zeros(entries + 1, np.float32),
+        np.zeros(entries + 1, np.int32), np.full(tokens, UNKNOWN_ID, np.int32), tokens + 2, np.zeros(1, np.int32),
+        tokens + 1,
     )  # fmt: skip
 
 
@@ -95,14 +100,9 @@ def _read(file: Iterator[str], path: Path, vocabulary: Vocabulary) -> Ngram:
     lines = enumerate(file, start=1)
     counts, number = _header(lines, path)
     tokens = len(vocabulary)
-    begin, end, width = tokens, tokens + 1, tokens + 2
+    begin, end = tokens, tokens + 1
     words = {token: i for i, token in enumerate(vocabulary.tokens) if i} | {_BEGIN: begin, _END: end}
-    total = sum(counts) + 1
-    keys = table.keys_for(total)
-    scores, targets = np.zeros(len(keys), np.float32), np.zeros(len(keys), np.int32)
-    backoff, shorter = np.zeros(total + 1, np.float32), np.zeros(total + 1, np.int32)
-    known = np.zeros(width, bool)
-    states = 1
+    model, known, states = _room(sum(counts) + 1, tokens), np.zeros(tokens + 2, bool), 1
     for order in range(1, len(counts) + 1):
         ids, values, number = _section(lines, number, order, counts[order - 1], words, path)
         if order == 1:
@@ -115,17 +115,13 @@ def _read(file: Iterator[str], path: Path, vocabulary: Vocabulary) -> Ngram:
             missing = [name for name, i in ((_BEGIN, begin), (_END, end)) if not known[i]]
             if missing:
                 raise UserError(f"{path}: has no {missing[0]} among its 1-grams")
-        states = _insert(
-            ids, values * _LN10, keys, scores, targets, backoff, shorter, width, states, order < len(counts)
-        )
+        states = _insert(model, ids, values * _LN10, states, order < len(counts))
         if states < 0:
             raise UserError(f"{path}: has a {order}-gram without the {order - 1}-gram that it begins with")
-    own = np.arange(tokens, dtype=np.int32)
-    start = np.array([targets[table.find(keys, begin)] if len(counts) > 1 else 0], np.int32)
-    return Ngram(
-        keys, scores, targets, backoff[:states].copy(), shorter[:states].copy(),
-        np.where(known[:tokens], own, UNKNOWN_ID).astype(np.int32), width, start, end,
-    )  # fmt: skip
+    model.ids[known[:tokens]] = np.flatnonzero(known[:tokens])
+    if len(counts) > 1:
+        model.start[0] = model.targets[table.find(model.keys, begin)]
+    return model._replace(backoff=model.backoff[:states].copy(), shorter=model.shorter[:states].copy())
 
 
 def _header(lines: Iterator[tuple[int, str]], path: Path) -> tuple[list[int], int]:
@@ -194,51 +190,38 @@ def _not_an_ngram(path: Path, number: int, row: list[str], order: int) -> str:
 
 
 @njit(nogil=True, cache=True)
-def _walk(keys: np.ndarray, targets: np.ndarray, width: int, tokens: np.ndarray) -> int:
+def _walk(model: Ngram, tokens: np.ndarray) -> int:
     """The state of a context, or -1."""
     state = 0
     for token in tokens:
-        spot = table.find(keys, np.int64(state) * width + token)
+        spot = table.find(model.keys, np.int64(state) * model.width + token)
         if spot < 0:
             return -1
-        state = targets[spot]
+        state = model.targets[spot]
     return state
 
 
 @njit(nogil=True, cache=True)
-def _insert(
-    ids: np.ndarray,
-    values: np.ndarray,
-    keys: np.ndarray,
-    scores: np.ndarray,
-    targets: np.ndarray,
-    backoff: np.ndarray,
-    shorter: np.ndarray,
-    width: int,
-    states: int,
-    is_context: bool,
-) -> int:
+def _insert(model: Ngram, ids: np.ndarray, values: np.ndarray, states: int, is_context: bool) -> int:
     """Adds the n-grams of one order, all lower ones being there; returns the number of states, or -1."""
     count, order = ids.shape
     for i in range(count):
-        context = _walk(keys, targets, width, ids[i, : order - 1])
+        context = _walk(model, ids[i, : order - 1])
         if context < 0:
             return -1
         suffix = 0
         for first in range(1, order):
-            suffix = _walk(keys, targets, width, ids[i, first:])
+            suffix = _walk(model, ids[i, first:])
             if suffix >= 0:
                 break
         suffix = max(suffix, 0)
-        key = np.int64(context) * width + ids[i, order - 1]
-        spot = table.place(keys, key)
-        keys[spot] = key
-        scores[spot] = values[i, 0]
+        key = np.int64(context) * model.width + ids[i, order - 1]
+        spot = table.place(model.keys, key)
+        model.keys[spot], model.scores[spot] = key, values[i, 0]
         if is_context:
-            targets[spot] = states
-            backoff[states] = values[i, 1]
-            shorter[states] = suffix
+            model.targets[spot] = states
+            model.backoff[states], model.shorter[states] = values[i, 1], suffix
             states += 1
         else:
-            targets[spot] = suffix
+            model.targets[spot] = suffix
     return states
