@@ -7,16 +7,14 @@ from pydantic import BeforeValidator, Field
 
 def _number_from_text(value: Any) -> Any:
     """YAML 1.1 writers quote or leave 5e-05 as a string; it was meant as a number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _no_python_none(value: Any) -> Any:
-    """A folder or file that may be left out; who comes from Python writes None, which YAML takes for a name."""
+    """Who comes from Python writes None, which YAML takes for the name of a folder or file."""
     if value == "None":
         raise ValueError("'None' would be a name here: write null")
     return value
