@@ -133,12 +133,12 @@ def moments(optimizer: paddle.optimizer.Optimizer, model: Network) -> dict[str, 
     """The state of an optimiser, keyed as in a checkpoint; empty in a new training."""
     # What has been restored paddle 2.6 puts in place, and into state_dict, in the next step only.
     values: dict[str, Any] = dict(optimizer._accumulators_holder) | optimizer.state_dict()
-    moved = {}
-    for place, parameter in model.named_parameters():
-        prefix = f"{parameter.name}_"
-        for key in [key for key in values if key.startswith(prefix)]:
-            moved[f"{place}/{key.removeprefix(prefix)}"] = np.asarray(values[key])
-    return moved
+    return {
+        f"{place}/{key.removeprefix(f'{parameter.name}_')}": np.asarray(value)
+        for place, parameter in model.named_parameters()
+        for key, value in values.items()
+        if key.startswith(f"{parameter.name}_")
+    }
 
 
 def put_moments(arrays: Mapping[str, np.ndarray], optimizer: paddle.optimizer.Optimizer, model: Network) -> None:

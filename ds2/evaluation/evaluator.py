@@ -90,21 +90,15 @@ def _total(predictions: list[Prediction], metric: str) -> Errors:
 
 
 class _Decoding:
-    """Decodes the network's output as it comes; log-probabilities are dropped at once, a test set's are gigabytes.
-
-    Attributes:
-        greedy: the best paths by position in the manifest.
-        found: by the decoder, where it is another one.
-        seconds: of one core's time, in the decoder that counts.
-    """
+    """Decodes the network's output as it comes; log-probabilities are dropped at once, a test set's are gigabytes."""
 
     def __init__(self, decoder: Decoder, vocabulary: Vocabulary) -> None:
         self._best_path = Greedy()
         self._decoder = None if isinstance(decoder, Greedy) else decoder
         self._vocabulary = vocabulary
-        self.greedy: dict[int, Recognised] = {}
-        self.found: dict[int, Recognised] = {}
-        self.seconds = 0.0
+        self.greedy: dict[int, Recognised] = {}  # the best paths by position in the manifest
+        self.found: dict[int, Recognised] = {}  # by the decoder, where it is another one
+        self.seconds = 0.0  # of one core's time, in the decoder that counts
 
     def run(self, network: ManifestPass) -> None:
         """Over a whole manifest, a slow decoder in as many threads as there are cores beside the network."""
