@@ -194,12 +194,7 @@ def glance(folder: Path) -> State | None:
 
 
 def read(folder: Path) -> Checkpoint:
-    """Reads all but the arrays, as `read_state` does, and checks that the parts go together.
-
-    Raises:
-        DamagedError: a file is missing, not what was written or not what it should be.
-        UserError: it was written by another version.
-    """
+    """Reads all but the arrays and checks that the parts go together; raises as `read_state`."""
     state = read_state(folder)
     try:
         settings = params.from_dict(state.params)

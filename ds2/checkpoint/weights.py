@@ -106,15 +106,10 @@ def restore_optimizer(folder: Path, optimizer: paddle.optimizer.Optimizer, model
 
 
 def read_moments(folder: Path, model: Network, tokens: int) -> dict[str, np.ndarray]:
-    """The optimiser's state in a checkpoint of the same architecture, keyed as `moments` does.
-
-    Args:
-        folder: of the checkpoint.
-        model: it may have another vocabulary.
-        tokens: of the checkpoint's vocabulary.
+    """The optimiser's state in a checkpoint with a vocabulary of so many tokens, keyed as `moments` does.
 
     Raises:
-        UserError: they are another model's, or no arrays.
+        UserError: they are those of another architecture than the model's, or no arrays.
     """
     saved = disk.read_arrays(folder / disk.OPTIMIZER)
     shapes = {place: _shape(model, place, value.shape, tokens) for place, value in model.named_parameters()}

@@ -5,7 +5,6 @@ NCCL waits for a lost process without end, so that the processes themselves cann
 
 import socket
 import time
-from types import TracebackType
 
 from loguru import logger
 
@@ -46,8 +45,8 @@ class Link:
     def __enter__(self) -> "Link":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
-        for one in [*self._peers, *([self._listening] if self._listening else [])]:
+    def __exit__(self, *error: object) -> None:
+        for one in filter(None, [*self._peers, self._listening]):
             one.close()
 
     def broken(self) -> bool:

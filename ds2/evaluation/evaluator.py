@@ -142,8 +142,8 @@ def evaluate(
 
     Args:
         model: the network.
-        manifest: what is scored; the loader reads the same one.
-        loader: without augmentation.
+        manifest: what is scored.
+        loader: of the same manifest, without augmentation.
         batch_size: utterances of a forward pass; it does not change the result.
         decoder: None: ctc_greedy.
         group: the processes that share the work, each with the same model; all get the whole result.

@@ -34,10 +34,7 @@ Probability = Annotated[Real, Field(ge=0, le=1)]
 def added(default: Any, *, before: Any, **rules: Any) -> Any:
     """Field of pydantic for a parameter that trainings were made without: adding it must not end them.
 
-    Args:
-        default: as in Field.
-        before: the value, as YAML has it, that reproduces what was before the parameter existed. Checkpoints and files
-            that lack the parameter count as having it, and a training with this value has the fingerprint of theirs.
-        rules: bounds and description, as in Field.
+    `before` is the value, as YAML has it, that reproduces what was before the parameter existed. Checkpoints and files
+    that lack the parameter count as having it, and a training with this value has the fingerprint of theirs.
     """
     return Field(default, json_schema_extra={"before": before}, **rules)
