@@ -13,11 +13,7 @@ def prefer_fast_kernels(environment: MutableMapping[str, str] = os.environ, cpui
     The MKL inside paddle's wheels asks for the vendor, not for the instruction set, and takes its slowest path on
     AMD; with MKL_DEBUG_CPU_TYPE whole training steps run 3 to 5 times faster there. NumPy's own threads only get in
     each other's way: features are small products, made in as many processes as there are cores, and statistics came
-    out 6 times slower with them.
-
-    Args:
-        environment: where the variables are looked up and set.
-        cpuinfo: the text of /proc/cpuinfo; read from there when None.
+    out 6 times slower with them. `cpuinfo` is the text of /proc/cpuinfo, read from there when None.
     """
     environment.setdefault("OPENBLAS_NUM_THREADS", "1")
     if cpuinfo is None:
@@ -48,8 +44,6 @@ def keep_freed_memory() -> None:
     Else it gives the arrays of every utterance back to the kernel and takes them anew, page by page: a fifth of the
     time in which features were made went there.
     """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries lack it
-        if mallopt is not None:
-            mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
-            mallopt(_MMAP_THRESHOLD, _HEAP_BLOCK_BYTES)
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):  # other C libraries lack it
+        library.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        library.mallopt(_MMAP_THRESHOLD, _HEAP_BLOCK_BYTES)

@@ -47,13 +47,10 @@ def ends_with_a_sentence(main: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def enough_memory(sentence: str) -> Iterator[None]:
-    """Maps paddle's and Python's errors for a lack of memory, the GPU's or the machine's, to a sentence.
+    """Maps paddle's and Python's errors for a lack of memory, the GPU's or the machine's, to a UserError.
 
     Args:
         sentence: there is not enough memory for what, and what to lower.
-
-    Raises:
-        UserError: with the sentence.
     """
     try:
         yield

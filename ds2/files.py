@@ -22,7 +22,10 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         OSError: the disk is full or not writable; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
+    for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # by a process that was killed
+        process = abandoned.name.split(".")[-2]
+        if process.isdigit() and not Path(f"/proc/{process}").exists():
+            abandoned.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": "\n"})) as file:
@@ -36,14 +39,6 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Removes the temporary files of processes that were killed while they wrote `path`."""
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        process = temporary.name.split(".")[-2]
-        if process.isdigit() and not Path(f"/proc/{process}").exists():
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -96,11 +91,8 @@ def _flush(path: Path) -> None:
 def claimed(path: Path, waiting: str) -> Iterator[IO[bytes]]:
     """Opens a file, to be appended to, for this run alone; file and folder are made where they are missing.
 
-    Unbuffered, so that bytes that did not fit on the disk are not tried once more when it is closed.
-
-    Args:
-        path: the file.
-        waiting: what the log says when another run has claimed it and has to be waited for.
+    Unbuffered, so that bytes that did not fit on the disk are not tried once more when it is closed. Where another run
+    has claimed it the log says `waiting`.
     """
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -106,12 +106,7 @@ def ordered_map(
 ) -> Iterator[Result]:
     """Yields function(batch) for every batch, in order, from worker processes; a single batch: from this one.
 
-    Args:
-        function: a picklable function.
-        batches: what it is called with; taken as they are needed.
-        total: items in them all, for the progress bar.
-        workers: processes.
-        title: the bar's label.
+    Batches are taken as they are needed. A bar with the title shows how many of the `total` items in them are done.
 
     Raises:
         UserError: as `prefetch`.

@@ -107,11 +107,7 @@ def write(
 
 
 def link(source: Path, folder: Path, with_optimizer: bool) -> None:
-    """Gives an intact checkpoint a second place, without a copy of the data where the file system can.
-
-    Raises:
-        UserError: as `write`.
-    """
+    """Gives an intact checkpoint a second place, a copy only where the file system cannot link; raises as `write`."""
     with _replacing(folder) as target:
         for name in (MODEL, OPTIMIZER, STATE, VOCABULARY, MEAN_ISTD):
             if name == OPTIMIZER and not (with_optimizer and resumable(source)):
@@ -130,9 +126,8 @@ def _replacing(folder: Path) -> Iterator[Path]:
             yield target
     except (OSError, SafetensorError) as error:
         # Safetensors tells "Error while serializing: I/O error: No space left on device (os error 28)".
-        reason = (
-            getattr(error, "strerror", None) or str(error).partition("I/O error: ")[2].partition(" (os")[0] or error
-        )
+        told = str(error).partition("I/O error: ")[2].partition(" (os")[0]
+        reason = getattr(error, "strerror", None) or told or error
         raise UserError(
             f"{folder} cannot be written ({reason}): the state before is kept, and the same command goes on from it "
             "when there is room"
@@ -161,11 +156,7 @@ def numbered(parent: Path, name: re.Pattern[str]) -> list[Path]:
 
 
 def refuse_pickles(*parents: Path) -> None:
-    """Refuses checkpoints in the format before safetensors, anywhere below folders, before anything there is touched.
-
-    Raises:
-        UserError: it names one of them, and the commit that continues it.
-    """
+    """Raises UserError where any checkpoint below folders is in the format before safetensors."""
     for old in (path for parent in parents for path in sorted(parent.rglob(_PICKLED))):
         raise UserError(_pickled(old.parent))
 
@@ -203,12 +194,7 @@ def glance(folder: Path) -> State | None:
 
 
 def read(folder: Path) -> Checkpoint:
-    """Reads all but the arrays, as `read_state` does, and checks that the parts go together.
-
-    Raises:
-        DamagedError: a file is missing, not what was written or not what it should be.
-        UserError: it was written by another version.
-    """
+    """Reads all but the arrays and checks that the parts go together; raises as `read_state`."""
     state = read_state(folder)
     try:
         settings = params.from_dict(state.params)
@@ -250,11 +236,7 @@ def harmless(text: object) -> str:
 
 
 def _own_file(path: Path) -> Path:
-    """The path of an ordinary file; a link out of the folder counts only where it leads to a file of DVC's cache.
-
-    Raises:
-        DamagedError: it is missing or something else.
-    """
+    """The path of an ordinary file; a link out of the folder counts only where it leads to a file of DVC's cache."""
     real = Path(os.path.realpath(path))
     if path.is_symlink() and real.parent != path.parent.resolve() and not _IN_DVC_CACHE.fullmatch(str(real)):
         raise DamagedError(f"{path.name} is a link that leaves the folder")

@@ -40,11 +40,7 @@ def load(folder: Path) -> Trained:
 
 
 def load_mean(models: Path, count: int) -> Trained:
-    """Loads the mean of the weights and running statistics of the last epochs (Izmailov et al. 2018).
-
-    Args:
-        models: the folder of the checkpoints epoch_N.
-        count: of epochs.
+    """Loads the mean of the weights and running statistics of the last `count` epochs (Izmailov et al. 2018).
 
     Raises:
         UserError: there are fewer, or one is damaged or of another training.

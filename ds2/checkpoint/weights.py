@@ -106,15 +106,10 @@ def restore_optimizer(folder: Path, optimizer: paddle.optimizer.Optimizer, model
 
 
 def read_moments(folder: Path, model: Network, tokens: int) -> dict[str, np.ndarray]:
-    """The optimiser's state in a checkpoint of the same architecture, keyed as `moments` does.
-
-    Args:
-        folder: of the checkpoint.
-        model: it may have another vocabulary.
-        tokens: of the checkpoint's vocabulary.
+    """The optimiser's state in a checkpoint with a vocabulary of so many tokens, keyed as `moments` does.
 
     Raises:
-        UserError: they are another model's, or no arrays.
+        UserError: they are those of another architecture than the model's, or no arrays.
     """
     saved = disk.read_arrays(folder / disk.OPTIMIZER)
     shapes = {place: _shape(model, place, value.shape, tokens) for place, value in model.named_parameters()}
@@ -133,12 +128,12 @@ def moments(optimizer: paddle.optimizer.Optimizer, model: Network) -> dict[str, 
     """The state of an optimiser, keyed as in a checkpoint; empty in a new training."""
     # What has been restored paddle 2.6 puts in place, and into state_dict, in the next step only.
     values: dict[str, Any] = dict(optimizer._accumulators_holder) | optimizer.state_dict()
-    moved = {}
-    for place, parameter in model.named_parameters():
-        prefix = f"{parameter.name}_"
-        for key in [key for key in values if key.startswith(prefix)]:
-            moved[f"{place}/{key.removeprefix(prefix)}"] = np.asarray(values[key])
-    return moved
+    return {
+        f"{place}/{key.removeprefix(f'{parameter.name}_')}": np.asarray(value)
+        for place, parameter in model.named_parameters()
+        for key, value in values.items()
+        if key.startswith(f"{parameter.name}_")
+    }
 
 
 def put_moments(arrays: Mapping[str, np.ndarray], optimizer: paddle.optimizer.Optimizer, model: Network) -> None:

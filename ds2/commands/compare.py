@@ -88,11 +88,7 @@ def _drawn(table: list[_Row]) -> str:
 
 
 def _dvc(*arguments: str) -> str:
-    """What a dvc command prints.
-
-    Raises:
-        UserError: it failed; with what it said.
-    """
+    """What a dvc command prints; UserError with what it said where it failed."""
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise UserError(f"dvc {' '.join(arguments[:2])}: {done.stderr.strip().removeprefix('ERROR: ')}")

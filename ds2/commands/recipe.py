@@ -26,11 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Writes or lists.
-
-    Raises:
-        UserError: there is no such recipe, or params.yaml was edited and nobody can be asked.
-    """
+    """See the module's docstring; UserError where params.yaml was edited and nobody can be asked."""
     if arguments.name is None:
         for recipe in map(recipes.read, recipes.names()):
             print(f"{recipe.name:<24}{recipe.head.splitlines()[0].lstrip('# ')}")

@@ -10,9 +10,9 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import soundfile
+from matplotlib.figure import Figure
 
 from ds2 import params
 from ds2.audio import reading
@@ -23,8 +23,7 @@ _ORIGINAL, _ALL = "original", "all as configured"
 _INK, _FAINT = "#3b6ea5", "#c9ced4"
 # Of so many draws of a kind the one that changes most is shown: one of three speeds, say, is none to see.
 _DRAWS = 6
-# Of the features' mean and deviation: brighter is not shown brighter.
-_DARKEST, _BRIGHTEST = -2.5, 2.5
+_RANGE = -2.5, 2.5  # of the features' mean and deviation: brighter is not shown brighter
 
 
 @dataclass(frozen=True)
@@ -103,33 +102,20 @@ def _only(kind: str, section: params.AugmentSettings) -> params.AugmentSettings:
 
 def draw(shown: list[Shown], sample_rate: int, path: Path) -> None:
     """A row for each: the waveform over the original's, and the features."""
-    matplotlib.use("Agg")  # no screen is needed
-    from matplotlib import pyplot
-
     longest = max(len(one.samples) for one in shown) / sample_rate
     original = shown[0].samples
     loudest = float(np.abs(original).max()) * 1.6 or 1.0
-    figure, axes = pyplot.subplots(
-        len(shown), 2, figsize=(13, 1.25 * len(shown)), sharex=True, width_ratios=(1, 1.4), layout="constrained"
-    )
+    figure = Figure(figsize=(13, 1.25 * len(shown)), layout="constrained")  # drawn by Agg, which needs no screen
+    axes = figure.subplots(len(shown), 2, sharex=True, width_ratios=(1, 1.4))
     for (left, right), one in zip(axes, shown, strict=True):
         _wave(left, original, sample_rate, _FAINT)
         if not one.off:
             _wave(left, one.samples, sample_rate, _INK)
         left.set_ylim(-loudest, loudest)
         left.set_ylabel(one.kind.replace(" as ", "\nas "), rotation=0, ha="right", va="center", fontsize=11)
-        extent = (0, len(one.samples) / sample_rate, 0, one.values.shape[1])
-        right.imshow(
-            one.values.T,
-            origin="lower",
-            aspect="auto",
-            extent=extent,
-            cmap="magma",
-            vmin=_DARKEST,
-            vmax=_BRIGHTEST,
-            alpha=0.25 if one.off else 1.0,
-            interpolation="nearest",
-        )
+        image = right.imshow(one.values.T, "magma", origin="lower", aspect="auto", interpolation="nearest")
+        image.set(clim=_RANGE, extent=(0, len(one.samples) / sample_rate, 0, one.values.shape[1]))
+        image.set_alpha(0.25 if one.off else 1.0)
         if one.off:
             right.text(0.5, 0.5, f"off: {one.off}", transform=right.transAxes, ha="center", va="center", fontsize=11)
         left.set(yticks=[], xlim=(0, longest))
@@ -141,7 +127,6 @@ def draw(shown: list[Shown], sample_rate: int, path: Path) -> None:
     for side in axes[-1]:
         side.set_xlabel("seconds")
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
 
 
 def _wave(axes, samples: np.ndarray, sample_rate: int, color: str) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +104,8 @@ def supervise(chosen: Plan, module: str) -> None:
     with Link(chosen.master, chosen.machine, chosen.machines) as link, ExitStack() as stack:
         children: dict[int, subprocess.Popen] = {}
         stack.callback(_kill, children)
-        signals = stack.enter_context(_caught_signals())
+        caught: list[int] = []
+        stack.enter_context(signals.handled(lambda number, frame: caught.append(number)))
         for place, environment in enumerate(_environments(chosen)):
             rank = first + place
             output = None if rank == 0 else stack.enter_context(open(folder / f"workerlog.{rank}", "wb"))
@@ -115,15 +116,16 @@ def supervise(chosen: Plan, module: str) -> None:
                 stderr=output,
                 preexec_fn=_at_start_of_child,
             )
-        codes = _watch(children, signals, link)
+        codes = _watch(children, caught, link)
         if not any(codes.values()):
             link.done()
-    _report(codes, folder, stopped=bool(signals))
+    _report(codes, folder, stopped=bool(caught))
 
 
 def _environments(chosen: Plan) -> Iterator[dict[str, str]]:
     """What paddle's engine wants to find, for each process of this machine."""
-    master = chosen.master or f"127.0.0.1:{_free_port()}"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        master = chosen.master or f"127.0.0.1:{free.getsockname()[1]}"
     cores = len(os.sched_getaffinity(0))
     for place in range(chosen.here):
         environment = {
@@ -133,38 +135,31 @@ def _environments(chosen: Plan) -> Iterator[dict[str, str]]:
             "PADDLE_LOCAL_RANK": str(place),
             "PADDLE_TRAINER_ENDPOINTS": master,
             "PADDLE_CURRENT_ENDPOINT": master,
+            "PADDLE_DISTRI_BACKEND": "nccl" if chosen.gpus else "gloo",
+            _QUIET: os.environ.get(_QUIET, "2"),
         }
-        if _QUIET not in os.environ:
-            environment[_QUIET] = "2"
         if chosen.gpus:
-            environment |= {"FLAGS_selected_gpus": str(place), "PADDLE_DISTRI_BACKEND": "nccl"}
+            environment["FLAGS_selected_gpus"] = str(place)
         else:
-            environment |= {
-                "PADDLE_DISTRI_BACKEND": "gloo",
-                "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores // chosen.here))),
-            }
+            environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // chosen.here)))
         yield environment
 
 
-def _watch(children: dict[int, subprocess.Popen], signals: list[int], link: Link) -> dict[int, int]:
-    """Waits for all, or for a failure; passes a first signal on, and ends everything on a second.
-
-    Returns:
-        the exit codes by rank.
-    """
+def _watch(children: dict[int, subprocess.Popen], caught: list[int], link: Link) -> dict[int, int]:
+    """Waits for all or a failure, passes on a first signal, ends all on a second; returns the exit codes by rank."""
     passed_on = False
     deadline = None
     while True:
         codes = {rank: child.poll() for rank, child in children.items()}
         if all(code is not None for code in codes.values()):
             return codes
-        if signals and not passed_on:
+        if caught and not passed_on:
             passed_on = True
             for child in children.values():
-                child.send_signal(signals[0])
-        if len(signals) > 1:
+                child.send_signal(caught[0])
+        if len(caught) > 1:
             raise KeyboardInterrupt
-        if deadline is None and (any(codes.values()) or (not signals and link.broken())):
+        if deadline is None and (any(codes.values()) or (not caught and link.broken())):
             deadline = time.monotonic() + _PATIENCE
         if deadline is not None and time.monotonic() > deadline:
             for rank, child in children.items():
@@ -200,14 +195,6 @@ def _report(codes: dict[int, int], folder: Path, stopped: bool) -> None:
     raise UserError(f"process {rank} failed; the lines above are the last of {path}")
 
 
-@contextmanager
-def _caught_signals() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM as they come, instead of what they do."""
-    caught: list[int] = []
-    with signals.handled(lambda number, frame: caught.append(number)):
-        yield caught
-
-
 def _at_start_of_child() -> None:
     """Runs in a child before it becomes python: signals reach it through its parent only, whose end is its own."""
     os.setpgrp()
@@ -227,12 +214,6 @@ def _usable_gpus() -> int:
     code = "import paddle; print(paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0)"
     asked = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return int(asked.stdout.split()[-1]) if asked.returncode == 0 else 0
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def _number(name: str, default: int) -> int:

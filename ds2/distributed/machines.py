@@ -5,7 +5,6 @@ NCCL waits for a lost process without end, so that the processes themselves cann
 
 import socket
 import time
-from types import TracebackType
 
 from loguru import logger
 
@@ -13,23 +12,14 @@ from ds2.errors import UserError
 
 _DONE = b"done"
 _WARN_AFTER_S = 60.0
-# Of TCP. This module needs the port after the one that is named.
-_LAST_PORT = 65535
+_LAST_PORT = 65535  # of TCP; the port after the one that is named is needed
 
 
 class Link:
     """A connection from every machine to the first one, on the port after that of PADDLE_MASTER. A context manager."""
 
     def __init__(self, master: str | None, machine: int, machines: int) -> None:
-        """
-        Args:
-            master: host:port of the first machine; not needed for one.
-            machine: the number of this one.
-            machines: how many there are.
-
-        Raises:
-            UserError: the address is none, or the port is in use.
-        """
+        """Takes the fields of launch.Plan; raises UserError where the address is none or the port is in use."""
         self._peers: list[socket.socket] = []
         self._listening: socket.socket | None = None
         self._address: tuple[str, int] | None = None
@@ -55,8 +45,8 @@ class Link:
     def __enter__(self) -> "Link":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
-        for one in [*self._peers, *([self._listening] if self._listening else [])]:
+    def __exit__(self, *error: object) -> None:
+        for one in filter(None, [*self._peers, self._listening]):
             one.close()
 
     def broken(self) -> bool:

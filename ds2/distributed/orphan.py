@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 
@@ -33,13 +34,7 @@ def _dvc() -> psutil.Process | None:
 
 
 def _watch(dvc: psutil.Process) -> None:
-    while _runs(dvc):
-        time.sleep(_POLL_SECONDS)
+    with suppress(psutil.NoSuchProcess):
+        while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(_POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -64,11 +64,7 @@ class Processes(Group):
     """The group of processes that ds2.distributed.launch has started: NCCL between GPUs, gloo between CPUs."""
 
     def __init__(self) -> None:
-        """Waits for all processes.
-
-        Raises:
-            LostError: one of them did not come.
-        """
+        """Waits for all processes; raises LostError where one does not come."""
         with _lost(), redirect_stderr(io.StringIO()):  # paddle prints a list of flags that no user has set
             distributed.init_parallel_env()
             self._store = core.create_or_get_global_tcp_store()
@@ -158,11 +154,7 @@ class _Rows(PyLayer):
 
 
 def join() -> Group:
-    """Joins the group that this process was started in; paddle's device is chosen before.
-
-    Raises:
-        LostError: another process of it did not come.
-    """
+    """Joins the group that this process was started in; paddle's device is chosen before. Raises as Processes()."""
     return Processes() if "PADDLE_TRAINER_ID" in os.environ else Group()
 
 

@@ -12,15 +12,8 @@ _RESAMPLES = 2000
 def interval(errors: Sequence[Errors], speakers: Sequence[str | None]) -> tuple[float, float]:
     """The 95 % interval of a corpus's error rate, by the percentile bootstrap (Bisani and Ney 2004).
 
-    What is drawn anew, with replacement, are whole speakers where every utterance names one and there are several,
-    for one speaker's utterances are wrong together; else utterances.
-
-    Args:
-        errors: of the utterances.
-        speakers: of the same utterances; None where unknown.
-
-    Returns:
-        the 2.5 % and 97.5 % quantiles; the same for the same utterances.
+    What is drawn anew, with replacement, are whole speakers where every utterance names one (not None) and there are
+    several, for one speaker's utterances are wrong together; else utterances. The same for the same utterances.
     """
     counts = np.array([(one.total, one.reference_length) for one in errors], np.float64)
     names = {None} if None in speakers else set(speakers)

@@ -67,11 +67,7 @@ def by_snr(scored: Sequence[Scored]) -> list[Slice]:
 
 
 def by_speaker(scored: Sequence[Scored], most: int) -> tuple[list[Slice], Slice | None]:
-    """Every speaker's group, the highest rate first.
-
-    Returns:
-        no more than `most`; the others together, if there are any.
-    """
+    """Every speaker's group, the highest rate first: no more than `most`, and the others together, if there are any."""
     members: dict[str | None, list[Scored]] = {}
     for one in scored:
         members.setdefault(one[0].speaker, []).append(one)

@@ -42,12 +42,7 @@ def read(path: Path, x: str, y: str) -> list[tuple[float, float]]:
 
 
 def draw(points: list[tuple[float, float]], percent: bool = False) -> Picture | None:
-    """A picture of points that stand in the order of x; None of fewer than two.
-
-    Args:
-        points: x and y.
-        percent: y is a rate.
-    """
+    """A picture of points x, y in the order of x, `percent` where y is a rate; None of fewer than two."""
     if len(points) < 2:
         return None
     lowest, last = min(points, key=lambda point: point[1]), points[-1]

@@ -2,6 +2,7 @@
 
 import itertools
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,13 +46,9 @@ class Errors:
 
 def compare(reference: Sequence[str], hypothesis: Sequence[str]) -> Errors:
     """Counts the errors of one utterance's tokens."""
-    substitutions = deletions = insertions = 0
-    for operation in Levenshtein.editops(reference, hypothesis):
-        substitutions += operation.tag == "replace"
-        deletions += operation.tag == "delete"
-        insertions += operation.tag == "insert"
-    correct = len(reference) - substitutions - deletions
-    return Errors(correct, substitutions, deletions, insertions)
+    tags = Counter(operation.tag for operation in Levenshtein.editops(reference, hypothesis))
+    correct = len(reference) - tags["replace"] - tags["delete"]
+    return Errors(correct, tags["replace"], tags["delete"], tags["insert"])
 
 
 def columns(reference: Sequence[str], hypothesis: Sequence[str]) -> list[tuple[str, str, str]]:

@@ -90,21 +90,15 @@ def _total(predictions: list[Prediction], metric: str) -> Errors:
 
 
 class _Decoding:
-    """Decodes the network's output as it comes; log-probabilities are dropped at once, a test set's are gigabytes.
-
-    Attributes:
-        greedy: the best paths by position in the manifest.
-        found: by the decoder, where it is another one.
-        seconds: of one core's time, in the decoder that counts.
-    """
+    """Decodes the network's output as it comes; log-probabilities are dropped at once, a test set's are gigabytes."""
 
     def __init__(self, decoder: Decoder, vocabulary: Vocabulary) -> None:
         self._best_path = Greedy()
         self._decoder = None if isinstance(decoder, Greedy) else decoder
         self._vocabulary = vocabulary
-        self.greedy: dict[int, Recognised] = {}
-        self.found: dict[int, Recognised] = {}
-        self.seconds = 0.0
+        self.greedy: dict[int, Recognised] = {}  # the best paths by position in the manifest
+        self.found: dict[int, Recognised] = {}  # by the decoder, where it is another one
+        self.seconds = 0.0  # of one core's time, in the decoder that counts
 
     def run(self, network: ManifestPass) -> None:
         """Over a whole manifest, a slow decoder in as many threads as there are cores beside the network."""
@@ -148,8 +142,8 @@ def evaluate(
 
     Args:
         model: the network.
-        manifest: what is scored; the loader reads the same one.
-        loader: without augmentation.
+        manifest: what is scored.
+        loader: of the same manifest, without augmentation.
         batch_size: utterances of a forward pass; it does not change the result.
         decoder: None: ctc_greedy.
         group: the processes that share the work, each with the same model; all get the whole result.

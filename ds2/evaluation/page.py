@@ -47,7 +47,7 @@ def write(
         evaluation: what it is about.
         metric: the rate that comes first, of ds2.metrics.
         metrics: of the evaluation, for the totals.
-        names: of the decoder and the checkpoint.
+        names: of the "decoder" and the "checkpoint".
     """
     scored = breakdown.score(evaluation.predictions, metric)
     worst = breakdown.worst_first(scored)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ds2.evaluation import breakdown, error_rate
 from ds2.evaluation.error_rate import Errors
-from ds2.evaluation.evaluator import Evaluation, Prediction
+from ds2.evaluation.evaluator import Evaluation
 from ds2.files import replacing
 from ds2.metrics import TOKENS
 
@@ -33,10 +33,13 @@ def write_predictions(path: Path, evaluation: Evaluation, metric: str) -> None:
 
 def write_errors(path: Path, evaluation: Evaluation, metric: str) -> None:
     """The totals, then all utterances with errors, most errors first, aligned as sclite shows them."""
+    tokens = TOKENS[metric]
     with replacing(path) as file:
         file.write(f"{headline(evaluation, metric)}\n")
-        for prediction, errors in breakdown.worst_first(breakdown.score(evaluation.predictions, metric)):
-            file.write(f"\n{_entry(prediction, errors, metric)}\n")
+        for one, errors in breakdown.worst_first(breakdown.score(evaluation.predictions, metric)):
+            scores = f"{errors.correct} {errors.substitutions} {errors.deletions} {errors.insertions}"
+            aligned = error_rate.alignment(tokens(one.reference), tokens(one.hypothesis))
+            file.write(f"\nid: {one.audio_filepath}\nScores: (#C #S #D #I) {scores}\n{aligned}\n")
 
 
 def headline(evaluation: Evaluation, metric: str) -> str:
@@ -48,10 +51,3 @@ def headline(evaluation: Evaluation, metric: str) -> str:
         f"({total.substitutions} substitutions, {total.deletions} deletions, {total.insertions} insertions); "
         f"{sum(errors.total > 0 for errors in each)} of {len(each)} utterances have errors"
     )
-
-
-def _entry(prediction: Prediction, errors: Errors, metric: str) -> str:
-    tokens = TOKENS[metric]
-    scores = f"{errors.correct} {errors.substitutions} {errors.deletions} {errors.insertions}"
-    aligned = error_rate.alignment(tokens(prediction.reference), tokens(prediction.hypothesis))
-    return f"id: {prediction.audio_filepath}\nScores: (#C #S #D #I) {scores}\n{aligned}"

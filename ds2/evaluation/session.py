@@ -45,13 +45,7 @@ def chosen_model(settings: params.Params) -> tuple[AcousticModel, str]:
 
 
 def score(settings: params.Params, model: AcousticModel, name: str, path: Path) -> Evaluation:
-    """Recognises the utterances of a manifest as the section evaluate says, and counts the errors.
-
-    Args:
-        settings: those of the sections evaluate and runtime count.
-        model: what recognises.
-        name: what the log calls it.
-        path: of the manifest.
+    """Recognises a manifest's utterances as the sections evaluate and runtime say, and counts the errors.
 
     Raises:
         UserError: the manifest is empty or unreadable, or the decoder's language model is missing.
@@ -79,9 +73,7 @@ def write(folder: Path, evaluation: Evaluation, chosen: params.EvaluateSettings,
 def loader(settings: params.Params, model: AcousticModel, manifest: Manifest) -> Iterator[Loader]:
     """Reads a manifest for a model; a lack of memory meanwhile becomes a sentence that names evaluate.batch_size."""
     workers = worker_count(settings.runtime, model.device, parallel.processes("auto"))
-    sentence = (
-        f"there is not enough memory to score {settings.evaluate.batch_size} utterances at once: "
-        "lower evaluate.batch_size"
-    )
+    size = settings.evaluate.batch_size
+    sentence = f"there is not enough memory to score {size} utterances at once: lower evaluate.batch_size"
     with Loader(manifest, Assembler(model.features, model.statistics), workers) as found, enough_memory(sentence):
         yield found

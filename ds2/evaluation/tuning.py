@@ -102,16 +102,12 @@ def write_table(path: Path, points: Sequence[Point], metric: str) -> None:
     """One line a point: the weights, the rate, the counts of errors."""
     with replacing(path) as file:
         file.write(f"alpha\tbeta\t{metric}\tsubstitutions\tdeletions\tinsertions\n")
-        for point in points:
-            e = point.errors
-            file.write(
-                f"{point.alpha:g}\t{point.beta:g}\t{e.rate:.6f}\t{e.substitutions}\t{e.deletions}\t{e.insertions}\n"
-            )
+        for alpha, beta, e in ((point.alpha, point.beta, point.errors) for point in points):
+            file.write(f"{alpha:g}\t{beta:g}\t{e.rate:.6f}\t{e.substitutions}\t{e.deletions}\t{e.insertions}\n")
 
 
 def write_picture(path: Path, points: Sequence[Point], metric: str) -> None:
     """A heat map of the grid, the finer points as dots, the best as a star."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rates = {(point.alpha, point.beta): 100 * point.errors.rate for point in points}
@@ -120,8 +116,7 @@ def write_picture(path: Path, points: Sequence[Point], metric: str) -> None:
     low = 100 * chosen.errors.rate
     # Bad corners must not take all the colours.
     high = max(float(np.median(grid)), low + 1e-6)
-    figure = Figure(figsize=(8, 6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(8, 6), layout="constrained")  # drawn by Agg, which needs no screen
     axes = figure.add_subplot()
     image = axes.pcolormesh(_ALPHAS, _BETAS, grid, vmin=low, vmax=high, cmap="viridis_r", shading="nearest")
     for (column, alpha), (row, beta) in itertools.product(enumerate(_ALPHAS), enumerate(_BETAS)):

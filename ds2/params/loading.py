@@ -29,7 +29,15 @@ def load(path: Path = layout.PARAMS) -> Params:
     if lacking := [name for name in used if not _holds(written, name)]:
         told = ", ".join(f"{name}: {json.dumps(used[name], ensure_ascii=False)}" for name in lacking)
         logger.info(f"{path} lacks parameters; used in their place: {told}")
-    return _agreeing(settings)
+    # Refused before a training, not by its evaluation.
+    count, train = settings.evaluate.average_checkpoints, settings.train
+    for name, epochs in (("num_epoch", train.num_epoch), ("keep_checkpoints", train.keep_checkpoints)):
+        if count > epochs:
+            raise UserError(
+                f"evaluate.average_checkpoints ({count}) must not be greater than train.{name} ({epochs}): "
+                "there would be too few epochs to average"
+            )
+    return settings
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -88,18 +96,6 @@ def over_defaults(sections: dict[str, Any]) -> Params:
         return Params.model_validate(_lists_to_tuples(sections))
     except ValidationError as error:
         raise UserError(" ".join(messages.sentence(Params, error.errors()[0]).split())) from None
-
-
-def _agreeing(settings: Params) -> Params:
-    """Refuses before a training what its evaluation would refuse after it."""
-    count, train = settings.evaluate.average_checkpoints, settings.train
-    for name, epochs in (("num_epoch", train.num_epoch), ("keep_checkpoints", train.keep_checkpoints)):
-        if count > epochs:
-            raise UserError(
-                f"evaluate.average_checkpoints ({count}) must not be greater than train.{name} ({epochs}): "
-                "there would be too few epochs to average"
-            )
-    return settings
 
 
 def _lists_to_tuples(value: Any) -> Any:

@@ -7,9 +7,5 @@ FRAMES_A_STEP = {"deepspeech2": 3}
 
 
 def frames_a_step(model: Any) -> int:
-    """Frames of features that make one output step of the network.
-
-    Args:
-        model: the section of params.yaml.
-    """
+    """Frames of features that make one output step of the network of a section `model`."""
     return FRAMES_A_STEP[model.type]

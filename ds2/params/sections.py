@@ -1,6 +1,5 @@
 """params.yaml as typed, bounded, documented objects. The defaults are those of a full-size training."""
 
-import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -20,12 +19,13 @@ class Section(BaseModel):
 
     @model_validator(mode="after")
     def _min_and_max_in_order(self) -> Any:
-        for low in type(self).model_fields:
-            high = low.replace("min_", "max_", 1)
-            if low.startswith("min_") and getattr(self, low) > getattr(self, high, math.inf):
-                raise ValueError(
-                    f"{low} ({getattr(self, low):g}) must not be greater than {high} ({getattr(self, high):g})"
-                )
+        names = type(self).model_fields
+        for low in [name for name in names if name.startswith("min_")]:
+            for high in [name for name in (f"max_{low[4:]}", low[4:]) if name in names]:
+                if getattr(self, low) > getattr(self, high):
+                    raise ValueError(
+                        f"{low} ({getattr(self, low):g}) must not be greater than {high} ({getattr(self, high):g})"
+                    )
         return self
 
 
@@ -234,12 +234,7 @@ class TrainSettings(Section):
     )
 
     @model_validator(mode="after")
-    def _rates_and_checkpoints_agree(self) -> "TrainSettings":
-        if self.min_learning_rate > self.learning_rate:
-            raise ValueError(
-                f"min_learning_rate ({self.min_learning_rate:g}) must not be greater than "
-                f"learning_rate ({self.learning_rate:g})"
-            )
+    def _one_checkpoint_is_named(self) -> "TrainSettings":
         if self.pretrained_model is not None and self.resume_model not in ("auto", None):
             raise ValueError("pretrained_model and resume_model both name a checkpoint: set one of them to null")
         return self

@@ -30,8 +30,7 @@ class Recognised:
 def confidence(parts: Iterable[Recognised]) -> float:
     """exp(ln P / characters), 0 to 1: the geometric mean of the network's probability over the text's characters.
 
-    Args:
-        parts: of one text, recognised one after the other; a text without characters counts as one.
+    The parts are those of one text, recognised one after the other; a text without characters counts as one.
     """
     parts = list(parts)
     total, tokens = sum(part.ctc for part in parts), sum(part.tokens for part in parts)
