@@ -25,26 +25,18 @@ _MOST_SILENCE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A recording in frames of 10 ms, those that its end cuts short left out.
+    """A recording in frames of 10 ms, those that its end cuts short left out."""
 
-    Attributes:
-        speech: bool [frames].
-        power: the mean square, float32 [frames].
-        duration: in seconds.
-    """
-
-    speech: np.ndarray
-    power: np.ndarray
-    duration: float
+    speech: np.ndarray  # bool [frames]
+    power: np.ndarray  # the mean square, float32 [frames]
+    duration: float  # seconds
 
 
 def listen(blocks: Iterable[np.ndarray]) -> Heard:
     """Finds speech and loudness in a recording of any length, holding a minute of it at a time.
 
-    yeaudio's VadModel is not called as a whole: it needs 30 bytes a sample more, and fails with NumPy 2.4.
-
-    Args:
-        blocks: float32 [n] in -1..1 each, at SAMPLE_RATE. The level does not matter.
+    The blocks are float32 [n] in -1..1 each, at SAMPLE_RATE; their level does not matter. yeaudio's VadModel is not
+    called as a whole: it needs 30 bytes a sample more, and fails with NumPy 2.4.
 
     Raises:
         UserError: onnxruntime is not installed.

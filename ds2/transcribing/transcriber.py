@@ -34,23 +34,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What became of a recording.
+    """What became of a recording."""
 
-    Attributes:
-        name: of the recording, as in Input.
-        error: why there is no text; all else is empty then.
-        duration: in seconds.
-        text: of the whole recording.
-        confidence: 0 to 1, as recognition.recognised defines it; None where no speech was found.
-        segments: the pieces; None where the recording was not cut.
-    """
-
-    name: str
-    error: str | None = None
-    duration: float = 0.0
-    text: str = ""
-    confidence: float | None = None
-    segments: tuple[Segment, ...] | None = None
+    name: str  # as in Input
+    error: str | None = None  # why there is no text; all else is empty then
+    duration: float = 0.0  # seconds
+    text: str = ""  # of the whole recording
+    confidence: float | None = None  # 0 to 1, as recognition.recognised defines it; None where no speech was found
+    segments: tuple[Segment, ...] | None = None  # the pieces; None where the recording was not cut
 
 
 @dataclass(slots=True)
