@@ -40,11 +40,7 @@ def transcripts(path: Path) -> dict[str, str]:
 
 
 def text(path: Path) -> str:
-    """Reads a text file of a corpus.
-
-    Raises:
-        UserError: it is not UTF-8, or somebody has removed it.
-    """
+    """Reads a text file of a corpus; raises UserError when it is not UTF-8, or somebody has removed it."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

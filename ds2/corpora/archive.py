@@ -19,21 +19,13 @@ OPENSLR = (
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A file to download.
-
-    Attributes:
-        name: of the file.
-        addresses: URLs, tried in order.
-        size: its bytes.
-        checksum: algorithm of hashlib, colon, hexadecimal digest.
-        unpacked: the bytes, about, of what is taken out of it.
-    """
+    """A file to download."""
 
     name: str
-    addresses: tuple[str, ...]
-    size: int
-    checksum: str
-    unpacked: int
+    addresses: tuple[str, ...]  # URLs, tried in order
+    size: int  # bytes
+    checksum: str  # algorithm of hashlib, colon, hexadecimal digest
+    unpacked: int  # bytes, about, of what is taken out of it
 
 
 def openslr(resource: int, name: str, size: int, checksum: str, unpacked: int) -> Archive:

@@ -40,26 +40,16 @@ _VOICES = {
 
 @dataclass(frozen=True, slots=True)
 class SpokenSentence:
-    """A sentence and how it is spoken and recorded.
-
-    Attributes:
-        text: the sentence.
-        voice: libespeak-ng's name of it.
-        rate: in words a minute.
-        pitch: from 0 to 99.
-        pitch_range: from 0 to 99.
-        before: milliseconds of silence, like `after`: a model that has never seen any fails on real recordings.
-        snr: of the speech over the room's noise, in dB.
-    """
+    """A sentence and how it is spoken and recorded."""
 
     text: str
-    voice: str
-    rate: int
-    pitch: int
-    pitch_range: int
-    before: int
-    after: int
-    snr: int
+    voice: str  # libespeak-ng's name of it
+    rate: int  # words a minute
+    pitch: int  # from 0 to 99
+    pitch_range: int  # from 0 to 99
+    before: int  # milliseconds of silence; recordings have some, and a model that has never seen any fails on it
+    after: int  # likewise
+    snr: int  # of the speech over the room's noise, in dB
 
     @property
     def audio(self) -> Path:
@@ -83,11 +73,7 @@ def utterances() -> dict[str, list[SpokenSentence]]:
 
 
 def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
-    """Speaks what is missing and writes demo.<split>.txt; the arguments are those of `corpora.build`.
-
-    Raises:
-        UserError: libespeak-ng is not there.
-    """
+    """Speaks what is missing and writes demo.<split>.txt, as `corpora.build`; UserError: no libespeak-ng is there."""
     parts = utterances()
     everything = [spoken for part in parts.values() for spoken in part]
     missing = [spoken for spoken in everything if not layout.audio_file(str(spoken.audio)).exists()]

@@ -16,11 +16,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 class Synthesizer:
-    """The library, which is one for the whole process: use `synthesizer()`.
-
-    Attributes:
-        sample_rate: of what it speaks, in Hz.
-    """
+    """The library, which is one for the whole process: use `synthesizer()`. Speaks at `sample_rate`, in Hz."""
 
     def __init__(self) -> None:
         try:

@@ -17,15 +17,10 @@ _BLUR = 0.01
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of an epoch, in order: positions in the manifest.
+    """The batches of an epoch, in order: positions in the manifest."""
 
-    Attributes:
-        order: int64 [utterances], every utterance once.
-        bounds: int64 [batches + 1], where in `order` each batch starts and ends.
-    """
-
-    order: np.ndarray
-    bounds: np.ndarray
+    order: np.ndarray  # int64 [utterances], every utterance once
+    bounds: np.ndarray  # int64 [batches + 1], where in `order` each batch starts and ends
 
     def __len__(self) -> int:
         return len(self.bounds) - 1

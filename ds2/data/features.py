@@ -29,8 +29,8 @@ def filter_banks(samples: np.ndarray, sample_rate: int, num_mel_bins: int) -> np
     """Log-mel filter banks as Kaldi's compute-fbank-feats makes them with --dither=0 and its defaults.
 
     Frames of 25 ms every 10 ms (--snip-edges=true), mean removed, pre-emphasis 0.97, Povey window, power spectrum,
-    triangular filters from 20 Hz to half the sample rate, natural logarithm: of samples, float32 [n] in -1..1, scaled
-    to 16 bits here, float32 [frames, num_mel_bins]. No frames for audio shorter than 25 ms.
+    triangular filters from 20 Hz to half the sample rate, natural logarithm. Samples, float32 [n] in -1..1, are scaled
+    to 16 bits here; they give float32 [frames, num_mel_bins], no frames when shorter than 25 ms.
     """
     length, shift = frames.frame_length(sample_rate), frames.frame_shift(sample_rate)
     if len(samples) < length:

@@ -15,28 +15,17 @@ from ds2.data.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded utterances.
+    """Padded utterances."""
 
-    Attributes:
-        features: float32 [B, T, mel bins], zero behind an utterance's end.
-        frames: int64 [B], real frames.
-        labels: int32 [B, L], 0 behind the end.
-        label_lengths: int64 [B].
-        positions: int64 [B], in the manifest.
-        seconds: of audio.
-        dropped: utterances that could not be used, each with the reason.
-        speed_reverted: utterances that were to be played faster and were not, because their labels would not have fit.
-        snr: float64 [B], estimated signal-to-noise ratios in dB; None with augmentation and where no audio was read.
-    """
-
-    features: np.ndarray
-    frames: np.ndarray
-    labels: np.ndarray
-    label_lengths: np.ndarray
-    positions: np.ndarray
-    seconds: float
-    dropped: tuple[str, ...] = ()
-    speed_reverted: int = 0
+    features: np.ndarray  # float32 [B, T, mel bins], zero behind an utterance's end
+    frames: np.ndarray  # int64 [B], real frames
+    labels: np.ndarray  # int32 [B, L], 0 behind the end
+    label_lengths: np.ndarray  # int64 [B]
+    positions: np.ndarray  # int64 [B], in the manifest
+    seconds: float  # of audio
+    dropped: tuple[str, ...] = ()  # utterances that could not be used, each with the reason
+    speed_reverted: int = 0  # utterances kept at original speed: their labels would not fit after speeding up
+    # float64 [B], estimated signal-to-noise ratios in dB; None with augmentation and where no audio was read.
     snr: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -45,23 +34,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Assembler:
-    """All that it takes to make a batch from utterances, in any process.
-
-    Attributes:
-        features: the section of params.yaml.
-        statistics: normalise the features.
-        vocabulary: encodes transcripts; None where labels do not matter.
-        frames_a_step: of the network: utterances whose labels do not fit its output steps are left out.
-        augmenter: None for evaluation.
-        seed: of the augmentation.
-    """
+    """All that it takes to make a batch from utterances, in any process."""
 
     features: params.FeaturesSettings
-    statistics: MeanIstd
-    vocabulary: Vocabulary | None = None
-    frames_a_step: int = 1
-    augmenter: augment.Augmenter | None = None
-    seed: int = 0
+    statistics: MeanIstd  # normalise the features
+    vocabulary: Vocabulary | None = None  # encodes transcripts; None where labels do not matter
+    frames_a_step: int = 1  # of the network: utterances whose labels do not fit its output steps are left out
+    augmenter: augment.Augmenter | None = None  # None for evaluation
+    seed: int = 0  # of the augmentation
 
     def __call__(self, utterances: Sequence[Utterance], positions: Sequence[int], epoch: int = 0) -> Batch:
         """Reads, augments, normalises and pads; unreadable files and labels that do not fit are left out."""

@@ -45,21 +45,13 @@ def write(path: Path, utterances: Iterable[Utterance]) -> None:
 
 
 class Manifest:
-    """A manifest as a sequence of utterances.
+    """A manifest as a sequence of utterances, with `durations`, float64 [n], in seconds.
 
     Lines of NeMo and of PaddlePaddle-DeepSpeech load as they are.
-
-    Attributes:
-        path: the file.
-        durations: float64 [n], seconds.
     """
 
     def __init__(self, path: Path) -> None:
-        """Finds all lines and checks them.
-
-        Raises:
-            UserError: the file does not exist, or a line is not a manifest's (its number is named).
-        """
+        """Finds and checks all lines; raises UserError when the file does not exist, or a line is not a manifest's."""
         self.path = path
         # Sixteen bytes an utterance, whatever stands in its line.
         starts, durations = array("q"), array("d")

@@ -89,11 +89,7 @@ class MeanIstd:
 
     @classmethod
     def read(cls, path: Path) -> "MeanIstd":
-        """Reads mean_istd.json.
-
-        Raises:
-            UserError: it does not exist or is not such a file.
-        """
+        """Reads mean_istd.json; raises UserError when it does not exist or is not such a file."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             mean, istd = (np.array(values[key], np.float64) for key in ("mean", "istd"))
@@ -112,10 +108,7 @@ class MeanIstd:
 def compute(manifest: Manifest, settings: params.Params, workers: int) -> tuple[MeanIstd, tuple[str, ...]]:
     """Statistics over the utterances of a manifest, the same bits for any number of workers.
 
-    And the paths of files that could not be read, each with the reason; they are left out.
-
-    Raises:
-        UserError: no file could be read.
+    Also returns the files that could not be read, each with the reason; UserError: all of them.
     """
     indices = np.arange(len(manifest))
     limit = settings.mean_istd.num_utterances

@@ -67,11 +67,7 @@ def screen(sources: Sequence[Source], settings: params.Params, workers: int) -> 
 
 
 def check(screened: Screened, settings: params.Params) -> None:
-    """Says why the outcome is of no use, if it is not.
-
-    Raises:
-        UserError: too many lines rejected, or a part of the data is empty.
-    """
+    """Raises UserError when the outcome is of no use: too many lines are rejected, or a part of the data is empty."""
     if screened.lines == 0:
         raise UserError(f"the files of {layout.ANNOTATION} are empty")
     share, limit = len(screened.rejected) / screened.lines, settings.manifest.max_rejected_fraction

@@ -14,11 +14,7 @@ BLANK_ID, UNKNOWN_ID = 0, 1
 
 
 class Vocabulary:
-    """Tokens and ids.
-
-    Attributes:
-        tokens: in the order of their ids: <blank>, <unk>, then characters; a space is "<space>".
-    """
+    """Tokens in the order of their ids: <blank>, <unk>, then characters; a space is "<space>"."""
 
     def __init__(self, tokens: Sequence[str]) -> None:
         """Raises ValueError when the tokens do not start with <blank> and <unk>, or one stands twice."""
@@ -44,12 +40,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, transcripts: Iterable[str], count_threshold: int = 1) -> "Vocabulary":
-        """The characters of normalised transcripts by falling count, equal counts by code point.
-
-        Args:
-            transcripts: normalised texts.
-            count_threshold: characters that occur less often are left out.
-        """
+        """Characters of normalised transcripts that occur so often at least, by falling count, then by code point."""
         counts: Counter[str] = Counter()
         for transcript in transcripts:
             counts.update(transcript)
@@ -58,11 +49,7 @@ class Vocabulary:
 
     @classmethod
     def read(cls, path: Path) -> "Vocabulary":
-        """Reads vocabulary.txt.
-
-        Raises:
-            UserError: it does not exist or is not such a file.
-        """
+        """Reads vocabulary.txt; raises UserError when it does not exist or is not such a file."""
         try:
             return cls(path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n"))
         except FileNotFoundError:

@@ -9,17 +9,11 @@ from ds2.errors import UserError
 
 @dataclass(frozen=True)
 class Candidates:
-    """An utterance's log-probabilities without the unlikely ones.
+    """An utterance's log-probabilities without the unlikely ones."""
 
-    Attributes:
-        tokens: int32 [n], by step, then by falling probability.
-        scores: float32 [n], ln P.
-        bounds: int64 [steps + 1], where each step starts and ends.
-    """
-
-    tokens: np.ndarray
-    scores: np.ndarray
-    bounds: np.ndarray
+    tokens: np.ndarray  # int32 [n], by step, then by falling probability
+    scores: np.ndarray  # float32 [n], ln P
+    bounds: np.ndarray  # int64 [steps + 1], where each step starts and ends
 
 
 def prune(log_probabilities: np.ndarray, cutoff_prob: float, cutoff_top_n: int) -> Candidates:

@@ -8,17 +8,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A text that a decoder found.
+    """A text that a decoder found."""
 
-    Attributes:
-        ids: int [n], its tokens.
-        score: what the decoder maximises.
-        ctc: ln P of the text by the network alone: of the best path for ctc_greedy, of all alignments in the beam for
-            the others. Language model and hot words have no part in it.
-    """
-
-    ids: np.ndarray
-    score: float
+    ids: np.ndarray  # int [n], its tokens
+    score: float  # what the decoder maximises
+    # ln P of the text by the network alone: of the best path for ctc_greedy, of all alignments in the beam for the
+    # others. Language model and hot words have no part in it.
     ctc: float
 
 

@@ -19,25 +19,15 @@ from ds2.decoding import table
 
 
 class HotWords(NamedTuple):
-    """The automaton as the compiled search reads it.
+    """The automaton as the compiled search reads it."""
 
-    Attributes:
-        keys: int64, table of state * tokens + token.
-        targets: int32, the state that follows, beside `keys`.
-        fail: int32 [states], of the longest proper suffix that begins a word.
-        lent: float64 [states], the share of a word that is not complete.
-        earned: float64 [states], boosts of the words that end here.
-        tokens: of the vocabulary.
-        most: the greatest step of the score.
-    """
-
-    keys: np.ndarray
-    targets: np.ndarray
-    fail: np.ndarray
-    lent: np.ndarray
-    earned: np.ndarray
-    tokens: int
-    most: float
+    keys: np.ndarray  # int64, table of state * tokens + token
+    targets: np.ndarray  # int32, the state that follows, beside `keys`
+    fail: np.ndarray  # int32 [states], of the longest proper suffix that begins a word
+    lent: np.ndarray  # float64 [states], the share of a word that is not complete
+    earned: np.ndarray  # float64 [states], boosts of the words that end here
+    tokens: int  # of the vocabulary
+    most: float  # the greatest step of the score
 
 
 @njit(nogil=True, cache=True)

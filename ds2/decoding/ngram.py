@@ -27,29 +27,17 @@ _CHUNK = 50_000
 
 
 class Ngram(NamedTuple):
-    """A model as the compiled search reads it (see automaton); all scores are natural logarithms.
+    """A model as the compiled search reads it (see automaton); all scores are natural logarithms."""
 
-    Attributes:
-        keys: int64, table of state * width + token.
-        scores: float32, ln P(token | state), beside `keys`.
-        targets: int32, the state that follows, beside `keys`.
-        backoff: float32 [states], ln of the back-off weight.
-        shorter: int32 [states], the longest shorter context; of the empty context, state 0, itself.
-        ids: int32 [tokens], the token that a vocabulary's token counts as: itself, or <unk> where the model lacks it.
-        width: tokens of the vocabulary and two more.
-        start: int32 [1], the state after <s>.
-        end: the token </s>.
-    """
-
-    keys: np.ndarray
-    scores: np.ndarray
-    targets: np.ndarray
-    backoff: np.ndarray
-    shorter: np.ndarray
-    ids: np.ndarray
-    width: int
-    start: int
-    end: int
+    keys: np.ndarray  # int64, table of state * width + token
+    scores: np.ndarray  # float32, ln P(token | state), beside `keys`
+    targets: np.ndarray  # int32, the state that follows, beside `keys`
+    backoff: np.ndarray  # float32 [states], ln of the back-off weight
+    shorter: np.ndarray  # int32 [states], the longest shorter context; of the empty context, state 0, itself
+    ids: np.ndarray  # int32 [tokens], what a vocabulary's token counts as: itself, or <unk> where the model lacks it
+    width: int  # tokens of the vocabulary and two more
+    start: np.ndarray  # int32 [1], the state after <s>
+    end: int  # the token </s>
 
 
 def _advance(model, state, token, following):
@@ -147,10 +135,7 @@ def _header(lines: Iterator[tuple[int, str]], path: Path) -> tuple[list[int], in
 def _section(
     lines: Iterator[tuple[int, str]], number: int, order: int, count: int, words: dict[str, int], path: Path
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """What follows line `number`, of known words, and the number of its last line.
-
-    Tokens, int32 [n, order], and log10 of probability and back-off weight, float64 [n, 2].
-    """
+    """What follows line `number`: tokens, int32 [n, order], log10 of P and back-off, float64 [n, 2]; its last line."""
     title = f"\\{order}-grams:"
     for number, line in lines:
         if line.strip() == title:

@@ -18,21 +18,14 @@ CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class Grams:
-    """All n-grams of one order, by rising `keys`.
+    """All n-grams of one order, by rising `keys`."""
 
-    Attributes:
-        suffixes: int32 [n], the position of all but the first word among the n-grams one shorter (0 for single words).
-        firsts: int32 [n], the id of the first word.
-        contexts: int32 [n], the position of all but the last word, likewise; without meaning where `padded`.
-        counts: int64 [n], how often each occurs; 0 for <s> alone.
-        padded: bool [n], true for those that begin with more than one <s>.
-    """
-
+    # int32 [n], the position of all but the first word among the n-grams one shorter (0 for single words).
     suffixes: np.ndarray
-    firsts: np.ndarray
-    contexts: np.ndarray
-    counts: np.ndarray
-    padded: np.ndarray
+    firsts: np.ndarray  # int32 [n], the id of the first word
+    contexts: np.ndarray  # int32 [n], the position of all but the last word, likewise; without meaning where `padded`
+    counts: np.ndarray  # int64 [n], how often each occurs; 0 for <s> alone
+    padded: np.ndarray  # bool [n], true for those that begin with more than one <s>
 
     def __len__(self) -> int:
         return len(self.firsts)

@@ -11,22 +11,16 @@ from ds2.language_model.text import BEGIN_ID
 
 @dataclass(frozen=True)
 class Model:
-    """An n-gram model.
+    """An n-gram model."""
 
-    Attributes:
-        words: by id, beginning with <unk>, <s> and </s>.
-        unit: "char" or "word", what a word is.
-        levels: one for each order, single words first.
-    """
-
-    words: Sequence[str]
-    unit: str
-    levels: Sequence[smoothing.Level]
+    words: Sequence[str]  # by id, beginning with <unk>, <s> and </s>
+    unit: str  # "char" or "word", what a word is
+    levels: Sequence[smoothing.Level]  # one for each order, single words first
 
     def log_probabilities(self, sentences: Iterable[str]) -> np.ndarray:
         """Scores normalised sentences word by word, </s> included, as KenLM does.
 
-        float64 [n], log10 of each word's probability after those before it in its sentence.
+        Returns float64 [n], log10 of each word's probability after those before it in its sentence.
         """
         ids = text.look_up(sentences, self.unit, self.words)
         tokens = counts.with_beginnings(ids, len(self.levels))

@@ -13,11 +13,7 @@ _ARPA = b"\\data\\"
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copies a KenLM binary or an ARPA file.
-
-    Raises:
-        UserError: the file cannot be read, or is neither.
-    """
+    """Copies a KenLM binary or an ARPA file; raises UserError when the file cannot be read, or is neither."""
     try:
         with open(source, "rb") as file:
             beginning = file.read(4096)

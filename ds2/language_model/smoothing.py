@@ -22,21 +22,13 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True)
 class Level:
-    """The smoothed n-grams of one order.
-
-    Attributes:
-        grams: the n-grams.
-        kept: bool [n], those that are part of the model.
-        probabilities: float64 [n], log10 of the last word's probability after the others; where `kept`.
-        backoffs: float64 [n], log10 of the factor for words that never follow; where `kept`.
-        discounts: those of adjusted counts 1, 2, and 3 or more.
-    """
+    """The smoothed n-grams of one order."""
 
     grams: Grams
-    kept: np.ndarray
-    probabilities: np.ndarray
-    backoffs: np.ndarray
-    discounts: tuple[float, float, float]
+    kept: np.ndarray  # bool [n], those that are part of the model
+    probabilities: np.ndarray  # float64 [n], log10 of the last word's probability after the others; where `kept`
+    backoffs: np.ndarray  # float64 [n], log10 of the factor for words that never follow; where `kept`
+    discounts: tuple[float, float, float]  # those of adjusted counts 1, 2, and 3 or more
 
 
 def discounts(adjusted: np.ndarray) -> tuple[float, float, float]:

@@ -50,7 +50,7 @@ def read_sentences(path: Path, rules: params.TextSettings) -> Iterator[str]:
 def number(sentences: Iterable[str], unit: str) -> tuple[list[str], np.ndarray]:
     """Numbers the words of sentences in the order in which they come; those without words do not count.
 
-    The words by id, beginning with <unk>, <s> and </s>, and the ids, int32 [n], each sentence ended by </s>.
+    Returns the words by id, beginning with <unk>, <s> and </s>, and the ids, int32 [n], each sentence ended by </s>.
 
     Raises:
         UserError: there are no sentences, or a reserved word is among the words.

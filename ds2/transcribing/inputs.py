@@ -8,19 +8,10 @@ from pathlib import Path
 
 from ds2.audio import reading
 
-STDIN = "-"
-_LIST = ".txt"
-
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A recording to transcribe.
-
-    Attributes:
-        name: as the user knows it; what is printed.
-        file: where it is.
-        error: why it cannot be read, where that is known already.
-    """
+    """A recording to transcribe: its name as the user knows it, and why it cannot be read, if that is known already."""
 
     name: str
     file: Path
@@ -36,22 +27,15 @@ def expand(arguments: Iterable[str]) -> Iterator[Input]:
     """
     for argument in arguments:
         path = Path(argument)
-        if argument == STDIN:
+        if argument == "-":
             yield from (Input(name, Path(name)) for name in _names(sys.stdin.buffer))
         elif os.path.isdir(argument):
-            yield from _below(path)
-        elif path.suffix.lower() == _LIST:
+            found = [Input(str(file), file) for file in reading.below(path)]
+            yield from found or [Input(str(path), path, "the folder has no audio files")]
+        elif path.suffix.lower() == ".txt":
             yield from _listed(path)
         else:
             yield Input(argument, path)
-
-
-def _below(folder: Path) -> Iterator[Input]:
-    found = reading.below(folder)
-    if not found:
-        yield Input(str(folder), folder, "the folder has no audio files")
-    for path in found:
-        yield Input(str(path), path)
 
 
 def _listed(path: Path) -> Iterator[Input]:

@@ -1,7 +1,7 @@
 """Where in a recording somebody speaks, as the network in yeaudio says (FSMN, Zhang et al. 2018, arXiv 1803.05030)."""
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,58 +25,42 @@ _MOST_SILENCE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A recording in frames of 10 ms, those that its end cuts short left out.
+    """A recording in frames of 10 ms, those that its end cuts short left out."""
 
-    Attributes:
-        speech: bool [frames].
-        power: the mean square, float32 [frames].
-        duration: in seconds.
-    """
-
-    speech: np.ndarray
-    power: np.ndarray
-    duration: float
+    speech: np.ndarray  # bool [frames]
+    power: np.ndarray  # the mean square, float32 [frames]
+    duration: float  # seconds
 
 
 def listen(blocks: Iterable[np.ndarray]) -> Heard:
     """Finds speech and loudness in a recording of any length, holding a minute of it at a time.
 
-    yeaudio's VadModel is not called as a whole: it needs 30 bytes a sample more, and fails with NumPy 2.4.
-
-    Args:
-        blocks: float32 [n] in -1..1 each, at SAMPLE_RATE. The level does not matter.
+    The blocks are float32 [n] in -1..1 each, at SAMPLE_RATE; their level does not matter. yeaudio's VadModel is not
+    called as a whole: it needs 30 bytes a sample more, and fails with NumPy 2.4.
 
     Raises:
         UserError: onnxruntime is not installed.
     """
     speech, power, count = [np.zeros(0, bool)], [np.zeros(0, np.float32)], 0
 
-    def counted() -> Iterator[np.ndarray]:
-        nonlocal count
-        for block in blocks:
-            count += len(block)
-            yield block
-
-    for samples, first, end in _windows(counted()):
+    def score(samples: np.ndarray, first: int, end: int) -> None:
         speech.append(_silence(samples)[first:end] <= _MOST_SILENCE)
         power.append(np.square(samples[first * _FRAME : end * _FRAME]).reshape(-1, _FRAME).mean(axis=1))
-    return Heard(np.concatenate(speech), np.concatenate(power), count / SAMPLE_RATE)
 
-
-def _windows(blocks: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Samples, and which of their frames are new and can be scored."""
-    parts, length, first = [], 0, 0
+    parts, length, first = [], 0, 0  # of a window; its frames before `first` are scored already
     for block in blocks:
         parts.append(block)
+        count += len(block)
         length += len(block)
         if length >= _WINDOW * _FRAME:
             samples = np.concatenate(parts)
             end = _count(length) - _AFTER
-            yield samples, first, end
+            score(samples, first, end)
             parts, first = [samples[(end - _BEFORE) * _FRAME :].copy()], _BEFORE
             length = len(parts[0])
     if _count(length) > first:
-        yield np.concatenate(parts), first, _count(length)
+        score(np.concatenate(parts), first, _count(length))
+    return Heard(np.concatenate(speech), np.concatenate(power), count / SAMPLE_RATE)
 
 
 def _count(samples: int) -> int:

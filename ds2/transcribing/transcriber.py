@@ -34,23 +34,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What became of a recording.
+    """What became of a recording."""
 
-    Attributes:
-        name: of the recording, as in Input.
-        error: why there is no text; all else is empty then.
-        duration: in seconds.
-        text: of the whole recording.
-        confidence: 0 to 1, as recognition.recognised defines it; None where no speech was found.
-        segments: the pieces; None where the recording was not cut.
-    """
-
-    name: str
-    error: str | None = None
-    duration: float = 0.0
-    text: str = ""
-    confidence: float | None = None
-    segments: tuple[Segment, ...] | None = None
+    name: str  # as in Input
+    error: str | None = None  # why there is no text; all else is empty then
+    duration: float = 0.0  # seconds
+    text: str = ""  # of the whole recording
+    confidence: float | None = None  # 0 to 1, as recognition.recognised defines it; None where no speech was found
+    segments: tuple[Segment, ...] | None = None  # the pieces; None where the recording was not cut
 
 
 @dataclass(slots=True)
@@ -73,11 +64,10 @@ class _Recording:
     error: str | None = None
     duration: float = 0.0
     cut: bool = False
-    read: bool = False
     pieces: list[_Piece] = field(default_factory=list)
 
     def done(self) -> bool:
-        return self.read and (self.error is not None or all(piece.features is None for piece in self.pieces))
+        return self.error is not None or all(piece.features is None for piece in self.pieces)
 
     def transcript(self) -> Transcript:
         if self.error is not None:
@@ -97,12 +87,9 @@ class Transcriber:
     """A model at work on recordings."""
 
     def __init__(self, model: AcousticModel, decoder: Decoder, batch_size: int, max_duration: float) -> None:
-        """
-        Args:
-            model: the network.
-            decoder: for its tokens.
-            batch_size: pieces of a forward pass; it does not change the texts.
-            max_duration: longer recordings are cut at silence, in seconds, at least cutting.LEAST_SECONDS.
+        """`batch_size` pieces make a forward pass; it does not change the texts.
+
+        Recordings longer than `max_duration`, in seconds, at least cutting.LEAST_SECONDS, are cut at silence.
         """
         self._model = model
         self._decoder = decoder
@@ -125,9 +112,6 @@ class Transcriber:
             waiting.append(recording)
             if given.error is None:
                 self._read(given.file, recording)
-            recording.read = True
-            if len(self._pool) >= self._ahead:
-                self._recognise()
             while waiting and waiting[0].done():
                 yield waiting.popleft().transcript()
         self._recognise()
@@ -174,7 +158,7 @@ class Transcriber:
     def _recognise(self) -> None:
         pool, self._pool = self._pool, []
         plan = batches.by_length(np.array([len(piece.features) for piece in pool]), self._batch_size)
-        for batch in (plan[i] for i in range(len(plan))):
+        for batch in plan:
             pieces = [pool[i] for i in batch]
             found = self._model.log_probabilities(unlabelled([piece.features for piece in pieces]))
             for piece, logs in zip(pieces, found, strict=True):

@@ -19,24 +19,16 @@ _AGAIN = "make it again with KenLM's build_binary, or name the ARPA file"
 
 @dataclass(frozen=True)
 class Header:
-    """What a binary says of itself.
+    """What a binary says of itself."""
 
-    Attributes:
-        kind: 0 hash tables ("probing"), 1 those with rest costs, 2 trie, 3 a quantised one, 4 one with compressed
-            pointers, 5 one with both.
-        version: of its kind.
-        multiplier: of hash tables, buckets to entries.
-        counts: the n-grams of every order, those that KenLM added included.
-        has_words: the words stand at the end of the file.
-        size: bytes of the header.
-    """
-
+    # 0 hash tables ("probing"), 1 those with rest costs, 2 trie, 3 a quantised one, 4 one with compressed pointers, 5
+    # one with both.
     kind: int
-    version: int
-    multiplier: float
-    counts: list[int]
-    has_words: bool
-    size: int
+    version: int  # of its kind
+    multiplier: float  # of hash tables, buckets to entries
+    counts: list[int]  # the n-grams of every order, those that KenLM added included
+    has_words: bool  # the words stand at the end of the file
+    size: int  # bytes of the header
 
 
 def is_binary(path: Path) -> bool:
@@ -47,11 +39,7 @@ def is_binary(path: Path) -> bool:
 
 
 def read(data: np.ndarray, path: Path) -> Header:
-    """Reads the header of a binary, uint8 [bytes].
-
-    Raises:
-        UserError: it was made by another version or machine, or is damaged.
-    """
+    """Reads the header of a binary, uint8 [bytes]; UserError: made by another version or machine, or damaged."""
     beginning = data[: len(_SANITY) + _FIXED.size + 8 * 255].tobytes()
     if beginning.startswith(_INCOMPLETE):
         raise UserError(f"{path} is a KenLM binary that was not finished: {_AGAIN}")
@@ -76,11 +64,7 @@ def read(data: np.ndarray, path: Path) -> Header:
 
 
 def check_end(data: np.ndarray, end: int, header: Header, path: Path) -> None:
-    """Checks that a file reaches to where its tables end, and that its words, if it has them, begin there.
-
-    Raises:
-        UserError: it is cut off or damaged.
-    """
+    """Raises UserError when a file does not reach to where its tables end, or its words do not begin there."""
     words = b"<unk>\0" if header.has_words else b""
     if len(data) < end + len(words):
         raise truncated(path, len(data), end + len(words))

@@ -18,21 +18,13 @@ _OLD, _NEW = np.uint64(8978948897894561157), np.uint64(17894857484156487943)
 
 
 class Probing(NamedTuple):
-    """A file of this format; see automaton for `ids`, `start` and `end`.
+    """A file of this format; see automaton for `ids`, `start` and `end`."""
 
-    Attributes:
-        data: uint8, the file.
-        unigrams: where the 1-grams begin, in bytes.
-        weights: bytes of the weights of an n-gram but the longest: probability, back-off and, perhaps, rest cost.
-        tables: int64 [order - 1, 3], for 2-grams and on: where the table begins, its buckets, bytes of each.
-        order: words of the longest n-grams.
-    """
-
-    data: np.ndarray
-    unigrams: int
-    weights: int
-    tables: np.ndarray
-    order: int
+    data: np.ndarray  # uint8, the file
+    unigrams: int  # where the 1-grams begin, in bytes
+    weights: int  # bytes of the weights of an n-gram but the longest: probability, back-off and, perhaps, rest cost
+    tables: np.ndarray  # int64 [order - 1, 3], for 2-grams and on: where the table begins, its buckets, bytes of each
+    order: int  # words of the longest n-grams
     ids: np.ndarray
     start: np.ndarray
     end: int

@@ -19,39 +19,25 @@ _QUANTISED, _COMPRESSED = (3, 5), (4, 5)
 
 
 class Trie(NamedTuple):
-    """A file of one of these formats; see automaton for `ids`, `start` and `end`.
+    """A file of one of these formats; see automaton for `ids`, `start` and `end`. Arrays are int64 [order - 1]."""
 
-    Attributes:
-        data: uint8, the file.
-        unigrams: where the 1-grams begin, in bytes.
-        entries: int64 [order - 1], for 2-grams and on: where their entries begin, in bits.
-        entry_bits: int64 [order - 1], the bits of an entry: word, weights, begin of the n-grams that are one longer.
-        pointer_bits: int64 [order - 1], those of this begin; 0: none, of the longest n-grams.
-        high: int64 [order - 1], where the table of the further bits of begins stands, in bytes: the i-th number,
-            uint64, is the first entry whose further bits are i.
-        highs: int64 [order - 1], its numbers; 0: begins have no further bits.
-        word_bits: bits of a word.
-        words: how many words there are.
-        probability_bits: those of a probability.
-        backoff_bits: those of a back-off weight.
-        bins: int64 [order - 1], where the values that quantised probabilities stand for begin, in bytes; those of
-            back-off weights come next. -1: nothing is quantised.
-        order: words of the longest n-grams.
-    """
-
-    data: np.ndarray
-    unigrams: int
-    entries: np.ndarray
-    entry_bits: np.ndarray
-    pointer_bits: np.ndarray
+    data: np.ndarray  # uint8 [bytes], the file
+    unigrams: int  # where the 1-grams begin, in bytes
+    entries: np.ndarray  # for 2-grams and on: where their entries begin, in bits
+    entry_bits: np.ndarray  # the bits of an entry: word, weights, begin of the n-grams that are one longer
+    pointer_bits: np.ndarray  # those of this begin; 0: none, of the longest n-grams
+    # Where the table of the further bits of begins stands, in bytes: the i-th number, uint64, is the first entry whose
+    # further bits are i.
     high: np.ndarray
-    highs: np.ndarray
-    word_bits: int
-    words: int
-    probability_bits: int
-    backoff_bits: int
+    highs: np.ndarray  # its numbers; 0: begins have no further bits
+    word_bits: int  # bits of a word
+    words: int  # how many words there are
+    probability_bits: int  # those of a probability
+    backoff_bits: int  # those of a back-off weight
+    # Where the values that quantised probabilities stand for begin, in bytes; those of back-off weights come next. -1:
+    # nothing is quantised.
     bins: np.ndarray
-    order: int
+    order: int  # words of the longest n-grams
     ids: np.ndarray
     start: np.ndarray
     end: int
