@@ -246,23 +246,15 @@ def _threshold(scores: np.ndarray, wanted: int) -> tuple[float, int]:
 @njit(nogil=True, cache=True)
 def _select(tree: _Tree, stayed: _Beam, grown: _Prefixes, ctc: np.ndarray, best: np.ndarray) -> _Beam:
     """The next beam: the best of the prefixes that stayed and of those that grew."""
-    count = len(stayed.nodes)
-    added = np.flatnonzero(best[2 * count :])
-    nodes = np.zeros(count + len(added), np.int32)
-    blank, last = np.full(len(nodes), _NONE), np.full(len(nodes), _NONE)
-    size = 0
-    for i in range(count):
-        tree.slot[stayed.nodes[i]] = -1
-        if best[2 * i] or best[2 * i + 1]:
-            nodes[size] = stayed.nodes[i]
-            blank[size] = stayed.blank[i] if best[2 * i] else _NONE
-            last[size] = stayed.last[i] if best[2 * i + 1] else _NONE
-            size += 1
-    end = size + len(added)
-    nodes[size:end], last[size:end] = _plant(tree, grown, added), ctc[added]
-    for i in range(end):
-        tree.slot[nodes[i]] = i
-    return _Beam(nodes[:end], blank[:end], last[:end])
+    end = 2 * len(stayed.nodes)
+    with_blank, with_last = best[0:end:2], best[1:end:2]
+    kept, added = np.flatnonzero(with_blank | with_last), np.flatnonzero(best[end:])
+    tree.slot[stayed.nodes] = -1
+    nodes = np.concatenate((stayed.nodes[kept], _plant(tree, grown, added)))
+    blank = np.concatenate((np.where(with_blank, stayed.blank, _NONE)[kept], np.full(len(added), _NONE)))
+    last = np.concatenate((np.where(with_last, stayed.last, _NONE)[kept], ctc[added]))
+    tree.slot[nodes] = np.arange(len(nodes))
+    return _Beam(nodes, blank, last)
 
 
 @njit(nogil=True, cache=True)
