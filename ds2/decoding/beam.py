@@ -173,7 +173,7 @@ def _stay(tree: _Tree, beam: _Beam, tokens: np.ndarray, logs: np.ndarray) -> tup
     blank, last, scores = np.full(count, _NONE), np.full(count, _NONE), np.full(2 * count, _NONE)
     for i in range(count):
         node = beam.nodes[i]
-        blank[i] = _log_add(beam.blank[i], beam.last[i]) + now[BLANK_ID]
+        blank[i] = np.logaddexp(beam.blank[i], beam.last[i]) + now[BLANK_ID]
         if node:
             token = nodes.token[node]
             last[i] = beam.last[i] + now[token]
@@ -181,8 +181,8 @@ def _stay(tree: _Tree, beam: _Beam, tokens: np.ndarray, logs: np.ndarray) -> tup
             if before >= 0:
                 whole = beam.blank[before]
                 if nodes.token[beam.nodes[before]] != token:
-                    whole = _log_add(whole, beam.last[before])
-                last[i] = _log_add(last[i], whole + now[token])
+                    whole = np.logaddexp(whole, beam.last[before])
+                last[i] = np.logaddexp(last[i], whole + now[token])
         scores[2 * i], scores[2 * i + 1] = blank[i] + nodes.extra[node], last[i] + nodes.extra[node]
     return _Beam(beam.nodes, blank, last), scores
 
@@ -198,7 +198,7 @@ def _grow(
     count = 0
     for i in range(len(beam.nodes)):
         node = beam.nodes[i]
-        whole = _log_add(beam.blank[i], beam.last[i])
+        whole = np.logaddexp(beam.blank[i], beam.last[i])
         for k in range(len(tokens)):
             token = tokens[k]
             if token == BLANK_ID:
@@ -283,15 +283,9 @@ def _finish(nodes: _Prefixes, beam: _Beam, scoring: _Scoring) -> tuple[np.ndarra
     following = np.zeros(len(scoring.model.start), np.int32)
     for i in range(len(beam.nodes)):
         node = beam.nodes[i]
-        ctc[i] = _log_add(beam.blank[i], beam.last[i])
+        ctc[i] = np.logaddexp(beam.blank[i], beam.last[i])
         scores[i] = ctc[i] + nodes.extra[node] - scoring.words.lent[nodes.word_state[node]]
         if scoring.alpha != 0.0:
             end = automaton.advance(scoring.model, nodes.lm_state[node], scoring.model.end, following)
             scores[i] += scoring.alpha * end
     return scores, ctc
-
-
-@njit(nogil=True, cache=True)
-def _log_add(a: float, b: float) -> float:
-    high, low = max(a, b), min(a, b)
-    return high if low == _NONE else high + np.log1p(np.exp(low - high))
