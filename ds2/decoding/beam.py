@@ -173,7 +173,7 @@ def _stay(tree: _Tree, beam: _Beam, tokens: np.ndarray, logs: np.ndarray) -> tup
     blank, last, scores = np.full(count, _NONE), np.full(count, _NONE), np.full(2 * count, _NONE)
     for i in range(count):
         node = beam.nodes[i]
-        blank[i] = _log_add(beam.blank[i], beam.last[i]) + now[BLANK_ID]
+        blank[i] = np.logaddexp(beam.blank[i], beam.last[i]) + now[BLANK_ID]
         if node:
             token = nodes.token[node]
             last[i] = beam.last[i] + now[token]
@@ -181,8 +181,8 @@ def _stay(tree: _Tree, beam: _Beam, tokens: np.ndarray, logs: np.ndarray) -> tup
             if before >= 0:
                 whole = beam.blank[before]
                 if nodes.token[beam.nodes[before]] != token:
-                    whole = _log_add(whole, beam.last[before])
-                last[i] = _log_add(last[i], whole + now[token])
+                    whole = np.logaddexp(whole, beam.last[before])
+                last[i] = np.logaddexp(last[i], whole + now[token])
         scores[2 * i], scores[2 * i + 1] = blank[i] + nodes.extra[node], last[i] + nodes.extra[node]
     return _Beam(beam.nodes, blank, last), scores
 
@@ -198,7 +198,7 @@ def _grow(
     count = 0
     for i in range(len(beam.nodes)):
         node = beam.nodes[i]
-        whole = _log_add(beam.blank[i], beam.last[i])
+        whole = np.logaddexp(beam.blank[i], beam.last[i])
         for k in range(len(tokens)):
             token = tokens[k]
             if token == BLANK_ID:
@@ -246,23 +246,15 @@ def _threshold(scores: np.ndarray, wanted: int) -> tuple[float, int]:
 @njit(nogil=True, cache=True)
 def _select(tree: _Tree, stayed: _Beam, grown: _Prefixes, ctc: np.ndarray, best: np.ndarray) -> _Beam:
     """The next beam: the best of the prefixes that stayed and of those that grew."""
-    count = len(stayed.nodes)
-    added = np.flatnonzero(best[2 * count :])
-    nodes = np.zeros(count + len(added), np.int32)
-    blank, last = np.full(len(nodes), _NONE), np.full(len(nodes), _NONE)
-    size = 0
-    for i in range(count):
-        tree.slot[stayed.nodes[i]] = -1
-        if best[2 * i] or best[2 * i + 1]:
-            nodes[size] = stayed.nodes[i]
-            blank[size] = stayed.blank[i] if best[2 * i] else _NONE
-            last[size] = stayed.last[i] if best[2 * i + 1] else _NONE
-            size += 1
-    end = size + len(added)
-    nodes[size:end], last[size:end] = _plant(tree, grown, added), ctc[added]
-    for i in range(end):
-        tree.slot[nodes[i]] = i
-    return _Beam(nodes[:end], blank[:end], last[:end])
+    end = 2 * len(stayed.nodes)
+    with_blank, with_last = best[0:end:2], best[1:end:2]
+    kept, added = np.flatnonzero(with_blank | with_last), np.flatnonzero(best[end:])
+    tree.slot[stayed.nodes] = -1
+    nodes = np.concatenate((stayed.nodes[kept], _plant(tree, grown, added)))
+    blank = np.concatenate((np.where(with_blank, stayed.blank, _NONE)[kept], np.full(len(added), _NONE)))
+    last = np.concatenate((np.where(with_last, stayed.last, _NONE)[kept], ctc[added]))
+    tree.slot[nodes] = np.arange(len(nodes))
+    return _Beam(nodes, blank, last)
 
 
 @njit(nogil=True, cache=True)
@@ -291,15 +283,9 @@ def _finish(nodes: _Prefixes, beam: _Beam, scoring: _Scoring) -> tuple[np.ndarra
     following = np.zeros(len(scoring.model.start), np.int32)
     for i in range(len(beam.nodes)):
         node = beam.nodes[i]
-        ctc[i] = _log_add(beam.blank[i], beam.last[i])
+        ctc[i] = np.logaddexp(beam.blank[i], beam.last[i])
         scores[i] = ctc[i] + nodes.extra[node] - scoring.words.lent[nodes.word_state[node]]
         if scoring.alpha != 0.0:
             end = automaton.advance(scoring.model, nodes.lm_state[node], scoring.model.end, following)
             scores[i] += scoring.alpha * end
     return scores, ctc
-
-
-@njit(nogil=True, cache=True)
-def _log_add(a: float, b: float) -> float:
-    high, low = max(a, b), min(a, b)
-    return high if low == _NONE else high + np.log1p(np.exp(low - high))

@@ -64,12 +64,11 @@ class Evaluation:
         """
         each = [prediction.errors(first) for prediction in self.predictions]
         counts = sum(each, Errors())
-        by_decoder = {f"{first}_greedy": counts.rate}
+        rates = {first: counts.rate} | {metric: self.errors(metric).rate for metric in TOKENS if metric != first}
+        rates[f"{first}_greedy"] = counts.rate if self.greedy is None else _total(self.greedy, first).rate
         if self.greedy is not None:
-            by_decoder = {f"{first}_greedy": _total(self.greedy, first).rate, f"{first}_beam": counts.rate}
+            rates[f"{first}_beam"] = counts.rate
         low, high = bootstrap.interval(each, [prediction.speaker for prediction in self.predictions])
-        others = {metric: self.errors(metric).rate for metric in TOKENS if metric != first}
-        rates = {first: counts.rate, **others, **by_decoder}
         rates |= {f"{first}_low": low, f"{first}_high": high}
         return {name: round(rate, 6) for name, rate in rates.items()} | {
             "insertions": counts.insertions,
