@@ -10,7 +10,7 @@ from ds2.data.loader import Assembler, Loader
 from ds2.data.mean_istd import MeanIstd
 from ds2.decoding.greedy import Greedy
 from ds2.layout import MEAN_ISTD
-from ds2.recognition import opening
+from ds2.recognition import paddle_model
 from ds2.transcribing import inputs
 from ds2.transcribing.transcriber import Transcriber
 from tests.training import tiny
@@ -48,7 +48,7 @@ def test_statistics_batches_network_checkpoint_and_recognition_follow_the_size_o
     model = trained.load(workspace / "models" / "best_model").model
     weight = model.rnn.layers[0].gru.weight_ih_l0
     assert weight.shape[1] == tiny.MODEL["conv_channels"] * -(-longer // 2)
-    transcriber = Transcriber(opening.model(workspace / "models" / "best_model", False), Greedy(), 4, 20.0)
+    transcriber = Transcriber(paddle_model.load(workspace / "models" / "best_model", False), Greedy(), 4, 20.0)
     assert len(list(transcriber.transcribe(inputs.expand([str(workspace / "audio")])))) == len(tiny.TEXTS)
 
 
