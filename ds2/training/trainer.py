@@ -32,7 +32,7 @@ class Trainer:
         self._step = Step(training.model, training.optimizer, training.settings, group, training.scaler)
         self._stop_signals = StopSignals()
         self._logged_files: set[str] = set()  # those that a skipped step was logged for
-        self._before_skips = (0, 0, 0)  # batch, step and skipped steps before those skipped in a row
+        self._last_good = (0, 0, 0)  # batch, step and count of skipped steps, before the steps skipped in a row
 
     def run(self) -> None:
         """Trains to the end.
@@ -127,7 +127,7 @@ class Trainer:
             logger.info(f"step {step} skipped: fp16 has overflowed, the loss scale falls to {scale:g}")
             return
         if history.nonfinite_in_a_row == 0:
-            self._before_skips = training.batch - 1, step - 1, history.nonfinite
+            self._last_good = training.batch - 1, step - 1, history.nonfinite
         history.add_nonfinite()
         files = [training.data.train[position].audio_filepath for position in outcome.suspects]
         new = [file for file in files if file not in self._logged_files]
@@ -135,7 +135,7 @@ class Trainer:
         named = f"; it contained {', '.join(new)}" if new else ""
         logger.warning(f"step {step} skipped: its loss or gradients are not finite{named}")
         if history.nonfinite_in_a_row >= self._settings.train.max_nonfinite:
-            training.batch, training.step, history.nonfinite = self._before_skips
+            training.batch, training.step, history.nonfinite = self._last_good
             history.nonfinite_in_a_row = 0
             if training.batch:
                 self._save()
@@ -149,7 +149,7 @@ class Trainer:
         """Scores, records, saves and reports an epoch."""
         training, data, settings = self._training, self._training.data, self._settings
         training.epoch, training.batch = training.epoch + 1, 0
-        self._before_skips = 0, training.step, training.history.nonfinite
+        self._last_good = 0, training.step, training.history.nonfinite
         training.meter.note_peak(max(self._group.all_gather(device.peak_memory_mb())))
         scores = {}
         if scoring is not None:
