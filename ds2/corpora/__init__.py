@@ -14,6 +14,8 @@ from ds2.corpora import registry
 def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     """Makes a corpus, or what is missing of it, with its annotation files in the folder `annotation`.
 
+    The section runtime says how many processes work, and where downloads go.
+
     Raises:
         UserError: there is no such corpus, or it cannot be made.
     """

@@ -43,14 +43,9 @@ class Synthesizer:
     def speak(self, text: str, voice: str, rate: int, pitch: int, pitch_range: int) -> np.ndarray:
         """Speaks a text: float32 [n] in -1..1 at `sample_rate`.
 
-        The first thing spoken by a process is always the same; later ones depend on the earlier.
-
-        Args:
-            text: in the voice's language.
-            voice: such as "cmn+f3": language and variant.
-            rate: words a minute, 80 to 450; 175 is usual.
-            pitch: 0 to 100, like `pitch_range`; 50 is the variant's own.
-            pitch_range: how far the pitch moves.
+        `voice` is language and variant, such as "cmn+f3"; `rate` is in words a minute, 80 to 450 (175 is usual);
+        `pitch` and `pitch_range` go from 0 to 100 (50 is the variant's own). The first thing spoken by a process is
+        always the same; later ones depend on the earlier.
         """
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise UserError(f"libespeak-ng has no voice {voice}")

@@ -59,7 +59,10 @@ def unpack(archive: Path, folder: Path, place: Place, most: int, *, links_as_tex
     written = 0
     try:
         for member in _members(archive):
-            goal = place(_checked(member.name))
+            path = PurePosixPath(member.name)  # which must stay below the folder
+            if path.is_absolute() or ".." in path.parts or "\0" in member.name:
+                raise _RefusedError(f"it holds {member.name!r}")
+            goal = place(path)
             if goal is not None:
                 written = _write(member, folder / goal, written, most, links_as_text)
     except _DAMAGE as error:
@@ -68,14 +71,6 @@ def unpack(archive: Path, folder: Path, place: Place, most: int, *, links_as_tex
         raise UserError(f"{archive} is not unpacked: {error}, which no archive of a corpus should hold") from None
     except OSError as error:
         raise UserError(f"{archive} cannot be unpacked: {error.strerror or error}") from None
-
-
-def _checked(name: str) -> PurePosixPath:
-    """A member's name, which must stay below the folder it is unpacked into."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\0" in name:
-        raise _RefusedError(f"it holds {name!r}")
-    return path
 
 
 def _write(member: _Member, path: Path, written: int, most: int, links_as_text: bool) -> int:

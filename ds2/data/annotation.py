@@ -51,12 +51,8 @@ class Rejection:
 def sources(folder: Path, corpora: Collection[str], reserved: Collection[str]) -> list[Source]:
     """The annotation files that count, test data first, then dev, then the rest, each by name.
 
-    An empty file does not count beside others: where the only test file is empty, test data is held out.
-
-    Args:
-        folder: dataset/annotation.
-        corpora: the built-in corpora in use.
-        reserved: the names of all built-in corpora; their files do not count while they are not in use.
+    An empty file does not count beside others: where the only test file is empty, test data is held out. Nor do files
+    with the `reserved` name of a built-in corpus that is not in use, so not in `corpora`.
 
     Raises:
         UserError: there is no such file.

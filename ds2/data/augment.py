@@ -24,34 +24,28 @@ class Augmenter:
         """Finds the files of noise and impulse responses; waveforms are at `sample_rate`, in Hz."""
         self._augment = augment
         self._rate = sample_rate
-        self._noises = Recordings(augment.noise.noise_dir, sample_rate)
-        self._responses = Recordings(augment.reverb.reverb_dir, sample_rate)
+        self._folders = {"noise": augment.noise.noise_dir, "reverb": augment.reverb.reverb_dir}
+        self._found = {kind: Recordings(folder, sample_rate) for kind, folder in self._folders.items()}
 
     def describe(self) -> list[str]:
         """What was found in the folders, for the log."""
         off = {kind: f": augment.{kind} is off" for kind in self.lacking()}
         return [
-            f"augment.{kind}: {len(found)} files in {folder}{off.get(kind, '')}"
-            for kind, folder, found in self._folders()
+            f"augment.{kind}: {len(self._found[kind])} files in {folder}{off.get(kind, '')}"
+            for kind, folder in self._folders.items()
         ]
 
     def lacking(self) -> dict[str, str]:
         """The kinds that are asked for and off, because their folder has no audio, each with the reason."""
         return {
             kind: f"no audio in {folder}"
-            for kind, folder, found in self._folders()
-            if not len(found) and getattr(self._augment, kind).prob
+            for kind, folder in self._folders.items()
+            if not len(self._found[kind]) and getattr(self._augment, kind).prob
         }
-
-    def _folders(self) -> tuple[tuple[str, str, Recordings], ...]:
-        return (
-            ("noise", self._augment.noise.noise_dir, self._noises),
-            ("reverb", self._augment.reverb.reverb_dir, self._responses),
-        )
 
     def identity(self) -> list[tuple[str, int]]:
         """The files that decide what comes out, for the fingerprint."""
-        return [*self._noises.identity(), *self._responses.identity()]
+        return [file for found in self._found.values() for file in found.identity()]
 
     def speeds(self, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
         """How many times as fast each utterance, named by its number, int [n], is played in an epoch: float64 [n].
@@ -73,24 +67,23 @@ class Augmenter:
 
         `speed` is this utterance's one of `speeds`; `random` draws everything else.
         """
-        kinds = self._augment
+        kinds, noises, responses = self._augment, self._found["noise"], self._found["reverb"]
         samples = waveform.change_speed(samples, speed, self._rate)
         if _happens(kinds.shift.prob, random):
             milliseconds = random.uniform(kinds.shift.min_shift_ms, kinds.shift.max_shift_ms)
             samples = waveform.shift(samples, round(milliseconds * self._rate / 1000))
-        if _happens(kinds.reverb.prob, random) and len(self._responses):
-            response = self._responses.draw(random)
+        if _happens(kinds.reverb.prob, random) and len(responses):
+            response = responses.draw(random)
             if response is not None:
                 samples = waveform.reverberate(samples, response)
-        if _happens(kinds.noise.prob, random) and len(self._noises):
-            noise = self._noises.draw(random)
+        if _happens(kinds.noise.prob, random) and len(noises):
+            noise = noises.draw(random)
             snr_db = random.uniform(kinds.noise.min_snr_dB, kinds.noise.max_snr_dB)
             if noise is not None:
                 start = int(random.integers(len(noise)))
                 samples = waveform.add_noise(samples, noise, start, snr_db, self._rate)
         if _happens(kinds.volume.prob, random):
-            gain = random.uniform(kinds.volume.min_gain_dBFS, kinds.volume.max_gain_dBFS)
-            samples = waveform.amplify(samples, gain)
+            samples = waveform.amplify(samples, random.uniform(kinds.volume.min_gain_dBFS, kinds.volume.max_gain_dBFS))
         if _happens(kinds.resample.prob, random):
             through = int(random.choice(kinds.resample.new_sample_rate))
             samples = waveform.limit_band(samples, through, self._rate)
@@ -98,8 +91,7 @@ class Augmenter:
 
     def change_features(self, values: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Changes normalised features, float32 [frames, mel bins]; their shape stays."""
-        values = spec_sub_aug(values, self._augment.spec_sub_aug, random)
-        return spec_aug(values, self._augment.spec_aug, random)
+        return spec_aug(spec_sub_aug(values, self._augment.spec_sub_aug, random), self._augment.spec_aug, random)
 
 
 def _happens(prob: float, random: np.random.Generator) -> bool:

@@ -10,7 +10,6 @@ from ds2 import mel, params
 from ds2.data import frames
 
 _PREEMPHASIS = np.float32(0.97)
-_INT16_SCALE = 32768.0
 # Frames at a time: what is done to them stays in a core's cache.
 _BLOCK = 128
 # Kaldi's floor under the logarithm, and so the value of digital silence.
@@ -72,4 +71,4 @@ def extract(samples: np.ndarray, features: params.FeaturesSettings) -> np.ndarra
 def _window(length: int) -> np.ndarray:
     """Povey's window, float32 [length], at 16-bit scale."""
     phase = 2.0 * np.pi * np.arange(length) / (length - 1)
-    return ((0.5 - 0.5 * np.cos(phase)) ** 0.85 * _INT16_SCALE).astype(np.float32)
+    return ((0.5 - 0.5 * np.cos(phase)) ** 0.85 * 32768.0).astype(np.float32)

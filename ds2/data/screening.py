@@ -48,7 +48,7 @@ class Screened:
 def screen(sources: Sequence[Source], settings: params.Params, workers: int) -> Screened:
     """Reads all annotation files and looks at all audio, in so many worker processes.
 
-    Of two lines with the same audio that of the first source wins.
+    Of two lines with the same audio that of the first source wins. The sections manifest, text, features, model count.
     """
     lines, rejected = _unique_lines(sources)
     look = functools.partial(_screen_lines, settings=settings)

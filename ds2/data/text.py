@@ -44,11 +44,7 @@ def normalize(text: str, rules: params.TextSettings | None = None) -> str:
 
     NFKC (full-width forms become ordinary ones); lower case; traditional to simplified Chinese (OpenCC's t2s, by
     phrases); punctuation and symbols dropped, while letters, marks and digits of every script stay; no spaces
-    between Han characters, one space elsewhere, none at the ends.
-
-    Args:
-        text: any text.
-        rules: which of the optional steps to take; None takes all.
+    between Han characters, one space elsewhere, none at the ends. The rules choose the optional steps; None takes all.
     """
     rules = rules or params.TextSettings()
     if _COMMON.fullmatch(text) and not rules.simplified:

@@ -35,9 +35,6 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.tokens == other.tokens
 
-    def __hash__(self) -> int:
-        return hash(self.tokens)
-
     @classmethod
     def of(cls, transcripts: Iterable[str], count_threshold: int = 1) -> "Vocabulary":
         """Characters of normalised transcripts that occur so often at least, by falling count, then by code point."""

@@ -24,13 +24,10 @@ def register(kind: type[NamedTuple], function: Callable) -> None:
 
 
 def advance(model: NamedTuple, state: np.ndarray, token: int, following: np.ndarray) -> float:
-    """The natural log-probability of a token after a state; for compiled code only.
+    """The natural log-probability of a token, one of the model's `ids` or its `end`, after a state, int32 [n].
 
-    Args:
-        model: of a kind that is registered.
-        state: int32 [n].
-        token: one of the model's `ids` or its `end`.
-        following: int32 [n], takes the state that follows; not the same memory as `state`.
+    For compiled code only, of a kind that is registered. `following`, int32 [n], which is not the same memory as
+    `state`, takes the state that follows.
     """
     raise NotImplementedError
 

@@ -6,7 +6,6 @@ on otherwise: after any whole text exactly the boosts of the words in it remain.
 automaton of Aho and Corasick (1975), overlapping ones and words within words too.
 """
 
-from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -73,16 +72,15 @@ def _automaton(words: Mapping[tuple[int, ...], float], tokens: int) -> HotWords:
                 lent[state] = max(lent[state], boost * depth / len(word))
         earned[state] = boost
     fail = [0] * len(children)
-    queue = deque(children[0].values())
-    while queue:
-        state = queue.popleft()
+    states = list(children[0].values())
+    for state in states:  # which grows: the shorter ones come first
         earned[state] += earned[fail[state]]
         for token, child in children[state].items():
             other = fail[state]
             while other and token not in children[other]:
                 other = fail[other]
             fail[child] = children[other].get(token, 0)
-            queue.append(child)
+            states.append(child)
         # A suffix may be farther along in its own word than this one in its.
         lent[state] = max(lent[state], lent[fail[state]])
     keys = table.keys_for(len(children))

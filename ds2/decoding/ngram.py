@@ -147,28 +147,25 @@ def _section(
     ids, values = [np.zeros((0, order), np.int32)], [np.zeros((0, 2))]
     while count:
         rows = [(at, line.split()) for at, line in islice(lines, min(count, _CHUNK))]
-        for number, row in rows:
-            if not order + 1 <= len(row) <= order + 2:
-                raise UserError(_not_an_ngram(path, number, row, order))
         if not rows:
             raise UserError(f"{path} ends after line {number}, with {count} {order}-grams still to come")
         count -= len(rows)
-        ids.append(np.array([[words.get(word, -1) for word in row[1 : order + 1]] for _, row in rows], np.int32))
-        values.append(np.array([_numbers(row, order, path, number) for number, row in rows]))
-        known = (ids[-1] > 0).all(axis=1)
-        ids[-1], values[-1] = ids[-1][known], values[-1][known]
+        number = rows[-1][0]
+        weights = np.array([_weights(row, order, path, at) for at, row in rows])
+        found = np.array([[words.get(word, -1) for word in row[1 : order + 1]] for _, row in rows], np.int32)
+        known = (found > 0).all(axis=1)
+        ids.append(found[known])
+        values.append(weights[known])
     return np.concatenate(ids), np.concatenate(values), number
 
 
-def _numbers(row: list[str], order: int, path: Path, number: int) -> tuple[float, float]:
+def _weights(row: list[str], order: int, path: Path, number: int) -> tuple[float, float]:
     try:
-        return float(row[0]), float(row[order + 1]) if len(row) == order + 2 else 0.0
+        if order + 1 <= len(row) <= order + 2:
+            return float(row[0]), float(row[order + 1]) if len(row) == order + 2 else 0.0
     except ValueError:
-        raise UserError(_not_an_ngram(path, number, row, order)) from None
-
-
-def _not_an_ngram(path: Path, number: int, row: list[str], order: int) -> str:
-    return (
+        pass
+    raise UserError(
         f"{path} line {number}: {' '.join(row)!r} should be log10 of a probability, {order} words and, perhaps, "
         "a back-off weight"
     )

@@ -19,12 +19,10 @@ class MaskedBatchNorm(nn.Layer):
 
     Running statistics are a cumulative mean for the first 100 steps, then an exponential moving average with that
     window. A shorter one would be biased: batches are bucketed by length.
-
-    Attributes:
-        all_gather_rows: where a batch is spread over several processes, their group's: float32 [n] of this one to
-            [world_size, n], differentiable. None: the batch is all here.
     """
 
+    # Where a batch is spread over several processes, their group's: float32 [n] of this one to [world_size, n],
+    # differentiable. None: the batch is all here.
     all_gather_rows: Callable[[paddle.Tensor], paddle.Tensor] | None = None
 
     def __init__(self, channels: int, channel_axis: int) -> None:

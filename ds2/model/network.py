@@ -9,23 +9,16 @@ from ds2.model.masking import MaskedBatchNorm
 
 
 class Network(nn.Layer):
-    """Features to the tokens' logits. An utterance's logits are the same alone and in any batch (evaluation mode).
+    """Features to the tokens' logits. An utterance's logits are the same alone and in any batch (evaluation mode)."""
 
-    Attributes:
-        token_arrays: the names of the arrays whose last axis is that of the tokens.
-    """
-
+    # The names of the arrays whose last axis is that of the tokens.
     token_arrays: tuple[str, ...] = ("output.weight", "output.bias")
 
     def forward(self, features: paddle.Tensor, lengths: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """
-        Args:
-            features: float32 [B, T, size], normalised, zero in the padding.
-            lengths: int64 [B], real frames, all at least 1.
+        """Takes features, float32 [B, T, size], normalised, zero in the padding, and real frames, int64 [B], all >= 1.
 
-        Returns:
-            logits, float32 [B, T', tokens], not normalised by a softmax; int64 [B], real output steps: the frames
-            divided by params.networks.frames_a_step, rounded up.
+        Returns logits, float32 [B, T', tokens], not normalised by a softmax, and real output steps, int64 [B]: the
+        frames divided by params.networks.frames_a_step, rounded up.
         """
         raise NotImplementedError
 
