@@ -1,7 +1,7 @@
 """Checks every line of the annotations and divides them into training, dev and test data.
 
 reads   dataset/annotation/*.txt and the audio they name
-params  corpora, manifest, text, features.sample_rate
+params  corpora, manifest, text, features.sample_rate, model.type
 writes  dataset/manifest.{train,dev,test}, dataset/rejected.jsonl, results/data.json
 """
 

@@ -9,7 +9,7 @@ DIES_AT_ONCE = """
 import os
 import signal
 
-from ds2.data import parallel
+from ds2 import parallel
 
 if __name__ == "__main__":
     parallel.pool(2).submit(len, "ab")

@@ -19,10 +19,10 @@ READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 # The parameters of a stage, as design.md's table of stages has them.
 LISTED = {
     "corpus": ["corpora"],
-    "manifest": ["corpora", "manifest", "text", "features.sample_rate"],
+    "manifest": ["corpora", "manifest", "text", "features.sample_rate", "model.type"],
     "mean_istd": ["features", "mean_istd"],
     "vocabulary": ["vocabulary"],
-    "train": ["corpora", "features", "model", "augment", "train"],
+    "train": ["corpora", "features", "model", "augment", "train", "evaluate.metrics_type"],
     "lm": ["lm", "text"],
     "evaluate": ["evaluate"],
 }
