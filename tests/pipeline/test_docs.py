@@ -54,6 +54,7 @@ RUN = {
     "python -m ds2 show a.wav --out heard --seed 7": AS_IT_IS,
     "python -m ds2 recipe aishell": "python -m ds2 recipe aishell --yes",  # the repository's is edited
     "python -m ds2 recipe full": AS_IT_IS,
+    "python -m ds2 recipe demo": AS_IT_IS,
     "python -m ds2 recipe small": AS_IT_IS,
     "git checkout params.yaml": AS_IT_IS,
     'git add params.yaml dvc.lock results dataset/annotation && git commit -m "my data"': (
@@ -144,7 +145,7 @@ NOT_RUN = {
     "make test-slow": _GATE,
     "PADDLE=gpu make test-wheel": _GATE,
     ".ci/run": "it is the gate",
-    "python -m pytest tests/test_params_agree.py": "make test runs it",
+    "python -m pytest tests/params/test_params_agree.py": "make test runs it",
     "ruff check && ruff format": "make lint runs the check",
     "nvidia-smi": "there is no GPU",
     "CUDA_VISIBLE_DEVICES=0,1 dvc repro": _CLUSTER,

@@ -217,7 +217,7 @@ def test_the_stage_scores_the_set_that_it_is_told(own_root):
 def test_a_gpu_that_is_asked_for_and_not_there_stops_training_and_evaluation(own_root):
     chosen = tiny.settings(num_epoch=1)
     chosen = chosen.model_copy(update={"runtime": chosen.runtime.model_copy(update={"use_gpu": True})})
-    for stage in (session.train, evaluation.evaluate, evaluation.tune):
+    for stage in (session.train, evaluation.evaluate):
         with pytest.raises(UserError, match=r"runtime\.use_gpu: true"):
             stage(chosen)
     assert not layout.MODELS.exists()
