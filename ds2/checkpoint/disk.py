@@ -107,10 +107,14 @@ def write(
 
 
 def link(source: Path, folder: Path, with_optimizer: bool) -> None:
-    """Gives an intact checkpoint a second place, a copy only where the file system cannot link; raises as `write`."""
+    """Gives a checkpoint a second place, a copy only where the file system cannot link; raises as `write`.
+
+    What a damaged one lacks, its second place lacks too.
+    """
     with _replacing(folder) as target:
+        there = {path.name for path in source.iterdir()}
         for name in (MODEL, OPTIMIZER, STATE, VOCABULARY, MEAN_ISTD):
-            if name == OPTIMIZER and not (with_optimizer and resumable(source)):
+            if name not in there or (name == OPTIMIZER and not with_optimizer):
                 continue
             file = os.path.realpath(source / name)  # with linked caches the link may go with DVC's cache
             try:

@@ -115,3 +115,12 @@ def test_when_every_state_is_damaged_the_training_starts_over(root, ended, tmp_p
     for epoch in (2, 3, 4):
         assert names_it(warnings, own / f"epoch_{epoch}", "model.safetensors")
     assert_same(products(tmp_path), products(ended))
+
+
+def test_a_file_of_an_older_epoch_that_is_gone_from_both_places_ends_no_training(root, ended, tmp_path, warnings):
+    own = copy(ended, tmp_path)
+    shutil.rmtree(tmp_path / "models")
+    (own / "epoch_3" / "model.safetensors").unlink()
+    trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=5, augment=True))
+    assert trainer.epoch == 5
+    assert names_it(warnings, own / "epoch_3", "model.safetensors is missing")
