@@ -29,7 +29,8 @@ def run(arguments: argparse.Namespace) -> None:
     """See the module's docstring; UserError where params.yaml was edited and nobody can be asked."""
     if arguments.name is None:
         for recipe in map(recipes.read, recipes.names()):
-            print(f"{recipe.name:<24}{recipe.head.splitlines()[0].lstrip('# ')}")
+            about = recipe.head.partition("\n")[0].lstrip("# ")
+            print(f"{recipe.name:<24}{about}".rstrip())
         return
     recipe = recipes.read(arguments.name)
     if arguments.yes or _may_replace():

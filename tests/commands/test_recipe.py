@@ -45,6 +45,12 @@ def test_without_a_name_every_recipe_is_listed_on_a_line(repository, capsys):
     assert not (repository / "params.yaml").exists()
 
 
+def test_a_recipe_without_a_comment_at_its_top_is_listed_by_its_name(repository, capsys):
+    (repository / "recipes/mine.yaml").write_text("train: {num_epoch: 5}\n", encoding="utf-8")
+    run()
+    assert "mine" in capsys.readouterr().out.splitlines()
+
+
 def test_the_demo_is_the_repositorys_params_yaml(params_yaml):
     run("demo")
     assert params_yaml.read_bytes() == (ROOT / "params.yaml").read_bytes()
