@@ -51,8 +51,9 @@ def main() -> None:
         built, run = parser(name)
         run(built.parse_args(arguments))
     else:
-        (closest,) = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.0)
-        raise UserError(f"there is no command {name}; did you mean {closest}? python -m ds2 --help lists all")
+        closest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        meant = f"; did you mean {closest[0]}? " if closest else ": "
+        raise UserError(f"there is no command {name or repr(name)}{meant}python -m ds2 --help lists all")
 
 
 if __name__ == "__main__":

@@ -47,6 +47,14 @@ def test_an_unknown_command_is_one_sentence_that_names_the_closest(wrong, right,
     assert line.startswith(f"error: there is no command {wrong}; did you mean {right}?")
 
 
+@pytest.mark.parametrize(("wrong", "shown"), [("--version", "--version"), ("", "''")])
+def test_what_is_like_no_command_is_taken_for_none(wrong, shown, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ds2", wrong])
+    with pytest.raises(SystemExit):
+        command_line.main()
+    assert capsys.readouterr().err == f"error: there is no command {shown}: python -m ds2 --help lists all\n"
+
+
 @pytest.mark.parametrize("name", command_line.COMMANDS)
 def test_the_help_of_a_command_has_an_example_that_it_understands(name, monkeypatch, capsys):
     if name not in MODULES:
