@@ -129,7 +129,7 @@ RUN_ELSEWHERE = {
 
 _GATE = "the gate .ci/run runs it"
 _INSTALLS = "makes an environment of its own out of gigabytes of wheels"
-_CLUSTER = "needs several GPUs or machines; tests/training/test_distributed.py trains with several processes"
+_CLUSTER = "needs several GPUs or machines; tests/distributed/test_process_group.py trains with several processes"
 NOT_RUN = {
     "git clone <this repository> ds2 && cd ds2": "this is the repository",
     "make repro": _INSTALLS,
