@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from ds2 import layout, log, params
+from ds2.errors import UserError
 from ds2.evaluation import report, session
 from ds2.recognition import paddle_model
 
@@ -29,8 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """See the module's docstring."""
-    settings = params.load()
     log.to_terminal()
+    settings = params.load()
+    if not arguments.manifest.is_file():
+        raise UserError(f"--manifest {arguments.manifest}: there is no such file; it should be a manifest")
     if arguments.out is not None:  # before the work, which takes longer
         arguments.out.mkdir(parents=True, exist_ok=True)
     model = paddle_model.load(arguments.model, settings.runtime.use_gpu)

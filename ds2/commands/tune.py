@@ -20,8 +20,8 @@ from ds2.recognition.manifest_pass import ManifestPass
 
 def run(arguments: argparse.Namespace) -> None:
     """See the module's docstring."""
-    settings = params.load()
     log.to_terminal()
+    settings = params.load()
     chosen = settings.evaluate.model_copy(update={"decoder": "ctc_beam_search"})
     model, name = session.chosen_model(settings)
     search = beam.search(chosen, model.vocabulary)

@@ -26,7 +26,7 @@ class MaskedBatchNorm(nn.Layer):
     all_gather_rows: Callable[[paddle.Tensor], paddle.Tensor] | None = None
 
     def __init__(self, channels: int, channel_axis: int) -> None:
-        """Each of the channels is normalised by itself, over all axes of the input but `channel_axis`."""
+        """Each of the channels is normalised by itself, over all axes of the input but `channel_axis`, from 0."""
         super().__init__()
         self._axis = channel_axis
         self._channels = channels

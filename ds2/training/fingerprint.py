@@ -47,7 +47,10 @@ def fingerprint(of: Mapping[str, Any]) -> str:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What makes two trainings different ones, each as half a sentence; parameters by their full names."""
-    before, now = params.implied() | old["params"], params.implied() | new["params"]
+    before, now = (
+        {name: value for name, value in params.implied().items() if name in other["params"]} | own["params"]
+        for own, other in ((old, new), (new, old))
+    )
     found = [
         f"{name} is {json.dumps(now[name], ensure_ascii=False)} and was {json.dumps(before[name], ensure_ascii=False)}"
         for name in now

@@ -98,11 +98,12 @@ def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:
 
 def _metrics(training: Training) -> dict[str, int | float]:
     metric = training.settings.evaluate.metrics_type
-    last, best = training.history.epochs[-1], training.history.best(metric)
+    last = training.history.epochs[-1]
+    best = next(row for row in training.history.epochs if row["epoch"] == training.best_epoch)
     found: dict[str, int | float] = {"epochs": training.epoch, "steps": training.step}
     if "loss" in last:
         found["loss"] = round(last["loss"], 6)
-    if best is not None and metric in best:
+    if metric in best:
         found |= {"epoch_of_best": int(best["epoch"]), f"{metric}_of_best": round(best[metric], 6)}
     return found | {
         "weights": int(sum(parameter.size for parameter in training.model.parameters())),

@@ -91,6 +91,7 @@ class Training:
         epoch: epochs that are done.
         batch: batches done of the epoch that follows.
         step: steps of the optimiser since the beginning.
+        best_epoch: the one that is published as best_model.
     """
 
     def __init__(self, settings: params.Params, data: TrainingData, ingredients: Mapping[str, Any]) -> None:
@@ -106,7 +107,7 @@ class Training:
         self.scaler = LossScaler.of(settings.train.amp)
         self.history = History()
         self.meter = Meter()
-        self.epoch = self.batch = self.step = 0
+        self.epoch = self.batch = self.step = self.best_epoch = 0
 
     def restore(self, folder: Path, state: State) -> None:
         """Resumes from a checkpoint of this training.

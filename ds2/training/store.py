@@ -107,7 +107,7 @@ class Store:
         for folder in steps:
             disk.remove_folder(folder)
 
-    def publish(self, epoch: int, ranked: Sequence[int]) -> None:
+    def publish(self, epoch: int, ranked: Sequence[int]) -> int:
         """Makes models/ the image of the training after `epoch`: the last epochs and the best.
 
         Epochs that are not kept any more go; those beyond `epoch`, of a longer training, stay in the autosave folder.
@@ -116,6 +116,9 @@ class Store:
         Args:
             epoch: the last one.
             ranked: all epochs up to it, from the best on: the first of them whose weights are kept is published.
+
+        Returns:
+            that epoch.
         """
         best = self._own / BEST
         kept = self._epoch_of(best)
@@ -146,6 +149,7 @@ class Store:
             disk.remove_folder(folder)
         for folder in done[-max(self._keep, _RESUMABLE) : -_RESUMABLE]:
             (folder / disk.OPTIMIZER).unlink(missing_ok=True)
+        return chosen
 
     def _states(self) -> dict[Path, State | None]:
         """All states of this training, each looked at once; None: damaged.

@@ -162,6 +162,7 @@ class Trainer:
         self._save()
         self._publish()
         self._reporter.epoch()
+        self._group.barrier()  # copies and hashes can take longer than a collective call waits
 
     def _save(self) -> None:
         """Saves the state; nobody continues before it is written."""
@@ -172,7 +173,8 @@ class Trainer:
     def _publish(self) -> None:
         if self._group.rank == 0:
             ranked = self._training.history.ranked(self._settings.evaluate.metrics_type)
-            self._store.publish(self._training.epoch, [int(row["epoch"]) for row in ranked])
+            epochs = [int(row["epoch"]) for row in ranked]
+            self._training.best_epoch = self._store.publish(self._training.epoch, epochs)
 
     def _stop_asked(self) -> bool:
         return self._group.any(self._stop_signals.asked is not None)

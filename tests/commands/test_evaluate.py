@@ -71,7 +71,7 @@ def test_without_options_it_is_the_best_model_on_the_test_data(copied, command):
     [
         (["--model", "none"], "none does not exist"),
         (["--model", "models"], "name one of them, such as models/best_model"),
-        (["--manifest", "none"], "none does not exist"),
+        (["--manifest", "none"], "--manifest none: there is no such file"),
         (["--out", "taken"], "taken cannot be used (File exists)"),
     ],
 )

@@ -2,13 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
 
 from ds2 import layout, params
-from ds2.checkpoint import trained
+from ds2.checkpoint import disk, trained
 from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.errors import UserError
@@ -211,6 +212,18 @@ def test_the_stage_scores_the_set_that_it_is_told(own_root):
         assert checkpoint.state.history["epochs"][-1]["wer"] == found.errors("wer").rate
         seen.append(found.errors("wer").reference_length)
     assert seen[0] != seen[1]
+
+
+def test_the_metrics_name_the_epoch_that_is_published_and_not_one_that_nobody_has(own_root):
+    chosen = tiny.settings(num_epoch=3, keep_checkpoints=1, learning_rate=0.06, seed=4)  # too fast: epoch 1 is best
+    session.train(chosen)
+    assert json.loads(layout.TRAIN_METRICS.read_text())["epoch_of_best"] == 1
+    for folder in (layout.MODELS / "best_model", *Path(".ds2").rglob("best_model")):
+        shutil.rmtree(folder)
+    session.train(chosen)
+    told, state = json.loads(layout.TRAIN_METRICS.read_text()), disk.read_state(layout.MODELS / "best_model")
+    assert told["epoch_of_best"] == state.epoch > 1
+    assert told["cer_of_best"] == pytest.approx(state.history["epochs"][-1]["cer"], abs=1e-6)
 
 
 @pytest.mark.skipif(paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0, reason="there is a GPU")

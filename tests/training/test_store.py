@@ -199,7 +199,7 @@ def test_a_best_model_damaged_in_every_place_is_said_and_the_last_epoch_takes_it
 def test_of_the_epochs_whose_weights_are_kept_the_best_takes_the_place_of_one_that_is_lost(training, warnings):
     training.epochs(1, 6, best=2)  # kept: 2, 4, 5, 6
     for order, epoch in (([3, 5, 2, 1, 6, 4], 5), ([3, 1, 5, 6, 4, 2], 5), ([4, 3, 5, 6, 1, 2], 4), ([4, 6], 4)):
-        training.store.publish(6, order)
+        assert training.store.publish(6, order) == epoch
         assert epoch_in(training.models / "best_model") == epoch
     assert warnings == ["the best model, of epoch 3, is not kept any more: epoch 5 takes its place"]
 
