@@ -12,8 +12,8 @@ endif
 VENV := .venv/$(PADDLE)
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
-# Whole files, so that what a file shares is made once.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+# Whole files, so that what a file shares is made once; three at a time, since many wait for processes that start.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 # Without the columns of files and of other metrics; cer stays even where it is the same.
