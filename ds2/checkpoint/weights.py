@@ -88,7 +88,7 @@ def _fitting(saved: dict[str, np.ndarray], folder: Path, model: Network, tokens:
 
 
 def _shape(model: Network, name: str, shape: Sequence[int], tokens: int) -> tuple[int, ...]:
-    """Of an array in the checkpoint of a vocabulary of so many tokens."""
+    """The shape of an array in a checkpoint whose vocabulary has `tokens` tokens."""
     return (*shape[:-1], tokens) if name in model.token_arrays else tuple(shape)
 
 
@@ -106,7 +106,7 @@ def restore_optimizer(folder: Path, optimizer: paddle.optimizer.Optimizer, model
 
 
 def read_moments(folder: Path, model: Network, tokens: int) -> dict[str, np.ndarray]:
-    """The optimiser's state in a checkpoint with a vocabulary of so many tokens, keyed as `moments` does.
+    """The optimiser's state in a checkpoint whose vocabulary has `tokens` tokens, keyed as `moments` does.
 
     Raises:
         UserError: they are those of another architecture than the model's, or no arrays.

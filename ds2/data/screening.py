@@ -46,7 +46,7 @@ class Screened:
 
 
 def screen(sources: Sequence[Source], settings: params.Params, workers: int) -> Screened:
-    """Reads all annotation files and looks at all audio, in so many worker processes.
+    """Reads all annotation files and inspects all audio, in `workers` processes.
 
     Of two lines with the same audio that of the first source wins. The sections manifest, text, features, model count.
     """

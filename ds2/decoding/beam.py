@@ -37,7 +37,7 @@ class BeamSearch:
     language_model: LanguageModel = field(repr=False)  # its tokens are the network's
     words: HotWords = field(repr=False)
     cutoff_prob: float = 1.0  # a step's tokens beyond this sum of probabilities are not looked at
-    cutoff_top_n: int = 1_000_000  # nor those beyond so many
+    cutoff_top_n: int = 1_000_000  # at most this many tokens of a step are looked at
 
     def prune(self, log_probabilities: np.ndarray) -> Candidates:
         """What the search needs of log-probabilities, float [steps, tokens]: little, and all that is kept of them."""

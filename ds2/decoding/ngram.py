@@ -60,7 +60,7 @@ def empty(tokens: int) -> Ngram:
 
 
 def _room(entries: int, tokens: int) -> Ngram:
-    """A model without n-grams, with room for so many; every token counts as <unk>."""
+    """A model without n-grams, with room for `entries`; every token counts as <unk>."""
     keys = table.keys_for(entries)
     return Ngram(
         keys, np.zeros(len(keys), np.float32), np.zeros(len(keys), np.int32), np.zeros(entries + 1, np.float32),

@@ -7,6 +7,6 @@ from ds2.model.network import Network
 
 
 def build(settings: params.Params, tokens: int) -> Network:
-    """Makes the network of the sections model and features, with random weights, for so many tokens, blank included."""
+    """Makes the network of the sections model and features, with random weights, for `tokens` tokens with the blank."""
     module = importlib.import_module(f"ds2.model.{settings.model.type}")
     return module.build(settings.model, settings.features.size, tokens)

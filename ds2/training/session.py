@@ -38,7 +38,7 @@ def train(settings: params.Params) -> None:
     for name, value in params.values(settings).items():
         logger.info(f"{name}: {json.dumps(value, ensure_ascii=False)}")
     autosave = layout.repository_root() / _AUTOSAVE
-    disk.refuse_pickles(layout.MODELS, *sorted(autosave.glob("*")))
+    disk.refuse_pickles(layout.MODELS, autosave)
     data, files = _read(settings)
     on = device.choose(settings.runtime.use_gpu)
     precision.check(settings.train.amp)
