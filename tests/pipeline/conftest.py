@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,13 @@ TONES = {"东": 500, "南": 1000, "西": 2000, "北": 3500}
 
 
 class Repository:
-    """A fresh git and DVC repository with the project in it, and small recordings of one's own."""
+    """A fresh git and DVC repository with the project in it, and small recordings of one's own.
+
+    Attributes:
+        environment: of the commands that are run in it, beside the usual one.
+    """
+
+    environment: Mapping[str, str] = {}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -56,7 +63,13 @@ class Repository:
     def run(self, *command: str, expect: int = 0) -> str:
         """Runs a command as a user would; returns what it printed, on both streams."""
         done = subprocess.run(
-            command, cwd=self.folder, env=_environment(), capture_output=True, text=True, timeout=540, check=False
+            command,
+            cwd=self.folder,
+            env=_environment() | self.environment,
+            capture_output=True,
+            text=True,
+            timeout=540,
+            check=False,
         )
         printed = done.stdout + done.stderr
         assert done.returncode == expect, printed
@@ -64,7 +77,8 @@ class Repository:
 
     def start(self, *command: str) -> Running:
         """Starts a command in the background."""
-        return Running(command, self.folder, _environment(), self.folder.parent / f"{self.folder.name}.log")
+        output = self.folder.parent / f"{self.folder.name}.log"
+        return Running(command, self.folder, _environment() | self.environment, output)
 
     def training(self) -> int:
         """The process of the stage train, which runs in the repository or in DVC's copy of it."""
