@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +123,15 @@ def records(repository: Repository) -> Iterator[Record]:
 
 
 def _of_commit(repository: Repository, commit: str, where: str, whole: bool) -> Iterator[Record]:
-    if repository.run("git", "ls-tree", "--name-only", commit, "dvc.lock"):
-        yield Record(where, repository, commit, repository.run("git", "show", f"{commit}:dvc.lock"), whole)
+    if text := _lock(repository.folder, commit):
+        yield Record(where, repository, commit, text, whole)
+
+
+@cache
+def _lock(folder: Path, commit: str) -> str:
+    """The dvc.lock of a commit, which never changes; "": there is none."""
+    done = subprocess.run(["git", "show", f"{commit}:dvc.lock"], cwd=folder, capture_output=True, text=True)
+    return done.stdout
 
 
 @dataclass

@@ -20,9 +20,9 @@ from tests.pipeline.trial import Trial
 
 # Parameters of every stage, with the values that the trial chooses from.
 EDITS: dict[str, tuple] = {
-    "manifest.max_duration": (20.0, 19.0),
+    "manifest.max_duration": (20.0, 19.0, 18.0, 17.0),
     "text.simplified": (True, False),
-    "features.target_db": (-20.0, -25.0),
+    "features.target_db": (-20.0, -22.0, -24.0),
     "mean_istd.num_utterances": (None, 20),
     "vocabulary.count_threshold": (1, 2),
     "model.dropout": (0.0, 0.2),
@@ -30,13 +30,13 @@ EDITS: dict[str, tuple] = {
     "train.augment": (True, False),
     "train.batch_size": (8, 6),
     "train.keep_checkpoints": (3, 1),
-    "train.learning_rate": (0.003, 0.002),
-    "train.num_epoch": (1, 2, 3, 4),
+    "train.learning_rate": (0.002, 0.0025, 0.003, 0.0035, 0.004),
+    "train.num_epoch": (1, 3, 4, 5, 6),
     "train.save_interval": (2000, 2),
-    "train.seed": (1, 2),
-    "lm.order": (4, 3),
+    "train.seed": tuple(range(1, 9)),
+    "lm.order": (4, 3, 2),
     "evaluate.metrics_type": ("cer", "wer"),
-    "evaluate.batch_size": (16, 8),
+    "evaluate.batch_size": (16, 8, 4),
 }
 # Modules of every stage.
 MODULES = (
@@ -50,24 +50,22 @@ MODULES = (
     "ds2/evaluation/error_rate.py",
     "ds2/evaluation/report.py",
 )
-# What a command has printed when something happens to it, a moment later; "": at its start.
-MARKS = (
-    "",
-    "Running stage 'manifest'",
-    "Running stage 'mean_istd'",
-    "Running stage 'train'",
-    "Running stage 'train'",
-    "Train epoch: [1/",
-    " Epoch: [1/",
-    " Epoch: [2/",
-    "Running stage 'lm'",
-    "Running stage 'evaluate'",
+# What is edited before a command that is not left in peace, so that it has something to do, and when it is disturbed: a
+# moment after it has printed one of these.
+_TRAIN = "Running stage 'train'"
+AIMS = (
+    (("train.seed", "train.learning_rate"), (_TRAIN, _TRAIN, " Epoch: [1/", " Epoch: [2/", "Running stage 'evaluate'")),
+    (("train.seed", "train.num_epoch"), (_TRAIN, " Epoch: [1/", " Epoch: [3/", " Epoch: [5/")),
+    (("manifest.max_duration", "text.simplified"), ("", "Running stage 'manifest'")),
+    (("features.target_db",), ("Running stage 'mean_istd'", _TRAIN)),
+    (("lm.order",), ("Running stage 'lm'",)),
+    (("evaluate.batch_size",), ("Running stage 'evaluate'",)),
 )
 SIGNALS = (("KILL", "dvc"), ("TERM", "dvc"), ("KILL", "stage"), ("TERM", "stage"), ("INT", "group"))
 # What may happen, and how often.
 KINDS = {
     "run": 40,
-    "edit": 12,
+    "edit": 20,
     "revert": 8,
     "commit": 8,
     "code": 5,
@@ -92,14 +90,18 @@ def plan(seed: int):
         step += 1
         chance = random.Random(f"{seed} {step}")
         name = chance.choices(list(KINDS), list(KINDS.values()))[0]
-        if name == "keep":
-            kept.append(step)
         if name == "run":
-            yield name, _command(chance, step, kept), _during(chance)
+            parameter, during = _during(chance)
+            if during is not None:
+                yield "edit", parameter, chance.choice(EDITS[parameter])
+            yield name, _command(chance, step, kept), during
         elif name == "queue":
-            yield name, f"s{step}", _sets(chance, step, kept), _during(chance)
+            yield name, f"s{step}", _sets(chance, step, kept), _during(chance)[1]
+        elif name == "keep":
+            kept.append(step)
+            yield name, f"at{step}"
         else:
-            yield _small(chance, step, name)
+            yield _small(chance, name)
 
 
 def _command(chance: random.Random, step: int, kept: list[int]) -> tuple[str, ...]:
@@ -114,10 +116,10 @@ def _sets(chance: random.Random, step: int, kept: list[int]) -> tuple[str, ...]:
     over = f"start_over=step{step}" if "start_over:" in (ROOT / "params.yaml").read_text() else "resume_model=null"
     begins = ["models/epoch_2", *(f"pretrained/at{one}" for one in kept)]
     choices = (
-        f"train.num_epoch={chance.randint(1, 4)}",
-        f"train.num_epoch={chance.randint(2, 4)}",
-        f"train.learning_rate={chance.choice((0.003, 0.002))}",
-        f"train.seed={chance.randint(1, 2)}",
+        f"train.num_epoch={chance.randint(1, 6)}",
+        f"train.num_epoch={chance.randint(3, 7)}",
+        f"train.learning_rate={chance.choice(EDITS['train.learning_rate'])}",
+        f"train.seed={chance.choice(EDITS['train.seed'])}",
         f"train.augment={chance.choice(('true', 'false'))}",
         f"train.{over}",
         "train.resume_model=auto",
@@ -126,21 +128,21 @@ def _sets(chance: random.Random, step: int, kept: list[int]) -> tuple[str, ...]:
         "train.pretrained_model=null",
     )
     weights = (4, 4, 2, 2, 1, 0.5, 1, 1, 0.5, 1)
-    chosen = dict.fromkeys(chance.choices(choices, weights, k=chance.choice((0, 1, 1, 2))))
+    chosen = dict.fromkeys(chance.choices(choices, weights, k=chance.choice((0, 1, 1, 1, 2, 2))))
     return tuple(part for one in chosen for part in ("-S", one))
 
 
-def _during(chance: random.Random) -> tuple | None:
-    if chance.random() < 0.5:
-        return None
-    name = chance.choice(("edit", "edit", "code", "annotate", "revert", "signal", "signal", "signal"))
-    mark = chance.choice(MARKS)
-    seconds = chance.uniform(0, 0.6 if "poch" in mark else 4)
-    action = ("signal", *chance.choice(SIGNALS)) if name == "signal" else _small(chance, 0, name)
-    return action, mark, round(seconds, 2)
+def _during(chance: random.Random) -> tuple[str, tuple | None]:
+    """What happens during a command, and the parameter that is changed before it."""
+    name = chance.choice((None, "edit", "edit", "code", "annotate", "revert", "signal", "signal", "signal"))
+    parameters, marks = chance.choices(AIMS, (4, 4, 1, 1, 1, 1))[0]
+    mark = chance.choice(marks)
+    seconds = chance.uniform(0, 0.4 if "Epoch" in mark else 4 if mark == _TRAIN else 1.5)
+    action = ("signal", *chance.choice(SIGNALS)) if name == "signal" else _small(chance, name)
+    return chance.choice(parameters), None if name is None else (action, mark, round(seconds, 2))
 
 
-def _small(chance: random.Random, step: int, name: str) -> tuple:
+def _small(chance: random.Random, name: str) -> tuple:
     if name == "edit":
         parameter = chance.choice(list(EDITS))
         return name, parameter, chance.choice(EDITS[parameter])

@@ -16,12 +16,18 @@ from ds2.checkpoint import disk
 from tests.pipeline.conftest import Repository
 from tests.pipeline.kills import record_noise_and_echoes
 from tests.pipeline.records import Checker, Edit, records
-from tests.pipeline.running import PATIENCE, Running, kill, processes
+from tests.pipeline.running import PATIENCE, Queue, Running, kill, processes
 
 TRACE = Path(__file__).with_name("trace")
-_TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(?P<error>.*)")
-# Tracebacks of DVC's own: the error at their end, and when they come.
-KNOWN: tuple[str, ...] = ()
+# To the line after the last frame; paddle's, which is not Python's, to its message.
+_TRACEBACK = re.compile(
+    r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*.*|C\+\+ Traceback(?:.*\n){1,9}", re.M
+)
+# Tracebacks before a stage begins, when nothing is read yet, each by what is in it.
+KNOWN = (
+    r'/stages/\w+\.py", line \d+, in <module>\n +(from|import) .*\n(.*\n)*KeyboardInterrupt',  # Ctrl-C during imports
+    r"FatalError: `Termination signal` is detected",  # SIGTERM while paddle is loaded: its own handler says so
+)
 _GIT = re.compile(r"git (?:checkout|switch|symbolic-ref|reset|stash|branch)\b[^;,:()`'\"]*")
 
 
@@ -64,9 +70,9 @@ class Trial:
         begun, before, over = time.monotonic(), _furthest(self.here.folder / "models"), self._starts_over()
         printed = getattr(self, f"do_{name}")(*arguments) or ""
         (self._folder / f"step{self._step}.txt").write_text(printed, encoding="utf-8")
-        for found in _TRACEBACK.finditer(printed):
-            if not any(re.search(known, found["error"]) for known in KNOWN):
-                self._fault(f"a traceback: {found['error']}")
+        for found in _TRACEBACK.findall(printed):
+            if not any(re.search(known, found) for known in KNOWN):
+                self._fault(f"a traceback: {found.splitlines()[-1]}")
         self._rest()
         if name in ("run", "queue") and not over and not self._starts_over():
             self._check_nothing_is_lost(before, "exp" in str(arguments))
@@ -128,20 +134,17 @@ class Trial:
 
     def do_queue(self, name: str, sets: tuple[str, ...], during: tuple | None = None) -> str:
         """An experiment in the queue, to its end."""
-        printed = self._try("dvc", "exp", "run", "--queue", "-n", name, *sets)
-        starting = self.here.start("dvc", "queue", "start")
-        starting.process.wait(PATIENCE)
+        printed, queue = self._try("dvc", "exp", "run", "--queue", "-n", name, *sets), Queue(self.here.folder)
+        printed += self._try("dvc", "queue", "start")
         if during is not None:
-            self._meanwhile(starting, *during)
+            self._meanwhile(queue, *during)
         give_up = time.monotonic() + PATIENCE
         while {"Queued", "Running"} & set(self.here.queue()):
             if time.monotonic() > give_up:
                 self._fault("the queue does not end")
                 break
             time.sleep(0.5)
-        printed += starting.printed() + self._try("dvc", "queue", "stop", "--kill")
-        for path in sorted((self.here.folder / ".dvc/tmp/exps/run").glob("*/*.out")):
-            printed += path.read_text(encoding="utf-8")
+        printed += self._try("dvc", "queue", "stop", "--kill") + queue.printed()
         return printed + self._try("dvc", "queue", "remove", "--all")
 
     def do_commit(self) -> str:
@@ -185,14 +188,12 @@ class Trial:
         if there:
             shutil.copytree(self._folder / "noises/dataset/noise", self.here.folder / "dataset/noise")
 
-    def do_keep(self) -> str:
+    def do_keep(self, name: str) -> None:
         """A copy of the newest checkpoint, to start other trainings from."""
         newest = disk.numbered(self.here.folder / "models", disk.EPOCH)[-1:]
         for source in newest:
-            name = f"at{self._step}"
             shutil.copytree(source, self._pretrained / name)
             shutil.copytree(source, self.here.folder / "pretrained" / name)
-        return ""
 
     def do_move(self, noise: bool) -> str:
         """On another machine: what is pushed, cloned and pulled, with the noises or without."""
@@ -210,13 +211,13 @@ class Trial:
 
     # How it is looked at.
 
-    def _meanwhile(self, running: Running, action: tuple, mark: str, seconds: float) -> None:
-        """Does something to a running command, once it has printed `mark` and so many seconds have passed."""
+    def _meanwhile(self, running: Running | Queue, action: tuple, mark: str, seconds: float) -> None:
+        """Does something while commands run, once `mark` is printed and so many seconds have passed."""
         begun = time.time() - 1.0  # no earlier command has ended so late
-        while mark not in running.printed() and running.process.poll() is None:
+        while mark not in running.printed() and running.runs():
             time.sleep(0.01)
         time.sleep(seconds)
-        if running.process.poll() is not None and mark:
+        if mark not in running.printed() or not running.runs():
             self._say("    too late")
             return
         at = time.time()
@@ -227,16 +228,11 @@ class Trial:
             path = {"edit": "params.yaml", "annotate": "dataset/annotation"}.get(action[0], action[1])
             self.checker.edits.append(Edit(path, begun, at))
 
-    def _signal(self, running: Running, name: str, whom: str) -> None:
-        number = signal.Signals[f"SIG{name}"]
-        if whom == "group":
+    def _signal(self, running: Running | Queue, name: str, whom: str) -> None:
+        number, send = signal.Signals[f"SIG{name}"], os.killpg if whom == "group" else os.kill
+        for one in processes(self.here.folder, "-m", "stages.") if whom == "stage" else running.leaders():
             with suppress(ProcessLookupError):
-                os.killpg(running.process.pid, number)
-        elif whom == "dvc":
-            running.process.send_signal(number)
-        for stage in processes(self.here.folder, "-m", "stages.") if whom == "stage" else []:
-            with suppress(ProcessLookupError):
-                os.kill(stage, number)
+                send(one, number)
 
     def _judge_end(self, code: int, printed: str, signalled: bool) -> None:
         sentences = [line for line in printed.splitlines() if line.startswith("error: ")]
@@ -298,7 +294,7 @@ class Trial:
 
     def _starts_over(self) -> bool:
         """Whether params.yaml asks that the states of its training are forgotten."""
-        return YAML(typ="safe").load(self.here.folder / "params.yaml")["train"]["resume_model"] is None
+        return YAML(typ="safe").load(self.here.folder / "params.yaml")["train"].get("resume_model", "") is None
 
     def _try(self, *command: str) -> str:
         """A command that may fail, as git and DVC do in a workspace like that."""
