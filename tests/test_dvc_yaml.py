@@ -34,6 +34,8 @@ LEFT_OUT = {
     "ds2.distributed.orphan": "launching",
     "ds2.distributed.signals": "when a training stops, not what it computes",
     "ds2.log": "the log",
+    "ds2.pipeline.cache": "what a training may replace, not what it computes",
+    "ds2.pipeline.record": "whether a stage is recorded, not what it computes",
     "ds2.training.meter": "speed and memory, measured",
     "ds2.training.progress": "the bar and the log",
     "ds2.training.reporter": "the bar, the log, VisualDL; the curves are in history.py",

@@ -58,6 +58,8 @@ class State:
     history: _Values  # as History.as_json gives it; holds the best score
     ingredients: _Values = field(default_factory=dict)  # what the fingerprint was made of
     loss_scale: _Values = field(default_factory=dict)  # the state of fp16's LossScaler; empty without
+    # How many files of noise and impulse responses there were, by their folder.
+    augmentation_files: dict[str, _Count] = field(default_factory=dict)
     # Time and memory, measured: they differ from run to run and decide nothing.
     cost: _Values = field(default_factory=dict)
 
@@ -65,6 +67,11 @@ class State:
     def position(self) -> tuple[int, int]:
         """Orders the states of a training."""
         return self.epoch, self.batch
+
+    def param(self, name: str) -> JsonValue:
+        """The value of a parameter of train by its name in that section; None where it did not exist."""
+        train = self.params.get("train")
+        return train.get(name) if isinstance(train, dict) else None
 
 
 _STATE = TypeAdapter(State)
@@ -195,6 +202,12 @@ def glance(folder: Path) -> State | None:
         return _read_json(folder)[0]
     except DamagedError:
         return None
+
+
+def content(folder: Path) -> str:
+    """A hash of the weights and tokens that a checkpoint was written with; raises as `read_state`."""
+    hashes = _read_json(folder)[1]
+    return hashlib.sha256(f"{hashes[MODEL]} {hashes[VOCABULARY]}".encode()).hexdigest()
 
 
 def read(folder: Path) -> Checkpoint:

@@ -18,7 +18,7 @@ from ds2.distributed import process_group
 from ds2.errors import UserError
 from ds2.files import write_json
 from ds2.model import device
-from ds2.training import precision, progress, start
+from ds2.training import precision, progress, start, transfer
 from ds2.training.fingerprint import fingerprint, ingredients
 from ds2.training.reporter import Reporter, Tables
 from ds2.training.state import Training, TrainingData
@@ -46,7 +46,10 @@ def train(settings: params.Params) -> None:
         device.be_deterministic()
     group = process_group.join()
     workers = worker_count(settings.runtime, on, max(1, parallel.processes("auto") // group.world_size))
-    of = ingredients(settings, files, data.augmenter.identity() if data.augmenter else ())
+    noises = data.augmenter.identity() if data.augmenter else ()
+    pretrained = settings.train.pretrained_model
+    content = None if pretrained is None else transfer.pretrained_content(pretrained, autosave)
+    of = ingredients(settings, files, noises, content)
     identity = fingerprint(of)
     logger.info(f"training {identity[:16]} on the {on}, worker processes for the data: {workers}")
     if len(set(group.all_gather(identity))) > 1:

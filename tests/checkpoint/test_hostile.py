@@ -405,9 +405,6 @@ def test_a_training_does_not_begin_with_hostile_weights(how, place, folder, tmp_
 def test_a_training_does_not_begin_with_a_hostile_state(how, parameter, place, folder, tmp_path):
     hostile.seal(folder, HOSTILE_STATES[how])
     chosen = tiny.settings(num_epoch=2, seed=4, **{parameter: str(folder)})
-    if (how, parameter) == ("77 gigabytes", "pretrained_model"):  # what it tells of sizes is only told on
-        tiny.train(place, tmp_path / "new", chosen)
-        return
     with pytest.raises(UserError, match=str(folder)), little_memory():
         tiny.train(place, tmp_path / "new", chosen)
 

@@ -21,7 +21,7 @@ from ds2.data.vocabulary import Vocabulary
 from ds2.distributed.process_group import Group
 from ds2.model.network import Network
 from ds2.recognition.paddle_model import PaddleModel
-from ds2.training import progress, start
+from ds2.training import progress, start, transfer
 from ds2.training.fingerprint import fingerprint, ingredients
 from ds2.training.reporter import Moment, Reporter, Tables
 from ds2.training.state import Training, TrainingData
@@ -126,7 +126,9 @@ def data(root: Path, chosen: params.Params | None = None) -> TrainingData:
 def identity(root: Path, chosen: params.Params) -> dict[str, Any]:
     """What decides a training on what `write_data` has written."""
     paths = (layout.manifest_path("train"), layout.MEAN_ISTD, layout.VOCABULARY, layout.manifest_path("dev"))
-    return ingredients(chosen, {str(path): root / path for path in paths})
+    name = chosen.train.pretrained_model
+    pretrained = None if name is None else transfer.pretrained_content(name, root / "autosave")
+    return ingredients(chosen, {str(path): root / path for path in paths}, pretrained=pretrained)
 
 
 def train(

@@ -1,0 +1,123 @@
+"""What DVC is about to record of a stage, compared with what was there when the stage began.
+
+DVC hashes the parameters, code and inputs of a stage after its command has ended. An edit meanwhile would be recorded
+as what the results were made of.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+from ruamel.yaml import YAML
+
+from ds2 import layout, params
+from ds2.errors import UserError
+
+_LOOK_EVERY_S = 10.0
+# Python writes them while a stage runs; .dvcignore has them.
+_IGNORED = "__pycache__"
+
+
+@contextmanager
+def kept_true() -> Iterator[None]:
+    """Ends a stage with an error if what DVC records of it changes in this block; an edit is logged within seconds.
+
+    Outside of DVC, which names the stage in DVC_STAGE, nothing is recorded and nothing compared.
+
+    Raises:
+        UserError: what was changed, from which value to which.
+    """
+    stage = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
+    if not stage:
+        yield
+        return
+    recorded = _Recorded(stage)
+    ended = threading.Event()
+    threading.Thread(target=_watch, args=(recorded, ended), daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+    if change := recorded.change():
+        raise UserError(
+            f"{change}: DVC would record the stage {stage} with what it did not use, so it has failed; run it again, "
+            "with this put back (a training is then found complete and ends in seconds) or as it is now"
+        )
+
+
+class _Recorded:
+    """Parameters, code and inputs of a stage as they were first seen."""
+
+    def __init__(self, stage: str) -> None:
+        defined = YAML(typ="safe", pure=True).load(layout.PIPELINE.read_text(encoding="utf-8"))["stages"]
+        definition = defined[stage] if stage in defined else defined[stage.partition("@")[0]]["do"]
+        self._params, self._deps = definition.get("params", []), definition.get("deps", [])
+        self._before = self._now()
+
+    def change(self) -> str | None:
+        """The first change, as half a sentence; None: all is as it was."""
+        before, now = self._before, self._now()
+        for name in before | now:
+            if before.get(name) != now.get(name):
+                if name.startswith(f"{layout.PARAMS}: "):
+                    return f"{name} was {_told(before, name)} when the stage began and is {_told(now, name)} now"
+                how = "removed" if name not in now else "added" if name not in before else "changed"
+                return f"{name} was {how} while the stage ran"
+        return None
+
+    def _now(self) -> dict[str, Any]:
+        """The value of every parameter, and what changes with the content of every file, by name."""
+        written = params.read(layout.PARAMS)
+        found = {
+            f"{layout.PARAMS}: {name}": value for section in self._params for name, value in _leaves(section, written)
+        }
+        for dep in self._deps:
+            for path in _files(Path(dep)):
+                status = path.stat()
+                found[path.as_posix()] = (status.st_ino, status.st_size, status.st_mtime_ns)
+        return found
+
+
+def _watch(recorded: _Recorded, ended: threading.Event) -> None:
+    """Logs the first change while it can still be put back."""
+    while not ended.wait(_LOOK_EVERY_S):
+        try:
+            change = recorded.change()
+        except (UserError, OSError):  # a file that is just being saved
+            continue
+        if change:
+            logger.warning(f"{change}: put it back before the stage ends, or run the stage again then")
+            return
+
+
+def _leaves(section: str, written: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and values of the parameters in a section, or of one parameter."""
+    value: Any = written
+    for key in section.split("."):
+        if not isinstance(value, Mapping) or key not in value:
+            return
+        value = value[key]
+    if isinstance(value, Mapping) and value:
+        for key in value:
+            yield from _leaves(f"{section}.{key}", written)
+    else:
+        yield section, value
+
+
+def _files(dep: Path) -> Iterator[Path]:
+    """The files of an input: itself, or all below it."""
+    if not dep.is_dir():
+        yield from [dep] if dep.exists() else []
+        return
+    for folder, folders, names in os.walk(dep):
+        folders[:] = [name for name in folders if name != _IGNORED]
+        yield from (path for name in names if (path := Path(folder, name)).exists())
+
+
+def _told(values: Mapping[str, Any], name: str) -> str:
+    return json.dumps(values[name], ensure_ascii=False, default=str) if name in values else "not there"
