@@ -207,6 +207,8 @@ class Store:
             state = self._intact(image)
             if state is not None and state.fingerprint == self._fingerprint:
                 disk.link(image, folder, with_optimizer=True)
+                if folder in states:
+                    logger.info(f"{folder} is whole again: {image} has a copy")
                 states[folder] = state
         return states
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -53,27 +54,29 @@ class Repository:
         twin.folder = folder
         return twin
 
-    def run(self, *command: str, expect: int = 0) -> str:
+    def run(self, *command: str, expect: int = 0, environment: Mapping[str, str] | None = None) -> str:
         """Runs a command as a user would; returns what it printed, on both streams."""
+        env = _environment() | (environment or {})
         done = subprocess.run(
-            command, cwd=self.folder, env=_environment(), capture_output=True, text=True, timeout=540, check=False
+            command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=540, check=False
         )
         printed = done.stdout + done.stderr
         assert done.returncode == expect, printed
         return printed
 
-    def start(self, *command: str) -> Running:
+    def start(self, *command: str, environment: Mapping[str, str] | None = None) -> Running:
         """Starts a command in the background."""
-        return Running(command, self.folder, _environment(), self.folder.parent / f"{self.folder.name}.log")
+        env = _environment() | (environment or {})
+        return Running(command, self.folder, env, self.folder.parent / f"{self.folder.name}.log")
 
     def training(self) -> int:
         """The process of the stage train, which runs in the repository or in DVC's copy of it."""
         [number] = processes(self.folder, "-m", "stages.train")
         return number
 
-    def start_queue(self, *options: str) -> None:
+    def start_queue(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
         """Starts the queue's workers, which keep the streams of the command that starts them."""
-        starting = self.start("dvc", "queue", "start", *options)
+        starting = self.start("dvc", "queue", "start", *options, environment=environment)
         assert starting.process.wait(PATIENCE) == 0, starting.printed()
 
     def experiments(self) -> set[str]:

@@ -125,12 +125,12 @@ def test_force_trains_nothing_and_gives_the_same(short, command):
     )
 
 
-def test_deleted_models_come_back_and_null_starts_over(short, long):
+def test_deleted_models_come_back_and_a_new_word_starts_over(short, long):
     before = short.products()
     shutil.rmtree(short.folder / "models")
     assert epochs_trained(short.run("dvc", "repro", "train")) == []
     assert short.products() == before
-    printed = short.run("dvc", "exp", "run", "-S", "train.resume_model=null", "train")
+    printed = short.run("dvc", "exp", "run", "-S", "train.start_over=again", "train")
     assert epochs_trained(printed) == [1, 2]
     assert short.curves() == long.curves(2)
     # As -S stays in params.yaml, README says to put it back.

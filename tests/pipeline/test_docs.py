@@ -107,7 +107,7 @@ RUN = {
 # What other tests run, and which.
 RUN_ELSEWHERE = {
     "dvc exp run -S train.num_epoch=110": "test_continuing.test_more_epochs_as_an_experiment",
-    "dvc exp run -S 'train.resume_model=null'": "test_continuing.test_deleted_models_come_back_and_null_starts_over",
+    "dvc exp run -S train.start_over=again": "test_continuing.test_deleted_models_come_back_and_a_new_word_starts_over",
     "dvc exp run --temp": "test_continuing.test_more_epochs_in_a_temporary_copy",
     "dvc pull": "test_continuing.test_a_clone_goes_on_from_what_dvc_pull_brings",
     "dvc exp run --pull": "test_continuing.test_a_clone_without_dvc_pull_starts_from_the_beginning",

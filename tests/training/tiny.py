@@ -59,13 +59,13 @@ TRAIN = {
 }
 
 
-def settings(model: dict | None = None, **train) -> params.Params:
-    """Parameters of the tiny model; `train` and `model` change some."""
+def settings(model: dict | None = None, kinds: dict | None = None, **train) -> params.Params:
+    """Parameters of the tiny model; `train`, `model` and `kinds` (of augmentation) change some."""
     return params.from_dict(
         {
             "features": {"sample_rate": RATE, "num_mel_bins": 20},
             "model": MODEL | (model or {}),
-            "augment": {"spec_aug": {"prob": 1.0, "time_mask_ratio": 0.1}},
+            "augment": {"spec_aug": {"prob": 1.0, "time_mask_ratio": 0.1}} | (kinds or {}),
             "train": TRAIN | train,
             "runtime": {"use_gpu": False, "num_workers": 0, "log_interval": 1},
         }
@@ -128,7 +128,8 @@ def identity(root: Path, chosen: params.Params) -> dict[str, Any]:
     paths = (layout.manifest_path("train"), layout.MEAN_ISTD, layout.VOCABULARY, layout.manifest_path("dev"))
     name = chosen.train.pretrained_model
     pretrained = None if name is None else transfer.pretrained_content(name, root / "autosave")
-    return ingredients(chosen, {str(path): root / path for path in paths}, pretrained=pretrained)
+    noises = Augmenter(chosen.augment, RATE).identity() if chosen.train.augment else ()
+    return ingredients(chosen, {str(path): root / path for path in paths}, noises, pretrained)
 
 
 def train(
