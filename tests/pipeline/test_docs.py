@@ -79,9 +79,9 @@ RUN = {
         "python -m ds2 recipe finetune --yes && git checkout params.yaml"
         " && dvc exp run -S train.pretrained_model=pretrained -S train.num_epoch=1 train"
     ),
+    "git checkout . && dvc checkout": AS_IT_IS,
     "dvc exp run -S train.augment=false -S train.warmup_steps=100 -S train.num_epoch=100 -S model.dropout=0.0": (
-        "git checkout params.yaml && dvc exp run -S train.augment=false -S train.warmup_steps=100"
-        " -S train.num_epoch=1 -S model.dropout=0.0 train"
+        "dvc exp run -S train.augment=false -S train.warmup_steps=100 -S train.num_epoch=1 -S model.dropout=0.0 train"
     ),
     "dvc exp run -S model.rnn_layer_size=256": (
         "git checkout params.yaml && dvc exp run -n one -S model.rnn_layer_size=8 -S train.num_epoch=1"
@@ -108,6 +108,15 @@ RUN = {
 RUN_ELSEWHERE = {
     "dvc exp run -S train.num_epoch=110": "test_continuing.test_more_epochs_as_an_experiment",
     "dvc exp run -S train.start_over=again": "test_continuing.test_deleted_models_come_back_and_a_new_word_starts_over",
+    "dvc add dataset/noise dataset/reverb": (
+        "test_mistakes.test_a_clone_without_the_noises_does_not_train_without_them_and_goes_on_when_dvc_has_brought_them"
+    ),
+    "git add dataset/noise.dvc dataset/reverb.dvc": (
+        "test_mistakes.test_a_clone_without_the_noises_does_not_train_without_them_and_goes_on_when_dvc_has_brought_them"
+    ),
+    "python -m stages.corpus musan": (
+        "test_corpora.test_noises_named_as_a_corpus_are_there_before_the_training_and_added_later_they_train_anew"
+    ),
     "dvc exp run --temp": "test_continuing.test_more_epochs_in_a_temporary_copy",
     "dvc pull": "test_continuing.test_a_clone_goes_on_from_what_dvc_pull_brings",
     "dvc exp run --pull": "test_continuing.test_a_clone_without_dvc_pull_starts_from_the_beginning",
