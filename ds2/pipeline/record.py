@@ -65,7 +65,7 @@ class _Recorded:
         for name in before | now:
             if before.get(name) != now.get(name):
                 if name.startswith(f"{layout.PARAMS}: "):
-                    return f"{name} was {_told(before, name)} when the stage began and is {_told(now, name)} now"
+                    return f"{name} was {before[name]} when the stage began and is {now[name]} now"
                 how = "removed" if name not in now else "added" if name not in before else "changed"
                 return f"{name} was {how} while the stage ran"
         return None
@@ -74,7 +74,10 @@ class _Recorded:
         """The value of every parameter, and what changes with the content of every file, by name."""
         written = params.read(layout.PARAMS)
         found = {
-            f"{layout.PARAMS}: {name}": value for section in self._params for name, value in _leaves(section, written)
+            f"{layout.PARAMS}: {name}": _value(name, written)
+            for section in self._params
+            for name in params.names()
+            if f"{name}.".startswith(f"{section}.")
         }
         for dep in self._deps:
             for path in _files(Path(dep)):
@@ -95,18 +98,13 @@ def _watch(recorded: _Recorded, ended: threading.Event) -> None:
             return
 
 
-def _leaves(section: str, written: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Names and values of the parameters in a section, or of one parameter."""
-    value: Any = written
-    for key in section.split("."):
-        if not isinstance(value, Mapping) or key not in value:
-            return
-        value = value[key]
-    if isinstance(value, Mapping) and value:
-        for key in value:
-            yield from _leaves(f"{section}.{key}", written)
-    else:
-        yield section, value
+def _value(name: str, written: Any) -> str:
+    """The value of a parameter as a sentence shows it."""
+    for key in name.split("."):
+        if not isinstance(written, Mapping) or key not in written:
+            return "not there"
+        written = written[key]
+    return json.dumps(written, ensure_ascii=False, default=str)
 
 
 def _files(dep: Path) -> Iterator[Path]:
@@ -117,7 +115,3 @@ def _files(dep: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(dep):
         folders[:] = [name for name in folders if name != _IGNORED]
         yield from (path for name in names if (path := Path(folder, name)).exists())
-
-
-def _told(values: Mapping[str, Any], name: str) -> str:
-    return json.dumps(values[name], ensure_ascii=False, default=str) if name in values else "not there"
