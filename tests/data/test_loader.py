@@ -48,7 +48,7 @@ def test_a_batch_holds_its_utterances_in_order_and_zeros_behind_their_ends(data)
         assert (row[length:] == 0).all()
         assert assembler.vocabulary.decode(row[:length]) == TEXTS[position]
     assert batch.seconds == pytest.approx(1.5 + 1.0 + 0.7)
-    assert batch.dropped == ()
+    assert batch.unreadable == batch.unfit == ()
     assert len(batch) == 3
 
 
@@ -95,7 +95,7 @@ def test_two_workers_make_the_same_batches_as_none(data, workspace):
     for one, two in zip(alone, several, strict=True):
         for name in ("features", "frames", "labels", "label_lengths", "positions"):
             np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-        assert (one.seconds, one.dropped) == (two.seconds, two.dropped)
+        assert (one.seconds, one.unreadable, one.unfit) == (two.seconds, two.unreadable, two.unfit)
     plain = load(manifest, assembler, batches)
     assert any((one.features != two.features).any() for one, two in zip(alone, plain, strict=True))
 
@@ -141,7 +141,7 @@ def test_an_utterance_that_played_faster_is_too_short_for_its_labels_keeps_its_s
     manifests.write(workspace / "m", [Utterance("1.wav", 0.5, "你好" * labels) for labels in (8, 7)] * 10)
     hurried = Assembler(FEATURES, assembler.statistics, assembler.vocabulary, 3, augmenter, 7)
     (batch,) = load(Manifest(workspace / "m"), hurried, [range(20)], epoch=1)
-    assert batch.dropped == ()
+    assert batch.unreadable == batch.unfit == ()
     fast = augmenter.speeds(7, 1, np.arange(20)) == 1.1
     tight = np.arange(20) % 2 == 0
     assert batch.speed_reverted == np.count_nonzero(fast & tight) > 0

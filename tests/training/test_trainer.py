@@ -3,7 +3,6 @@ import json
 import multiprocessing
 import re
 import signal
-from pathlib import Path
 
 import numpy as np
 import paddle
@@ -12,7 +11,6 @@ from loguru import logger
 
 from ds2 import layout, params
 from ds2.checkpoint import disk, trained
-from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
 from ds2.model.ctc import ctc_losses
@@ -289,41 +287,6 @@ def test_a_step_goes_as_far_as_its_rate_says(root, tmp_path):
     before = {name: value.numpy() for name, value in start.model.named_parameters()}
     moved = [np.abs(value.numpy() - before[name]).max() for name, value in trainer.model.named_parameters()]
     assert max(moved) == pytest.approx(1e-3, rel=0.01)
-
-
-def break_shortest(root, count):
-    """Makes the shortest files unreadable, each in its way. Returns their paths."""
-    manifest = Manifest(root / layout.manifest_path("train"))
-    shortest = [Path(manifest[int(i)].audio_filepath) for i in np.argsort(manifest.durations, kind="stable")[:count]]
-    for i, path in enumerate(shortest):
-        path.unlink()
-        if i % 3 == 1:
-            path.write_bytes(b"")
-        elif i % 3 == 2:
-            path.write_bytes(b"this is not audio at all" * 50)
-    return shortest
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_batch_whose_files_are_all_unreadable_does_not_stop_the_training(workers, own_root, warnings):
-    broken = break_shortest(own_root, 4)  # the first batch of the first epoch, which goes by length
-    trainer = train_without_scores(own_root, own_root, workers)
-    assert (trainer.epoch, trainer.step) == (1, BATCHES - 1)
-    for path in broken:
-        assert sum(str(path) in message for message in warnings) == 1
-    assert np.isfinite(trainer.history.epochs[0]["loss"])
-
-
-def test_the_files_of_a_batch_that_can_be_read_are_learned_from(own_root):
-    break_shortest(own_root, 3)
-    trainer = train_without_scores(own_root, own_root)
-    assert (trainer.epoch, trainer.step) == (1, BATCHES)
-
-
-def test_unreadable_files_in_the_scored_set_stop_the_training_with_a_sentence(own_root):
-    broken = break_shortest(own_root, 1)
-    with pytest.raises(UserError, match=re.escape(str(broken[0]))):
-        tiny.train(own_root, own_root, tiny.settings(num_epoch=1))
 
 
 def loss_of(model, root):
