@@ -126,6 +126,9 @@ def test_a_full_disk_under_visualdls_files_does_not_stop_a_training(root, undist
         assert stage.end() == 0, stage.log
         assert_same(root, undisturbed)
         assert not [path for path in root.rglob("vdlrecords.*") if path.stat().st_size]
+        # The log's file is named once.
+        assert len(re.findall(r"WARNING \S+\.log cannot be written \(No space left on device\)", stage.log)) == 1
+        assert "Traceback" not in stage.log
         # With room, the next start shows everything.
         filler.unlink()
         stage = Stage(root)
