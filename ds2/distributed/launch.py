@@ -68,10 +68,11 @@ def plan(settings: params.Params) -> Plan:
     usable = _usable_gpus() if several and runtime.use_gpu is not False else 0
     gpus = usable or 0
     if len(visible) > max(1, gpus) and runtime.use_gpu is not False:
-        wheel = ", since it is built for the CPU only" if usable is None else ""
+        wheel = ", since this paddle is built for the CPU only" if usable is None else ""
+        mended = "name only those" if gpus else "unset it"
         raise UserError(
-            f"CUDA_VISIBLE_DEVICES names {len(visible)} GPUs, but paddle can use {gpus} of them{wheel}: unset it or "
-            "name only those, install the wheel for your GPU (see README), or set runtime.use_gpu to false"
+            f"CUDA_VISIBLE_DEVICES names {len(visible)} GPUs, but paddle can use {gpus} of them{wheel}: {mended}, "
+            "install the wheel for your GPU (see README), or set runtime.use_gpu to false"
         )
     here = max(1, gpus if len(visible) > 1 else 1) if runtime.num_processes == "auto" else runtime.num_processes
     if gpus and here > gpus:
