@@ -1,8 +1,8 @@
 """The log, the same for all stages and commands: on the terminal and, of a training, in a file."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from loguru import logger
@@ -51,25 +51,33 @@ def also_to(path: Path) -> Iterator[None]:
 
 
 def _add(path: Path) -> int:
-    return logger.add(_appender(path), format=_FORMAT, level=FILE_ONLY)
+    return logger.add(_File(path), format=_FORMAT, level=FILE_ONLY)
 
 
-def _appender(path: Path) -> Callable[[str], None]:
-    told = False
+class _File:
+    """A file that the logger appends to, unbuffered; where that fails the terminal is told once."""
 
-    def append(message: str) -> None:
-        nonlocal told
+    def __init__(self, path: Path) -> None:
+        self._path, self._file, self._told = path, None, False
+
+    def write(self, message: str) -> None:
+        """Called by the logger with a line, which has its record."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(path, "ab", buffering=0) as file:  # its name may have been taken away since the last line
-                file.write(message.encode(errors="backslashreplace"))
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115 (closed by stop)
+            self._file.write(message.encode(errors="backslashreplace"))
         except OSError as error:
-            if not told:  # not by the logger, which is busy with this very message
+            if not self._told:  # not by the logger, which is busy with this very line
                 time = f"{message.record['time']:%Y-%m-%d %H:%M:%S}"
-                _write(f"{time} WARNING {path} cannot be written ({error.strerror}): it will lack lines of the log\n")
-            told = True
+                _write(f"{time} WARNING {self._path} cannot be written ({error.strerror}): it will lack lines\n")
+            self._told = True
 
-    return append
+    def stop(self) -> None:
+        """Called by the logger at the end."""
+        if self._file is not None:
+            with suppress(OSError):  # of a network's disk that is full
+                self._file.close()
 
 
 def _write(message: str) -> None:

@@ -148,20 +148,27 @@ def test_a_disk_that_is_lost_within_an_epoch_costs_nothing_once_it_is_back(root,
 
 
 def test_a_step_that_lacks_too_much_is_not_made(root, tmp_path):
-    # A recording of each batch: the second is one too many.
-    lost = [by_length(root)[place] for place in (0, 4)]
-    hidden = {path: path.rename(path.with_suffix(".away")) for path in lost}
+    # A recording of each of two batches: the second is one too many.
+    first, second = (by_length(root)[place] for place in (0, 4))
     chosen = settings(0.1, num_epoch=2)
-    for _ in range(2):
-        with pytest.raises(
-            UserError, match=rf"^2 of 14 .*; the first is {lost[1]}|^2 of 14 .*; the first is {lost[0]}"
-        ):
-            tiny.train(root, tmp_path, chosen)
-        assert states(tmp_path) == [(0, 1)]
-    [state] = tmp_path.glob("autosave/*/step_1")
-    assert disk.read_state(state).history["unreadable"] == 1
-    hidden[lost[1]].rename(lost[1])
-    assert tiny.train(root, tmp_path, chosen).history.most_unreadable == 1
+    first.unlink()
+    whole = tiny.train(root, tmp_path / "whole", chosen)
+    away = second.rename(second.with_suffix(".away"))
+    for named in (first, second):  # of the second run the first that cannot be read is another
+        with pytest.raises(UserError, match=rf"^2 of 14 .*; the first is {named}: there is no such file"):
+            tiny.train(root, tmp_path / "lost", chosen)
+        assert states(tmp_path / "lost") == [(0, 1)]
+    away.rename(second)
+    again = tiny.train(root, tmp_path / "lost", chosen)
+    assert_same(again, whole)
+    assert again.history.most_unreadable == 1
+
+
+def test_a_share_that_was_lowered_since_does_not_count_backwards(root, tmp_path):
+    by_length(root)[0].unlink()
+    with pytest.raises(UserError, match="stopped by SIGTERM"):
+        tiny.train(root, tmp_path, settings(0.1), watcher=tiny.stopping_at(2))
+    assert tiny.train(root, tmp_path, settings(0.0)).history.most_unreadable == 1
 
 
 def test_what_was_lost_before_a_kill_counts_after_it(root, tmp_path):
