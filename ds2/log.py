@@ -40,6 +40,7 @@ def also_to(path: Path) -> Iterator[None]:
     """
     sink = _add(path)
     _files.append(path)
+    logger.info(f"the whole log is in {path}")
     try:
         yield
     except Exception as error:  # the terminal gets it when the command ends
