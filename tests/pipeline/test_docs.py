@@ -250,7 +250,7 @@ def test_visualdl_shows_every_run_by_its_name(reader):
             return json.loads(get(f"app/api/{path}?{urlencode(query)}"))["data"]
 
         runs = data("runs")
-        assert sorted(runs) == sorted(f"log/{path.name}" for path in (reader.folder / "log").iterdir())
+        assert sorted(runs) == sorted(f"log/{path.name}" for path in (reader.folder / "log").iterdir() if path.is_dir())
         assert runs
         losses = data("scalar/list", run=runs[0], tag="train/loss")
         assert [step for _, step, _ in losses] == list(range(1, len(losses) + 1))

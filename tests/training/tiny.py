@@ -77,6 +77,12 @@ def choosing_by(metric: str, chosen: params.Params) -> params.Params:
     return chosen.model_copy(update={"evaluate": chosen.evaluate.model_copy(update={"metrics_type": metric})})
 
 
+def bearing(fraction: float, chosen: params.Params) -> params.Params:
+    """The same with another share of recordings that may be unreadable."""
+    manifest = chosen.manifest.model_copy(update={"max_rejected_fraction": fraction})
+    return chosen.model_copy(update={"manifest": manifest})
+
+
 def speak(text: str, seed: int) -> np.ndarray:
     """The tones of a text, a little noise, a little silence between them."""
     random = np.random.default_rng(seed)
