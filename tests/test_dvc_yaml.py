@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from ds2 import layout
-from ds2.training.history import History
+from ds2.reporting.history import History
 from tests.documents import ROOT
 from tests.imports import FILES, reached
 
@@ -36,10 +36,10 @@ LEFT_OUT = {
     "ds2.log": "the log",
     "ds2.pipeline.cache": "what a training may replace, not what it computes",
     "ds2.pipeline.record": "whether a stage is recorded, not what it computes",
-    "ds2.training.meter": "speed and memory, measured",
-    "ds2.training.progress": "the bar and the log",
-    "ds2.training.reporter": "the bar, the log, VisualDL; the curves are in history.py",
-    "ds2.training.visual": "VisualDL",
+    "ds2.reporting.meter": "speed and memory, measured",
+    "ds2.reporting.progress": "the bar and the log",
+    "ds2.reporting.reporter": "the bar, the log, VisualDL; the curves are in history.py",
+    "ds2.reporting.visual": "VisualDL",
 }
 
 

@@ -54,7 +54,9 @@ class ManifestSettings(Section):
     test_fraction: Fraction = Field(
         0.01, description="the same for test data, where no annotation is called *.test.txt"
     )
-    max_rejected_fraction: Probability = Field(0.05, description="the stage fails if more of the lines are rejected")
+    max_rejected_fraction: Probability = Field(
+        0.05, description="a stage fails if more of the lines are rejected, or of the recordings unreadable"
+    )
 
     @model_validator(mode="after")
     def _something_is_left(self) -> "ManifestSettings":

@@ -18,13 +18,14 @@ from ds2.distributed import process_group
 from ds2.errors import UserError
 from ds2.files import write_json
 from ds2.model import device
-from ds2.training import precision, progress, start, transfer
+from ds2.reporting import progress
+from ds2.reporting.reporter import Reporter, Tables
+from ds2.reporting.visual import Visual
+from ds2.training import precision, start, transfer
 from ds2.training.fingerprint import fingerprint, ingredients
-from ds2.training.reporter import Reporter, Tables
 from ds2.training.state import Training, TrainingData
 from ds2.training.store import Store
 from ds2.training.trainer import Trainer
-from ds2.training.visual import Visual
 
 _AUTOSAVE = ".ds2/autosave"
 

@@ -23,9 +23,9 @@ from ds2.data.vocabulary import Vocabulary
 from ds2.distributed.process_group import Group
 from ds2.model import build
 from ds2.params.networks import frames_a_step
+from ds2.reporting.history import History
+from ds2.reporting.meter import Meter
 from ds2.training.fingerprint import fingerprint
-from ds2.training.history import History
-from ds2.training.meter import Meter
 from ds2.training.precision import LossScaler
 from ds2.training.store import Store
 

@@ -18,7 +18,7 @@ from ds2.evaluation.evaluator import evaluate
 from ds2.metrics import TOKENS
 from ds2.model import device
 from ds2.recognition.paddle_model import PaddleModel
-from ds2.training.reporter import Moment, Reporter
+from ds2.reporting.reporter import Moment, Reporter
 from ds2.training.schedule import learning_rate
 from ds2.training.state import Training
 from ds2.training.step import Outcome, Step
@@ -219,9 +219,7 @@ class Trainer:
         """
         number = max(signal_ or 0 for signal_ in self._group.all_gather(self._stop_signals.asked))
         self._group.shutdown()
-        # null would start over once more
-        again = ", with train.resume_model=auto," if self._settings.train.resume_model is None else ""
         raise UserError(
             f"stopped by {signal.Signals(number).name} after {self._training.epoch} epochs and {self._training.batch} "
-            f"batches; the state is saved, and the same command{again} goes on from it"
+            f"batches; the state is saved, and the same command goes on from it"
         )

@@ -15,8 +15,8 @@ from ds2.checkpoint import disk, trained
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
 from ds2.model.ctc import ctc_losses
+from ds2.reporting.reporter import Reporter
 from ds2.training import session
-from ds2.training.reporter import Reporter
 from ds2.training.state import Training
 from ds2.training.step import clip_gradients
 from tests.training import tiny
@@ -243,18 +243,6 @@ def test_a_number_of_epochs_lower_than_all_that_is_kept_trains_them_anew(keep, r
     loaded = trained.load(tmp_path / "models" / "epoch_1")
     alone = tiny.train(root, tmp_path / "alone", tiny.settings(num_epoch=1))
     assert tiny.same_bits(tiny.weights(loaded.model), tiny.weights(alone.model))
-
-
-def test_a_training_told_not_to_resume_starts_over(root, tmp_path, log):
-    tiny.train(root, tmp_path, tiny.settings(num_epoch=2))
-    stopping = tiny.stopping_at(BATCHES + 1)
-    with pytest.raises(UserError, match=r"after 1 epochs and 1 batches.*with train.resume_model=auto, goes on"):
-        tiny.train(root, tmp_path, tiny.settings(num_epoch=2, resume_model=None), watcher=stopping)
-    assert [folder.name for folder in (tmp_path / "models").glob("epoch_*")] == ["epoch_1"]
-    # Afterwards that is what there is to go on from: the states from before it are gone.
-    tiny.train(root, tmp_path, tiny.settings(num_epoch=2))
-    (line,) = [line for line in log if line.startswith("going on from")]
-    assert line.endswith("epoch 1 done, 1 batches of the next")
 
 
 def test_a_damaged_state_costs_its_epoch_and_nothing_else(root, tmp_path, undisturbed):

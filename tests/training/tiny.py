@@ -21,13 +21,14 @@ from ds2.data.vocabulary import Vocabulary
 from ds2.distributed.process_group import Group
 from ds2.model.network import Network
 from ds2.recognition.paddle_model import PaddleModel
-from ds2.training import progress, start, transfer
+from ds2.reporting import progress
+from ds2.reporting.reporter import Moment, Reporter, Tables
+from ds2.reporting.visual import Visual
+from ds2.training import start, transfer
 from ds2.training.fingerprint import fingerprint, ingredients
-from ds2.training.reporter import Moment, Reporter, Tables
 from ds2.training.state import Training, TrainingData
 from ds2.training.store import Store
 from ds2.training.trainer import Trainer
-from ds2.training.visual import Visual
 
 RATE = 8000
 TEXTS = (

@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from ds2 import log, params
 from ds2.evaluation.evaluator import Prediction
-from ds2.training.history import History
-from ds2.training.reporter import Moment, Reporter
+from ds2.reporting.history import History
+from ds2.reporting.reporter import Moment, Reporter
 
 tqdm.monitor_interval = 0  # no thread that looks after bars
 

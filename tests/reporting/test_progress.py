@@ -13,10 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from ds2.training import progress
-from ds2.training.history import History
-from ds2.training.progress import Bar, Lines
-from ds2.training.reporter import Moment
+from ds2.reporting import progress
+from ds2.reporting.history import History
+from ds2.reporting.progress import Bar, Lines
+from ds2.reporting.reporter import Moment
 from tests.process import ROOT, Stage
 from tests.training import tiny
 
