@@ -6,6 +6,7 @@ from collections.abc import Callable
 from ds2 import log, params
 from ds2.distributed import launch, orphan
 from ds2.errors import ends_with_a_sentence
+from ds2.pipeline import leftovers
 
 
 @ends_with_a_sentence
@@ -24,4 +25,5 @@ def run(main: Callable[..., None], description: str, **arguments: str) -> None:
     log.to_terminal()
     if launch.needed():  # else this process of a training ends with the one that started it
         orphan.end_with_dvc()
+        leftovers.warn_of_detached_head()
     main(params.load(), **vars(parsed))

@@ -34,6 +34,7 @@ LEFT_OUT = {
     "ds2.distributed.orphan": "launching",
     "ds2.distributed.signals": "when a training stops, not what it computes",
     "ds2.log": "the log",
+    "ds2.pipeline.leftovers": "git and DVC, not results",
     "ds2.training.meter": "speed and memory, measured",
     "ds2.training.progress": "the bar and the log",
     "ds2.training.reporter": "the bar, the log, VisualDL; the curves are in history.py",

@@ -17,6 +17,7 @@ BELOW = {
     "decoding": {"data", "params"},
     "model": {"data", "params"},
     "distributed": {"params"},
+    "pipeline": set(),
     "checkpoint": {"model", "data", "params"},
     "recognition": {"checkpoint", "model", "decoding", "data", "params"},
     "evaluation": {"recognition", "distributed", "decoding", "data", "params"},
@@ -25,7 +26,7 @@ BELOW = {
     "commands": {"transcribing", "evaluation", "recognition", "decoding", "data", "audio", "params"},
 }
 # What both stages and commands stand on.
-ENTRANCE = {"ds2.stage": {"distributed", "params"}, "ds2.__main__": {"commands"}}
+ENTRANCE = {"ds2.stage": {"distributed", "params", "pipeline"}, "ds2.__main__": {"commands"}}
 WITHOUT_PADDLE = ("params", "audio", "data", "corpora", "decoding", "language_model", "transcribing")
 # The one door of recognition to paddle, opened where it is needed.
 PADDLE_DOOR = "ds2.recognition.paddle_model"
