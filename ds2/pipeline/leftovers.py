@@ -53,13 +53,14 @@ def _mending() -> list[str]:
     git = _git_folder()
     if git is None or _read(git / "HEAD").startswith("ref:"):
         return []
+    common = git / (_read(git / "commondir").strip() or ".")  # of all worktrees
     entries = _entries(git / "logs/HEAD")
     at = next((i for i in reversed(range(len(entries))) if entries[i].done.startswith("checkout: ")), 0)
     detached = _DETACHED.fullmatch(entries[at].done) if at else None
-    if detached is None or entries[at].old != entries[at].new or _runs(entries[at]):
+    if detached is None or entries[at].old != entries[at].new or _runs(entries[at], common):
         return []
     branch = detached[1]
-    stash = _entries(git / (_read(git / "commondir").strip() or ".") / "logs/refs/stash")
+    stash = _entries(common / "logs/refs/stash")
     # DVC detaches HEAD twice: right after it has put changes aside, and right after it has brought them back.
     put_aside = any(one.done.startswith(f"WIP on {branch}: ") and _soon(one, entries[at], 1) for one in stash)
     restored = entries[at - 1].done == f"dvc: Restore HEAD to '{branch}'" and _soon(entries[at - 1], entries[at], 30)
@@ -76,12 +77,14 @@ def _soon(first: _Entry, second: _Entry, seconds: int) -> bool:
     return 0 <= second.time - first.time <= seconds
 
 
-def _runs(detached: _Entry) -> bool:
-    """Whether the experiment that has detached HEAD still runs in this workspace."""
+def _runs(detached: _Entry, common: Path) -> bool:
+    """Whether the experiment that has detached HEAD still runs in this workspace, and no later one."""
+    merge = common / "refs/exps/exec/EXEC_MERGE"  # written by each, right before it detaches HEAD
     try:
         process = psutil.Process(json.loads(_read(_RUNNING))["pid"])
-        return process.create_time() <= detached.time + _CLOCK
-    except (ValueError, psutil.Error):
+        itself = process.create_time() < _RUNNING.stat().st_mtime + _CLOCK  # numbers are used again
+        return itself and (not merge.exists() or merge.stat().st_mtime < detached.time + 1)
+    except (OSError, ValueError, psutil.Error):
         return False
 
 
