@@ -86,19 +86,20 @@ def test_changes_that_were_put_aside_are_brought_back(git, warned):
 @pytest.mark.parametrize("moved", [False, True])
 def test_commits_on_no_branch_get_to_the_branch(git, warned, moved):
     kill_experiment(git)
-    git("commit", "-q", "--allow-empty", "-m", "results")
+    Path("params.yaml").write_text("a: 2\n")
+    git("commit", "-qam", "results")
     commit = git("rev-parse", "HEAD")
     if moved:
         git("update-ref", "refs/heads/main", git("commit-tree", "-p", "main", "-m", "of another", "main^{tree}"))
     else:
-        Path("params.yaml").write_text("a: 2\n")
+        Path("params.yaml").write_text("a: 3\n")
     commands = warned()
     for command in commands:
         git(*command.split()[1:])
     assert git("branch", "--show-current") == "main"
     assert commit in git("rev-list", "main")
     assert ("of another" in git("log", "--format=%s", "main")) == moved
-    assert Path("params.yaml").read_text() == ("a: 1\n" if moved else "a: 2\n")
+    assert Path("params.yaml").read_text() == ("a: 2\n" if moved else "a: 3\n")
 
 
 def test_a_repository_below_gits_and_a_worktree_are_known(git, warned, monkeypatch, tmp_path):
