@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ds2 import log, params
 from ds2.distributed import launch, orphan
 from ds2.errors import ends_with_a_sentence
-from ds2.pipeline import record
+from ds2.pipeline import leftovers, record
 
 
 @ends_with_a_sentence
@@ -28,4 +28,5 @@ def run(main: Callable[..., None], description: str, **arguments: str) -> None:
         return
     orphan.end_with_dvc()
     with record.kept_true():
+        leftovers.warn_of_detached_head()
         main(params.load(), **vars(parsed))

@@ -35,6 +35,7 @@ LEFT_OUT = {
     "ds2.distributed.signals": "when a training stops, not what it computes",
     "ds2.log": "the log",
     "ds2.pipeline.cache": "what a training may replace, not what it computes",
+    "ds2.pipeline.leftovers": "git and DVC, not results",
     "ds2.pipeline.record": "whether a stage is recorded, not what it computes",
     "ds2.reporting.meter": "speed and memory, measured",
     "ds2.reporting.progress": "the bar and the log",

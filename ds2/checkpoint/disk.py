@@ -113,21 +113,26 @@ def write(
         files.write_json(target / STATE, values | {"checksum": _checksum(values)})
 
 
-def link(source: Path, folder: Path, with_optimizer: bool) -> None:
-    """Gives a checkpoint a second place, a copy only where the file system cannot link; raises as `write`.
+def duplicate(source: Path, folder: Path, with_optimizer: bool) -> None:
+    """Gives a checkpoint a second place, beside the first without the room for another; raises as `write`.
 
+    Elsewhere it is a copy: what models/ has can be one file with what DVC's cache has, and be harmed there.
     What a damaged one lacks, its second place lacks too.
     """
+    put = _link if source.parent == folder.parent else shutil.copy2
     with _replacing(folder) as target:
         there = {path.name for path in source.iterdir()}
         for name in (MODEL, OPTIMIZER, STATE, VOCABULARY, MEAN_ISTD):
-            if name not in there or (name == OPTIMIZER and not with_optimizer):
-                continue
-            file = os.path.realpath(source / name)  # with linked caches the link may go with DVC's cache
-            try:
-                os.link(file, target / name)
-            except OSError:
-                shutil.copy2(file, target / name)
+            if name in there and (name != OPTIMIZER or with_optimizer):
+                put(source / name, target / name)
+
+
+def _link(file: Path, target: Path) -> None:
+    """Gives a file a second name, a copy where the file system cannot do that."""
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copy2(file, target)
 
 
 @contextmanager

@@ -172,15 +172,15 @@ class Store:
         if kept != chosen:
             if kept is not None and kept > epoch and not self.epoch_folder(kept).exists():
                 # num_epoch was lowered: raised again, the training will want it back
-                disk.link(best, self.epoch_folder(kept), with_optimizer=False)
-            disk.link(self.epoch_folder(chosen), best, with_optimizer=False)
+                disk.duplicate(best, self.epoch_folder(kept), with_optimizer=False)
+            disk.duplicate(self.epoch_folder(chosen), best, with_optimizer=False)
         done = [folder for folder in numbered(self._own, EPOCH) if _number(folder) <= epoch]
         epochs = done[-self._keep :]
         for folder in [*epochs, best]:
             newest = folder in epochs[-1:]
             image = self._models / folder.name
             if not _same(folder, image, with_optimizer=newest):
-                disk.link(folder, image, with_optimizer=newest)
+                disk.duplicate(folder, image, with_optimizer=newest)
         wanted = {folder.name for folder in epochs}
         for folder in numbered(self._models, EPOCH):
             if folder.is_dir() and folder.name not in wanted:
@@ -206,7 +206,7 @@ class Store:
                 continue
             state = self._intact(image)
             if state is not None and state.fingerprint == self._fingerprint:
-                disk.link(image, folder, with_optimizer=True)
+                disk.duplicate(image, folder, with_optimizer=True)
                 if folder in states:
                     logger.info(f"{folder} is whole again: {image} has a copy")
                 states[folder] = state
@@ -281,4 +281,4 @@ def _same(folder: Path, image: Path, with_optimizer: bool) -> bool:
     if names != {file.name for file in image.iterdir()}:
         return False
     pairs = [(folder / name, image / name) for name in names]
-    return all(os.path.samefile(*pair) or filecmp.cmp(*pair, shallow=False) for pair in pairs)
+    return all(filecmp.cmp(*pair) for pair in pairs)  # a copy has the time of what it is of

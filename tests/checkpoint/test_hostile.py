@@ -349,10 +349,10 @@ def test_links_into_a_dvc_cache_are_followed(how, folder, tmp_path):
             cached = tmp_path / "cache" / cached.relative_to(tmp_path / "shared" / "cache")
         (folder / name).symlink_to(cached)
     before = trained.load(folder).state
-    # And a second place has the files themselves: the cache may be cleaned.
-    disk.link(folder, tmp_path / "second", with_optimizer=True)
+    # And the autosave has files of its own: the cache may be cleaned.
+    disk.duplicate(folder, tmp_path / "autosave" / "second", with_optimizer=True)
     shutil.rmtree(tmp_path / "shared")
-    assert trained.load(tmp_path / "second").state == before
+    assert trained.load(tmp_path / "autosave" / "second").state == before
     refusal(folder)
 
 

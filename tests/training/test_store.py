@@ -106,6 +106,12 @@ def spoil(path):
         file.write(b"\0\0\0\0")
 
 
+def spoil_everywhere(training, name):
+    """Damages a file in the autosave and in models/."""
+    for place in (training.own, training.models):
+        spoil(place / name)
+
+
 @pytest.mark.parametrize("keep", [1, 2, 3, 5])
 def test_the_last_epochs_stay_and_the_best(keep, tmp_path, network):
     training = Training(tmp_path, network, keep).epochs(1, 6, best=2)
@@ -190,8 +196,7 @@ def test_a_published_file_that_is_replaced_by_rubbish_comes_back(training):
 
 def test_a_best_model_damaged_in_every_place_is_said_and_the_last_epoch_takes_its_place(training, warnings):
     training.epochs(1, 5, best=1)
-    assert os.path.samefile(*(place / "best_model" / "model.safetensors" for place in (training.own, training.models)))
-    spoil(training.own / "best_model" / "model.safetensors")
+    spoil_everywhere(training, "best_model/model.safetensors")
     training.store.furthest(5)  # a run's first look
     training.store.publish(5, ranked(5, 1))
     assert any(str(training.own / "best_model") in message and "model.safetensors" in message for message in warnings)
@@ -336,7 +341,7 @@ def test_states_in_the_middle_of_an_epoch_are_not_published_and_not_piled_up(tra
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json", "vocabulary.txt"])
 def test_a_damaged_epoch_falls_back_on_the_one_before(name, training):
     training.epochs(1, 4)
-    spoil(training.own / "epoch_4" / name)
+    spoil_everywhere(training, f"epoch_4/{name}")
     assert position(training.store) == (3, 0)
 
 
@@ -353,7 +358,7 @@ def test_a_damaged_state_in_the_middle_of_an_epoch_falls_back_on_the_one_before(
 def test_at_a_start_every_state_is_read_once_and_a_damaged_one_named_once(training, warnings, monkeypatch):
     training.epochs(1, 4, best=2)
     training.stop_within(4, 3)
-    spoil(training.own / "epoch_4" / "model.safetensors")  # and its hard link in models/
+    spoil_everywhere(training, "epoch_4/model.safetensors")
     read, real = [], disk.read_state
 
     def reading(folder):
@@ -380,7 +385,7 @@ def test_an_epoch_without_its_optimiser_is_not_gone_on_with_but_can_be_the_last(
 
 def test_training_goes_on_over_a_damaged_epoch_and_publishes_it_anew(training):
     training.epochs(1, 4, best=2)
-    spoil(training.own / "epoch_4" / "model.safetensors")
+    spoil_everywhere(training, "epoch_4/model.safetensors")
     assert position(training.store) == (3, 0)
     training.epochs(4, 5, best=2)
     assert [epoch_in(training.models / name) for name in names(training.models)] == [2, 3, 4, 5]
@@ -388,10 +393,25 @@ def test_training_goes_on_over_a_damaged_epoch_and_publishes_it_anew(training):
 
 def test_an_epoch_that_is_damaged_in_the_autosave_only_is_taken_from_models(training):
     training.epochs(1, 4)
-    lost = training.own / "epoch_4" / "model.safetensors"
-    lost.unlink()  # not its hard link in models/
-    lost.write_bytes(b"rubbish")
+    spoil(training.own / "epoch_4" / "model.safetensors")
     assert position(training.store) == (4, 0)
+
+
+def test_what_happens_to_published_files_happens_to_none_of_the_autosave(training, tmp_path, network):
+    training.epochs(1, 4, best=2)
+    before = contents(training.autosave)
+    for path in training.models.rglob("*.*"):  # as DVC's cache may, whose files those of models/ are with hard links
+        path.chmod(0o600)
+        spoil(path)
+    assert contents(training.autosave) == before
+    taken = Training(tmp_path / "another machine", network)
+    taken.epochs(1, 4)
+    shutil.rmtree(taken.autosave)
+    assert position(Training(tmp_path / "another machine", network).store) == (4, 0)
+    before = contents(taken.autosave)
+    for path in taken.models.rglob("*.*"):
+        spoil(path)
+    assert contents(taken.autosave) == before
 
 
 def test_other_trainings_states_are_not_used(training, tmp_path, network):
