@@ -1,7 +1,7 @@
 # make repro        environment, dependencies, dvc repro, dvc metrics show
 # make test         the same environment plus the test tools; the tests that fit ten minutes
 # make compare      what changed between HEAD and the workspace (FROM=... TO=... for others), in a page with the curves
-# make experiments  the experiments: the parameters in which they differ, and their CER
+# make experiments  the experiments of all commits: the parameters in which they differ, and their CER
 # PADDLE=gpu or PADDLE=cpu chooses the wheel; without it gpu where nvidia-smi works, else cpu.
 
 PYTHON ?= python3
@@ -29,7 +29,8 @@ compare: install
 	@$(BIN)/python -m ds2 compare $(or $(FROM),HEAD) $(or $(TO),workspace)
 
 experiments: install
-	@dvc exp show --no-pager --only-changed --keep '^cer$$' --drop '$(COLUMNS_DROPPED)' --sort-by cer
+	@dvc exp show --no-pager --only-changed --keep '^cer$$' --drop '$(COLUMNS_DROPPED)' --sort-by cer --rev HEAD \
+		$$(git for-each-ref --format='%(refname)' refs/exps | sed -En 's#^refs/exps/(..)/([0-9a-f]{38})/.*#--rev \1\2#p' | sort -u)
 
 test: install-dev
 	$(PYTEST) -m "not slow"

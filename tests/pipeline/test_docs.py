@@ -70,11 +70,11 @@ RUN = {
     "dvc exp run -S evaluate.decoder=ctc_beam_search -S evaluate.alpha=1.5 -S evaluate.beta=2": AS_IT_IS,
     "dvc repro lm": AS_IT_IS,
     # ... and those that train.
-    "cp -r models/epoch_100 pretrained": "cp -r models/epoch_2 pretrained",
+    "cp -rL models/epoch_100 pretrained": "cp -rL models/epoch_2 pretrained",
     "dvc exp run -S train.resume_model=pretrained -S train.num_epoch=120": (
         "dvc exp run -S train.resume_model=pretrained -S train.num_epoch=3 train"
     ),
-    "cp -r models/best_model pretrained": "rm -r pretrained && cp -r models/best_model pretrained",
+    "cp -rL models/best_model pretrained": "rm -r pretrained && cp -rL models/best_model pretrained",
     "python -m ds2 recipe finetune": (
         "python -m ds2 recipe finetune --yes && git checkout params.yaml"
         " && dvc exp run -S train.pretrained_model=pretrained -S train.num_epoch=1 train"
@@ -96,7 +96,7 @@ RUN = {
     "dvc queue logs <experiment>": "dvc queue logs grid-1",
     "dvc queue stop": AS_IT_IS,
     "dvc exp run --queue -S 'train.learning_rate=3e-4,1e-3' -S 'model.dropout=0.0,0.1'": AS_IT_IS,
-    "dvc exp show --only-changed": AS_IT_IS,
+    "dvc exp show --only-changed -n 20": AS_IT_IS,
     "dvc exp show --sort-by results/evaluate.json:cer --csv > experiments.csv": AS_IT_IS,
     "dvc exp apply <experiment>": "dvc exp apply one",
     "dvc exp branch <experiment> better": "dvc exp branch one better",
@@ -117,6 +117,8 @@ RUN_ELSEWHERE = {
     "python -m stages.corpus musan": (
         "test_corpora.test_noises_named_as_a_corpus_are_there_before_the_training_and_added_later_they_train_anew"
     ),
+    "mv .dvc/cache /data/dvc-cache": "test_paths.test_experiments_run_in_a_folder_with_chinese_characters",
+    "dvc cache dir --local /data/dvc-cache": "test_paths.test_experiments_run_in_a_folder_with_chinese_characters",
     "dvc exp run --temp": "test_continuing.test_more_epochs_in_a_temporary_copy",
     "dvc pull": "test_continuing.test_a_clone_goes_on_from_what_dvc_pull_brings",
     "dvc exp run --pull": "test_continuing.test_a_clone_without_dvc_pull_starts_from_the_beginning",

@@ -123,6 +123,8 @@ def test_what_was_interrupted_and_then_damaged_goes_on_from_the_epoch_before(fir
     interrupt(first, kill_stage, "dvc", "repro", "train")
     newest = first.epochs()[-1]
     first.damage(f"models/{newest}/model.safetensors")
+    [folder] = (first.folder / ".ds2/autosave").glob(f"*/{newest}")
+    first.damage(str(folder.relative_to(first.folder) / "model.safetensors"))
     printed = first.run("dvc", "repro", "train")
     assert f"{newest} is damaged and not used" in printed
     assert "going on from" in printed
