@@ -34,8 +34,8 @@ def warn_of_its_path() -> None:
     folder = _folder(Path.cwd()) if "DVC_ROOT" in os.environ and not os.environ["DVC_ROOT"].isascii() else None
     if folder is not None and not str(folder).isascii():
         logger.warning(
-            f"dvc exp run --temp and --queue fail while the path of DVC's cache, {folder}, is not ASCII: move the cache "
-            "to one that is, and tell DVC with dvc cache dir --local"
+            f"dvc exp run --temp and --queue fail while the path of DVC's cache, {folder}, is not ASCII: move it to "
+            "a path that is, and name that path with dvc cache dir --local"
         )
 
 

@@ -117,6 +117,9 @@ RUN_ELSEWHERE = {
     "python -m stages.corpus musan": (
         "test_corpora.test_noises_named_as_a_corpus_are_there_before_the_training_and_added_later_they_train_anew"
     ),
+    "dvc exp run": "test_interrupted.test_a_first_training",
+    "git checkout": "test_leftovers.test_a_killed_experiment_is_told_of_and_what_is_said_mends_it",
+    "git stash pop": "test_leftovers.test_a_killed_experiment_is_told_of_and_what_is_said_mends_it",
     "mv .dvc/cache /data/dvc-cache": "test_paths.test_experiments_run_in_a_folder_with_chinese_characters",
     "dvc cache dir --local /data/dvc-cache": "test_paths.test_experiments_run_in_a_folder_with_chinese_characters",
     "dvc exp run --temp": "test_continuing.test_more_epochs_in_a_temporary_copy",
