@@ -21,7 +21,13 @@ TONES = {"东": 500, "南": 1000, "西": 2000, "北": 3500}
 
 
 class Repository:
-    """A fresh git and DVC repository with the project in it, and small recordings of one's own."""
+    """A fresh git and DVC repository with the project in it, and small recordings of one's own.
+
+    Attributes:
+        environment: of the commands that are run in it, beside the usual one.
+    """
+
+    environment: Mapping[str, str] = {}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,29 +60,34 @@ class Repository:
         twin.folder = folder
         return twin
 
-    def run(self, *command: str, expect: int = 0, environment: Mapping[str, str] | None = None) -> str:
+    def run(self, *command: str, expect: int = 0) -> str:
         """Runs a command as a user would; returns what it printed, on both streams."""
-        env = _environment() | (environment or {})
         done = subprocess.run(
-            command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=540, check=False
+            command,
+            cwd=self.folder,
+            env=_environment() | self.environment,
+            capture_output=True,
+            text=True,
+            timeout=540,
+            check=False,
         )
         printed = done.stdout + done.stderr
         assert done.returncode == expect, printed
         return printed
 
-    def start(self, *command: str, environment: Mapping[str, str] | None = None) -> Running:
+    def start(self, *command: str) -> Running:
         """Starts a command in the background."""
-        env = _environment() | (environment or {})
-        return Running(command, self.folder, env, self.folder.parent / f"{self.folder.name}.log")
+        output = self.folder.parent / f"{self.folder.name}.log"
+        return Running(command, self.folder, _environment() | self.environment, output)
 
     def training(self) -> int:
         """The process of the stage train, which runs in the repository or in DVC's copy of it."""
         [number] = processes(self.folder, "-m", "stages.train")
         return number
 
-    def start_queue(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
+    def start_queue(self, *options: str) -> None:
         """Starts the queue's workers, which keep the streams of the command that starts them."""
-        starting = self.start("dvc", "queue", "start", *options, environment=environment)
+        starting = self.start("dvc", "queue", "start", *options)
         assert starting.process.wait(PATIENCE) == 0, starting.printed()
 
     def experiments(self) -> set[str]:

@@ -41,9 +41,11 @@ def try_edit(repository: Repository, stage: str, what: str, way: str) -> list[st
     faults = []
     target, source = _edited(repository, stage, what)
     original = (repository.folder / target).read_bytes()
-    environment = {"MEDDLE": f"stages.{stage.partition('@')[0]}:{target}:{source}", "PYTHONPATH": str(MEDDLING)}
+    meddle = f"stages.{stage.partition('@')[0]}:{target}:{source}"
     before, known = _lock(repository), repository.experiments()
-    printed = _run(repository, way, stage, environment)
+    repository.environment = {"MEDDLE": meddle, "PYTHONPATH": str(MEDDLING)}
+    printed = _run(repository, way, stage)
+    repository.environment = {}
     name = target if what != "params" else "params.yaml: "
     if f"error: {name}" not in printed or not re.search("when the stage began|while the stage ran", printed):
         faults.append(f"no sentence in {printed!r}")
@@ -86,12 +88,12 @@ def _edited(repository: Repository, stage: str, what: str) -> tuple[str, Path]:
     return target, aside
 
 
-def _run(repository: Repository, way: str, stage: str, environment: dict[str, str]) -> str:
+def _run(repository: Repository, way: str, stage: str) -> str:
     if way != "--queue":
-        return repository.run("dvc", *COMMANDS[way], "-f", "-s", stage, expect=255, environment=environment)
+        return repository.run("dvc", *COMMANDS[way], "-f", "-s", stage, expect=255)
     name = f"queued{digest(repository.folder / 'dvc.lock', 'md5')[:4]}{len(repository.queue())}"
     repository.run("dvc", "exp", "run", "--queue", "-n", name, "-f", "-s", stage)
-    repository.start_queue(environment=environment)
+    repository.start_queue()
     until(lambda: repository.queue()[-1:] == ["Failed"] or name in repository.experiments(), lambda: name)
     repository.run("dvc", "queue", "stop")
     until(

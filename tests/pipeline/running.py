@@ -26,6 +26,13 @@ class Running:
         """What it has printed until now, on both streams."""
         return self.output.read_text(encoding="utf-8")
 
+    def runs(self) -> bool:
+        return self.process.poll() is None
+
+    def leaders(self) -> list[int]:
+        """The process that has started all others."""
+        return [self.process.pid]
+
     def wait_for(self, text: str) -> None:
         """Waits until it has printed `text`."""
         until(lambda: text in self.printed() or self.process.poll() is not None, self.printed)
@@ -40,6 +47,28 @@ class Running:
         """Waits for the end of a command that must fail, and returns what it printed."""
         assert self.process.wait(PATIENCE) != 0, self.printed()
         return self.printed()
+
+
+class Queue:
+    """The worker of DVC's queue in a repository; what was queued before is none of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._before = self._logs()
+
+    def _logs(self) -> set[Path]:
+        return set((self._folder / ".dvc/tmp/exps/run").glob("*/*.out"))
+
+    def printed(self) -> str:
+        """What the stages of new experiments have printed until now."""
+        return "".join(path.read_text(encoding="utf-8") for path in sorted(self._logs() - self._before))
+
+    def runs(self) -> bool:
+        return bool(self.leaders())
+
+    def leaders(self) -> list[int]:
+        """The workers."""
+        return processes(self._folder, "exp", "queue-worker")
 
 
 def until(happened: Callable[[], bool], explain: Callable[[], str] = str) -> None:
