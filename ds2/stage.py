@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Callable
 
 from ds2 import log, params
-from ds2.distributed import launch, orphan
+from ds2.distributed import launch
 from ds2.errors import ends_with_a_sentence
-from ds2.pipeline import leftovers, record
+from ds2.pipeline import leftovers, orphan, record
 
 
 @ends_with_a_sentence

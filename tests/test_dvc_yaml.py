@@ -31,7 +31,7 @@ LEFT_OUT = {
     "ds2.params.types": "DVC compares the values",
     "ds2.distributed.launch": "launching",
     "ds2.distributed.machines": "launching",
-    "ds2.distributed.orphan": "launching",
+    "ds2.pipeline.orphan": "launching",
     "ds2.distributed.signals": "when a training stops, not what it computes",
     "ds2.log": "the log",
     "ds2.pipeline.cache": "what a training may replace, not what it computes",

@@ -1,11 +1,12 @@
 """What DVC is about to record of a stage, compared with what was there when the stage began.
 
-DVC hashes the parameters, code and inputs of a stage after its command has ended. An edit meanwhile would be recorded
-as what the results were made of.
+DVC hashes the parameters, code and inputs of a stage after its command has ended, and commits those of all stages when
+an experiment has ended. An edit meanwhile would be recorded as what the results were made of.
 """
 
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +18,11 @@ from ruamel.yaml import YAML
 
 from ds2 import layout, params
 from ds2.errors import UserError
+from ds2.files import write_json
+from ds2.pipeline import orphan
 
 _LOOK_EVERY_S = 10.0
+_FIRST_LOOK = Path(".dvc/tmp/ds2_experiment.json")
 # Python writes them while a stage runs; .dvcignore has them.
 _IGNORED = "__pycache__"
 
@@ -51,17 +55,33 @@ def kept_true() -> Iterator[None]:
 
 
 class _Recorded:
-    """Parameters, code and inputs of a stage as they were first seen."""
+    """Parameters, code and inputs of a stage, in an experiment those of all stages, as they were first seen."""
 
     def __init__(self, stage: str) -> None:
         defined = YAML(typ="safe", pure=True).load(layout.PIPELINE.read_text(encoding="utf-8"))["stages"]
-        definition = defined[stage] if stage in defined else defined[stage.partition("@")[0]]["do"]
-        self._params, self._deps = definition.get("params", []), definition.get("deps", [])
-        self._before = self._now()
+        stages = {name: definition.get("do", definition) for name, definition in defined.items()}
+        self._looks = [_Look(stages[stage] if stage in stages else stages[stage.partition("@")[0]])]
+        if experiment := os.environ.get("DVC_EXP_NAME"):
+            self._looks.append(_first_look(experiment, stages))
 
     def change(self) -> str | None:
         """The first change, as half a sentence; None: all is as it was."""
-        before, now = self._before, self._now()
+        return next(filter(None, (look.change() for look in self._looks)), None)
+
+
+class _Look:
+    """What is seen of some stages."""
+
+    def __init__(self, *definitions: dict[str, Any], without: str = "") -> None:
+        """Looks now; `without`: a pattern of files that the stages themselves write."""
+        self._params = [name for one in definitions for name in one.get("params", [])]
+        self._deps = [name for one in definitions for name in one.get("deps", [])]
+        self._without = without
+        self.seen = self._now()
+
+    def change(self) -> str | None:
+        """The first difference to what is there now."""
+        before, now = self.seen, self._now()
         for name in before | now:
             if before.get(name) != now.get(name):
                 if name.startswith(f"{layout.PARAMS}: "):
@@ -73,7 +93,7 @@ class _Recorded:
     def _now(self) -> dict[str, Any]:
         """The value of every parameter, and what changes with the content of every file, by name."""
         written = params.read(layout.PARAMS)
-        found = {
+        found: dict[str, Any] = {
             f"{layout.PARAMS}: {name}": _value(name, written)
             for section in self._params
             for name in params.names()
@@ -81,9 +101,25 @@ class _Recorded:
         }
         for dep in self._deps:
             for path in _files(Path(dep)):
-                status = path.stat()
-                found[path.as_posix()] = (status.st_ino, status.st_size, status.st_mtime_ns)
+                if not re.fullmatch(self._without, path.as_posix()):
+                    status = path.stat()
+                    found[path.as_posix()] = [status.st_ino, status.st_size, status.st_mtime_ns]
         return found
+
+
+def _first_look(experiment: str, stages: Mapping[str, dict[str, Any]]) -> _Look:
+    """All stages as the first one of this experiment saw them, but for what they write: kept beside DVC's own files."""
+    outs = [out for one in stages.values() for kind in ("outs", "metrics", "plots") for out in one.get(kind, [])]
+    names = [next(iter(out)) if isinstance(out, dict) else out for out in outs]
+    written = "|".join(re.escape(name).replace(re.escape("${item}"), "[^/]*") + "(/.*)?" for name in names)
+    look = _Look(*stages.values(), without=written)
+    dvc = orphan.dvc()
+    run = [experiment, None if dvc is None else [dvc.pid, dvc.create_time()]]
+    if _FIRST_LOOK.exists() and (kept := json.loads(_FIRST_LOOK.read_text(encoding="utf-8")))["run"] == run:
+        look.seen = kept["seen"]
+    else:
+        write_json(_FIRST_LOOK, {"run": run, "seen": look.seen})
+    return look
 
 
 def _watch(recorded: _Recorded, ended: threading.Event) -> None:

@@ -36,15 +36,19 @@ CASES = [
 ]
 
 
-def try_edit(repository: Repository, stage: str, what: str, way: str) -> list[str]:
-    """Runs a stage of a finished, committed repository once more, with an edit meanwhile; returns what is wrong."""
+def try_edit(repository: Repository, stage: str, what: str, way: str, during: str | None = None) -> list[str]:
+    """Runs a stage of a finished, committed repository once more, with an edit meanwhile; returns what is wrong.
+
+    The stage that runs is `during`; without it the one that depends on what is edited.
+    """
+    running = during or stage
     faults = []
     target, source = _edited(repository, stage, what)
     original = (repository.folder / target).read_bytes()
-    meddle = f"stages.{stage.partition('@')[0]}:{target}:{source}"
+    meddle = f"stages.{running.partition('@')[0]}:{target}:{source}"
     before, known = _lock(repository), repository.experiments()
     repository.environment = {"MEDDLE": meddle, "PYTHONPATH": str(MEDDLING)}
-    printed = _run(repository, way, stage)
+    printed = _run(repository, way, running)
     repository.environment = {}
     name = target if what != "params" else "params.yaml: "
     if f"error: {name}" not in printed or not re.search("when the stage began|while the stage ran", printed):

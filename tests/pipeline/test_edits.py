@@ -36,6 +36,11 @@ def test_what_is_edited_while_a_stage_runs_is_not_recorded(finished, stage, what
     assert edits.try_edit(finished, stage, what, way) == []
 
 
+def test_an_experiment_does_not_commit_parameters_that_an_earlier_stage_did_not_use(finished):
+    faults = edits.try_edit(finished, "train", "params", "exp run", during="evaluate")
+    assert faults == []
+
+
 def test_an_edit_of_the_workspace_does_not_touch_a_run_in_a_copy(finished):
     """A parameter changes there while an experiment runs elsewhere."""
     before = (finished.folder / "params.yaml").read_text()

@@ -13,6 +13,7 @@ stages:
     do:
       deps: [code]
       params: [corpora]
+      outs: ["data.txt": {persist: true}, "annotation/${item}.txt"]
   train:
     deps: [data.txt, code, models]
     params: [train, evaluate.hot_words, augment, corpora]
@@ -140,4 +141,22 @@ def test_a_change_is_logged_at_once_and_can_be_put_back(place, log, monkeypatch)
                 "train.learning_rate was 0.001" in line and "put it back before the stage ends" in line for line in log
             )
         )
+        edit_params(place, "0.009", "0.001")
+
+
+def test_in_an_experiment_what_earlier_stages_used_may_not_change_either(place, monkeypatch):
+    """DVC commits params.yaml and the code when it ends, whatever the stages were made of."""
+    monkeypatch.setenv("DVC_EXP_NAME", "one")
+    monkeypatch.setenv("DVC_STAGE", "corpus@demo")
+    with record.kept_true():
+        pass
+    edit_params(place, "0.001", "0.009")  # between two stages
+    with pytest.raises(UserError, match=r"train\.learning_rate was 0\.001 .*the stage corpus@demo"), record.kept_true():
+        pass
+    monkeypatch.setenv("DVC_EXP_NAME", "two")
+    with record.kept_true():
+        (place / "data.txt").write_text("stages write it")
+        (place / "dvc.lock").write_text("DVC writes it")
+    monkeypatch.delenv("DVC_EXP_NAME")
+    with record.kept_true():
         edit_params(place, "0.009", "0.001")
