@@ -7,7 +7,7 @@ from pathlib import Path
 from ds2.pipeline import leftovers, once
 
 # Where dvc cache dir writes; the last is that of dvc cache dir --global.
-_CONFIGS = (Path(".dvc/config.local"), Path(".dvc/config"), Path.home() / ".config/dvc/config")
+_CONFIGS = (Path(".dvc/config.local"), Path(".dvc/config"), Path("~/.config/dvc/config"))
 # A cache elsewhere, under a path of ASCII characters.
 _ELSEWHERE = re.compile(r"^\s*dir = [/~][ -~]*$", re.MULTILINE)
 
@@ -17,7 +17,7 @@ def warn_of_characters() -> None:
     here = str(Path.cwd())
     if os.environ.get("DVC_ROOT") != here:
         return
-    if not here.isascii() and not any(_ELSEWHERE.search(leftovers.read(path)) for path in _CONFIGS):
+    if not here.isascii() and not any(_ELSEWHERE.search(leftovers.read(path.expanduser())) for path in _CONFIGS):
         once.warn(
             "cache",
             here,

@@ -59,20 +59,17 @@ def test_in_a_folder_with_a_chinese_name_what_is_said_makes_experiments_in_copie
     repository = prepared.copy(tmp_path / "语音识别")
     temporary = ("dvc", "exp", "run", "--temp", "-n", "one", "-S", "vocabulary.count_threshold=2", "vocabulary")
     try:
-        printed = repository.run("dvc", "repro", "-f", "-s", "mean_istd", "vocabulary")
-        assert printed.count(CACHE) == 1
+        printed = repository.run("dvc", "repro", "-f", "-s", "vocabulary")
         command = printed.partition(CACHE)[2].splitlines()[0]
         assert "'ascii' codec can't encode characters" in repository.run(*temporary, expect=255)
         repository.run("bash", "-c", command.replace("/ascii/path", str(tmp_path / "cache")))
         repository.run(*temporary)
+        assert repository.experiments() == {"one"}
         queued = ("dvc", "exp", "run", "--queue", "-n", "two", "-S", "vocabulary.count_threshold=3", "vocabulary")
         repository.run(*queued)
         repository.start_queue()
         until(lambda: "two" in repository.experiments(), lambda: repository.run("dvc", "queue", "status"))
         assert "tokens, <blank> and <unk> included" in repository.run("dvc", "queue", "logs", "two")
-        for name, threshold in (("one", 2), ("two", 3)):
-            repository.run("dvc", "exp", "apply", name)
-            assert f"count_threshold: {threshold}" in (repository.folder / "params.yaml").read_text(encoding="utf-8")
     finally:
         repository.run("dvc", "queue", "stop", "--kill")
         repository.end_processes()
