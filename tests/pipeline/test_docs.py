@@ -70,11 +70,11 @@ RUN = {
     "dvc exp run -S evaluate.decoder=ctc_beam_search -S evaluate.alpha=1.5 -S evaluate.beta=2": AS_IT_IS,
     "dvc repro lm": AS_IT_IS,
     # ... and those that train.
-    "cp -r models/epoch_100 pretrained": "cp -r models/epoch_2 pretrained",
+    "cp -rL models/epoch_100 pretrained": "cp -rL models/epoch_2 pretrained",
     "dvc exp run -S train.resume_model=pretrained -S train.num_epoch=120": (
         "dvc exp run -S train.resume_model=pretrained -S train.num_epoch=3 train"
     ),
-    "cp -r models/best_model pretrained": "rm -r pretrained && cp -r models/best_model pretrained",
+    "cp -rL models/best_model pretrained": "rm -r pretrained && cp -rL models/best_model pretrained",
     "python -m ds2 recipe finetune": (
         "python -m ds2 recipe finetune --yes && git checkout params.yaml"
         " && dvc exp run -S train.pretrained_model=pretrained -S train.num_epoch=1 train"
@@ -97,7 +97,7 @@ RUN = {
     "dvc queue stop": AS_IT_IS,
     "dvc exp run --queue -S 'train.learning_rate=3e-4,1e-3' -S 'model.dropout=0.0,0.1'": AS_IT_IS,
     "dvc exp show --only-changed": AS_IT_IS,
-    "dvc exp show --sort-by results/evaluate.json:cer --csv > experiments.csv": AS_IT_IS,
+    "dvc exp show -A --sort-by results/evaluate.json:cer --csv > experiments.csv": AS_IT_IS,
     "dvc exp apply <experiment>": "dvc exp apply one",
     "dvc exp branch <experiment> better": "dvc exp branch one better",
     "dvc exp remove <experiment>": "dvc exp remove one",
@@ -123,6 +123,10 @@ RUN_ELSEWHERE = {
     "dvc commit": "test_interrupted.test_half_a_training_is_hard_to_commit_and_completed_by_force",
     "dvc repro -f -s train": "test_repro.test_a_finished_training_run_again_trains_nothing",
     "dvc repro mean_istd vocabulary": "conftest.prepared",
+    "git checkout <branch>": "test_leftovers.test_a_killed_experiment_is_told_of_and_what_is_said_mends_it",
+    "git checkout -B <branch>": "test_leftovers.test_commits_on_no_branch_get_to_the_branch",
+    "git stash pop": "test_leftovers.test_changes_that_were_put_aside_are_brought_back",
+    "git stash drop": "test_leftovers.test_changes_that_were_put_aside_and_are_in_the_files_too_are_not_lost",
     "make compare": "test_compare.test_make_compare_and_make_experiments",
     "make compare FROM=<experiment>": "test_compare.test_make_compare_and_make_experiments",
     "make experiments": "test_compare.test_make_compare_and_make_experiments",
