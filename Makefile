@@ -18,6 +18,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 
 # Without the columns of files and of other metrics; cer stays even where it is the same.
 COLUMNS_DROPPED := ^(?!(Experiment|State|Executor|cer|wer|corpora)$$|(?!runtime)\w+\.)
+# The commits that have experiments, which are named refs/exps/01/23456.../NAME; dvc exp show -A reads every commit.
+WITH_EXPERIMENTS = git for-each-ref --sort=-committerdate --format='--rev %(refname:lstrip=2)' 'refs/exps/??/*/*' \
+	| sed 's,/,,; s,/.*,,' | awk '!seen[$$0]++'
 
 .PHONY: repro compare experiments test test-slow test-wheel lint pictures install install-dev
 
@@ -29,8 +32,8 @@ compare: install
 	@$(BIN)/python -m ds2 compare $(or $(FROM),HEAD) $(or $(TO),workspace)
 
 experiments: install
-	@dvc exp show --no-pager --only-changed --keep '^cer$$' --drop '$(COLUMNS_DROPPED)' --sort-by cer --rev HEAD \
-		$$(git for-each-ref --format='%(refname)' refs/exps | sed -En 's#^refs/exps/(..)/([0-9a-f]{38})/.*#--rev \1\2#p' | sort -u)
+	@dvc exp show --rev HEAD $$($(WITH_EXPERIMENTS)) \
+		--no-pager --only-changed --keep '^cer$$' --drop '$(COLUMNS_DROPPED)' --sort-by cer
 
 test: install-dev
 	$(PYTEST) -m "not slow"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ds2 import log, params
 from ds2.distributed import launch
 from ds2.errors import ends_with_a_sentence
-from ds2.pipeline import leftovers, orphan, record
+from ds2.pipeline import copies, leftovers, orphan, record
 
 
 @ends_with_a_sentence
@@ -29,4 +29,5 @@ def run(main: Callable[..., None], description: str, **arguments: str) -> None:
     orphan.end_with_dvc()
     with record.kept_true():
         leftovers.warn_of_detached_head()
+        copies.warn_of_characters()
         main(params.load(), **vars(parsed))

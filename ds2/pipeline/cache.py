@@ -1,13 +1,11 @@
 """What DVC's cache holds."""
 
 import functools
-import os
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from loguru import logger
 from ruamel.yaml import YAML
 
 from ds2 import layout
@@ -27,16 +25,6 @@ def holds_output(path: Path) -> bool:
         return False
     recorded = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
     return any(out["path"] == path.as_posix() and _has(out["md5"]) for out in recorded)
-
-
-def warn_of_its_path() -> None:
-    """Logs that DVC 3.67 cannot run experiments in copies of a repository where its cache's path is not ASCII."""
-    folder = _folder(Path.cwd()) if "DVC_ROOT" in os.environ and not os.environ["DVC_ROOT"].isascii() else None
-    if folder is not None and not str(folder).isascii():
-        logger.warning(
-            f"dvc exp run --temp and --queue fail while the path of DVC's cache, {folder}, is not ASCII: move it to "
-            "a path that is, and name that path with dvc cache dir --local"
-        )
 
 
 def _has(md5: str) -> bool:

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from loguru import logger
+
+from ds2.pipeline import once
 
 # An entry of a reflog: old and new commit, committer, time, what was done.
 _ENTRY = re.compile(r"(\w+) (\w+) .*> (\d+) [-+]\d+\t(.*)")
 _DETACHED = re.compile(r"checkout: moving from (\S+) to (?:[0-9a-f]{40}|[0-9a-f]{64})")
 # The dvc exp run of this workspace, while it runs; DVC has no other name for its file.
 _RUNNING = Path(".dvc/tmp/exps/run/workspace/workspace.json")
-# The dvc that was told last: one dvc repro starts many stages.
-_TOLD = Path(".ds2/detached")
 # Seconds that the clock may have been set forward while an experiment runs.
 _CLOCK = 5
 # Entries of a reflog that are looked at: it may have tens of thousands.
@@ -36,24 +35,21 @@ def warn_of_detached_head() -> None:
 
     Says nothing of a detached HEAD that the user chose, or that an experiment needs which still runs.
     """
-    commands = _mending()
-    dvc = str(os.getppid())
-    if not commands or (_TOLD.exists() and _TOLD.read_text() == dvc):
-        return
-    logger.warning(
-        "a dvc exp run that was killed has left git on no branch (detached HEAD), where commits get lost: when this "
-        f"run has ended, run {', then '.join(commands)}"
-    )
-    _TOLD.parent.mkdir(exist_ok=True)
-    _TOLD.write_text(dvc)
+    if commands := _mending():
+        once.warn(
+            "detached",
+            str(os.getppid()),  # the dvc
+            "a dvc exp run that was killed has left git on no branch (detached HEAD), where commits get lost: when "
+            f"this run has ended, run {', then '.join(commands)}",
+        )
 
 
 def _mending() -> list[str]:
     """The commands that mend what a killed experiment has left, if one has."""
-    git = _git_folder()
-    if git is None or _read(git / "HEAD").startswith("ref:"):
+    git = git_folder()
+    if git is None or read(git / "HEAD").startswith("ref:"):
         return []
-    common = git / (_read(git / "commondir").strip() or ".")  # of all worktrees
+    common = git / (read(git / "commondir").strip() or ".")  # of all worktrees
     entries = _entries(git / "logs/HEAD")
     at = next((i for i in reversed(range(len(entries))) if entries[i].done.startswith("checkout: ")), 0)
     detached = _DETACHED.fullmatch(entries[at].done) if at else None
@@ -81,28 +77,28 @@ def _runs(detached: _Entry, common: Path) -> bool:
     """Whether the experiment that has detached HEAD still runs in this workspace, and no later one."""
     merge = common / "refs/exps/exec/EXEC_MERGE"  # written by each, right before it detaches HEAD
     try:
-        process = psutil.Process(json.loads(_read(_RUNNING))["pid"])
+        process = psutil.Process(json.loads(read(_RUNNING))["pid"])
         itself = process.create_time() < _RUNNING.stat().st_mtime + _CLOCK  # numbers are used again
         return itself and (not merge.exists() or merge.stat().st_mtime < detached.time + 1)
     except (OSError, ValueError, psutil.Error):
         return False
 
 
-def _git_folder() -> Path | None:
+def git_folder() -> Path | None:
     """Git's folder for this workspace, which may be a worktree of its own or lie within a repository."""
     place = next((one / ".git" for one in (Path.cwd(), *Path.cwd().parents) if (one / ".git").exists()), None)
     if place is None or place.is_dir():
         return place
-    return place.parent / _read(place).removeprefix("gitdir:").strip()
+    return place.parent / read(place).removeprefix("gitdir:").strip()
 
 
 def _entries(reflog: Path) -> list[_Entry]:
     """The latest entries of a reflog, the newest last."""
-    found = [match for line in _read(reflog).splitlines()[-_LATEST:] if (match := _ENTRY.fullmatch(line))]
+    found = [match for line in read(reflog).splitlines()[-_LATEST:] if (match := _ENTRY.fullmatch(line))]
     return [_Entry(old, new, int(time), done) for old, new, time, done in (match.groups() for match in found)]
 
 
-def _read(path: Path) -> str:
+def read(path: Path) -> str:
     """What is in a file; nothing where there is none."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")

@@ -22,7 +22,6 @@ def begin(training: Training, store: Store) -> None:
             models/ would be lost, or replaced by mistake.
     """
     train = training.settings.train
-    cache.warn_of_its_path()
     if published := store.another_published():
         _refuse_mistakes(training, *published)
     store.refuse_losses()

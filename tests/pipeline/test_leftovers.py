@@ -83,6 +83,19 @@ def test_changes_that_were_put_aside_are_brought_back(git, warned):
     assert Path("params.yaml").read_text() == "a: 2\n"
 
 
+def test_changes_that_were_put_aside_and_are_in_the_files_too_are_not_lost(git, warned):
+    Path("params.yaml").write_text("a: 2\n")
+    git("stash")
+    detach(git)
+    Path("params.yaml").write_text("a: 2\nb: 1  # of -S\n")
+    assert warned() == ["git checkout main", "git stash pop"]
+    git("checkout", "-q", "main")
+    with pytest.raises(subprocess.CalledProcessError):
+        git("stash", "pop")
+    git("stash", "drop")
+    assert Path("params.yaml").read_text() == "a: 2\nb: 1  # of -S\n"
+
+
 @pytest.mark.parametrize("moved", [False, True])
 def test_commits_on_no_branch_get_to_the_branch(git, warned, moved):
     kill_experiment(git)
