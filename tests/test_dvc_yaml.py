@@ -36,6 +36,7 @@ LEFT_OUT = {
     "ds2.log": "the log",
     "ds2.pipeline.cache": "what a training may replace, not what it computes",
     "ds2.pipeline.copies": "git and DVC, not results",
+    "ds2.pipeline.lock": "whether a stage is recorded, not what it computes",
     "ds2.pipeline.leftovers": "git and DVC, not results",
     "ds2.pipeline.once": "the log",
     "ds2.pipeline.record": "whether a stage is recorded, not what it computes",

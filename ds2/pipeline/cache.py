@@ -6,10 +6,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
-from ds2 import layout
 from ds2.files import digest
+from ds2.pipeline import lock
 
 
 def holds(files: Iterable[Path]) -> bool:
@@ -19,11 +17,7 @@ def holds(files: Iterable[Path]) -> bool:
 
 def holds_output(path: Path) -> bool:
     """Whether dvc.lock records an output that the cache has."""
-    try:
-        lock = YAML(typ="safe", pure=True).load(layout.LOCK.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return False
-    recorded = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
+    recorded = [out for stage in lock.read().values() for out in stage.get("outs", [])]
     return any(out["path"] == path.as_posix() and _has(out["md5"]) for out in recorded)
 
 

@@ -19,12 +19,10 @@ from ruamel.yaml import YAML
 from ds2 import layout, params
 from ds2.errors import UserError
 from ds2.files import write_json
-from ds2.pipeline import orphan
+from ds2.pipeline import lock, orphan
 
 _LOOK_EVERY_S = 10.0
 _FIRST_LOOK = Path(".dvc/tmp/ds2_experiment.json")
-# Python writes them while a stage runs; .dvcignore has them.
-_IGNORED = "__pycache__"
 
 
 @contextmanager
@@ -40,37 +38,33 @@ def kept_true() -> Iterator[None]:
     if not stage:
         yield
         return
-    recorded = _Recorded(stage)
+    defined = _definitions()
+    definition = defined.get(stage) or defined[stage.partition("@")[0]]
+    experiment = os.environ.get("DVC_EXP_NAME")
+    if experiment and (name := lock.change_above(definition.get("deps", []))):
+        raise UserError(f"{name} was changed after DVC had compared it with {layout.LOCK}: run the experiment again")
+    looks = [_Look(definition), *([_first_look(experiment, defined)] if experiment else [])]
     ended = threading.Event()
-    threading.Thread(target=_watch, args=(recorded, ended), daemon=True).start()
+    threading.Thread(target=_watch, args=(looks, ended), daemon=True).start()
     try:
         yield
     finally:
         ended.set()
-    if change := recorded.change():
+    if change := _change(looks):
         raise UserError(
             f"{change}: DVC would record the stage {stage} with what it did not use, so it has failed; run it again, "
             "with this put back (a training is then found complete and ends in seconds) or as it is now"
         )
 
 
-class _Recorded:
-    """Parameters, code and inputs of a stage, in an experiment those of all stages, as they were first seen."""
-
-    def __init__(self, stage: str) -> None:
-        defined = YAML(typ="safe", pure=True).load(layout.PIPELINE.read_text(encoding="utf-8"))["stages"]
-        stages = {name: definition.get("do", definition) for name, definition in defined.items()}
-        self._looks = [_Look(stages[stage] if stage in stages else stages[stage.partition("@")[0]])]
-        if experiment := os.environ.get("DVC_EXP_NAME"):
-            self._looks.append(_first_look(experiment, stages))
-
-    def change(self) -> str | None:
-        """The first change, as half a sentence; None: all is as it was."""
-        return next(filter(None, (look.change() for look in self._looks)), None)
+def _definitions() -> dict[str, dict[str, Any]]:
+    """The stages of dvc.yaml; one made of a list is there once."""
+    stages = YAML(typ="safe", pure=True).load(layout.PIPELINE.read_text(encoding="utf-8"))["stages"]
+    return {name: stage.get("do", stage) for name, stage in stages.items()}
 
 
 class _Look:
-    """What is seen of some stages."""
+    """Parameters, code and inputs of some stages as they were first seen."""
 
     def __init__(self, *definitions: dict[str, Any], without: str = "") -> None:
         """Looks now; `without`: a pattern of files that the stages themselves write."""
@@ -94,13 +88,13 @@ class _Look:
         """The value of every parameter, and what changes with the content of every file, by name."""
         written = params.read(layout.PARAMS)
         found: dict[str, Any] = {
-            f"{layout.PARAMS}: {name}": _value(name, written)
+            f"{layout.PARAMS}: {name}": json.dumps(lock.value_of(name, written), ensure_ascii=False, default=str)
             for section in self._params
             for name in params.names()
             if f"{name}.".startswith(f"{section}.")
         }
         for dep in self._deps:
-            for path in _files(Path(dep)):
+            for path in lock.files(Path(dep)):
                 if not re.fullmatch(self._without, path.as_posix()):
                     status = path.stat()
                     found[path.as_posix()] = [status.st_ino, status.st_size, status.st_mtime_ns]
@@ -122,32 +116,17 @@ def _first_look(experiment: str, stages: Mapping[str, dict[str, Any]]) -> _Look:
     return look
 
 
-def _watch(recorded: _Recorded, ended: threading.Event) -> None:
+def _change(looks: list[_Look]) -> str | None:
+    return next(filter(None, (look.change() for look in looks)), None)
+
+
+def _watch(looks: list[_Look], ended: threading.Event) -> None:
     """Logs the first change while it can still be put back."""
     while not ended.wait(_LOOK_EVERY_S):
         try:
-            change = recorded.change()
+            change = _change(looks)
         except (UserError, OSError):  # a file that is just being saved
             continue
         if change:
             logger.warning(f"{change}: put it back before the stage ends, or run the stage again then")
             return
-
-
-def _value(name: str, written: Any) -> str:
-    """The value of a parameter as a sentence shows it."""
-    for key in name.split("."):
-        if not isinstance(written, Mapping) or key not in written:
-            return "not there"
-        written = written[key]
-    return json.dumps(written, ensure_ascii=False, default=str)
-
-
-def _files(dep: Path) -> Iterator[Path]:
-    """The files of an input: itself, or all below it."""
-    if not dep.is_dir():
-        yield from [dep] if dep.exists() else []
-        return
-    for folder, folders, names in os.walk(dep):
-        folders[:] = [name for name in folders if name != _IGNORED]
-        yield from (path for name in names if (path := Path(folder, name)).exists())

@@ -23,7 +23,9 @@ def begin(training: Training, store: Store) -> None:
     """
     train = training.settings.train
     if published := store.another_published():
-        _refuse_mistakes(training, *published)
+        _refuse_forgotten_checkpoint(training, *published)
+    if another := store.another():
+        _refuse_missing_recordings(training, *another)
     store.refuse_losses()
     if found := store.furthest(train.num_epoch):
         folder, state = found
@@ -39,29 +41,32 @@ def begin(training: Training, store: Store) -> None:
         logger.info(f"the training starts from the beginning{_reason(training, store)}")
 
 
-def _refuse_mistakes(training: Training, folder: Path, state: State) -> None:
-    """Refuses to replace a published training by one that lacks what that one was given.
-
-    Raises:
-        UserError: it began with a checkpoint, and none is named any more; or it had noises or rooms that are gone.
-    """
+def _refuse_forgotten_checkpoint(training: Training, folder: Path, state: State) -> None:
+    """Raises UserError where a published training began with a checkpoint, and none is named any more."""
     train = training.settings.train
-    if train.start_over not in (None, state.param("start_over")):
+    if train.resume_model != "auto" or train.pretrained_model is not None or _starts_over(training, state):
         return
-    anew = "set train.start_over to a new word to train anew in its place"
-    if train.resume_model == "auto" and train.pretrained_model is None:
-        for name, none in (("resume_model", "auto"), ("pretrained_model", None)):
-            if (value := state.param(name)) not in (none, None):
-                raise UserError(
-                    f"{folder} is of a training that began with train.{name}: {value}, which is {none or 'null'} now: "
-                    f"put it back to keep that training, or {anew}"
-                )
+    for name, none in (("resume_model", "auto"), ("pretrained_model", None)):
+        if (value := state.param(name)) not in (none, None):
+            raise UserError(
+                f"{folder} is of a training that began with train.{name}: {value}, which is {none or 'null'} now: put "
+                "it back to keep that training, or set train.start_over to a new word to train anew in its place"
+            )
+
+
+def _refuse_missing_recordings(training: Training, folder: Path, state: State) -> None:
+    """Raises UserError where another training had noises or impulse responses that are asked for and gone."""
     for source, count in training.data.augmentation_files().items():
-        if count < (had := state.augmentation_files.get(source, 0)):
+        if count < (had := state.augmentation_files.get(source, 0)) and not _starts_over(training, state):
             raise UserError(
                 f"{source} has {count} audio files, but {folder} was trained with {had} of them: put them back "
-                f"(python -m stages.corpus NAME makes those of a built-in corpus), or {anew}"
+                "(python -m stages.corpus NAME makes those of a built-in corpus), or set train.start_over to a new "
+                "word to train without them"
             )
+
+
+def _starts_over(training: Training, state: State) -> bool:
+    return training.settings.train.start_over not in (None, state.param("start_over"))
 
 
 def _reason(training: Training, store: Store) -> str:

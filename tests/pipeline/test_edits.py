@@ -2,6 +2,7 @@
 
 import pytest
 
+from ds2.pipeline import lock
 from tests.pipeline import edits
 from tests.pipeline.conftest import Repository
 
@@ -39,6 +40,27 @@ def test_what_is_edited_while_a_stage_runs_is_not_recorded(finished, stage, what
 def test_an_experiment_does_not_commit_parameters_that_an_earlier_stage_did_not_use(finished):
     faults = edits.try_edit(finished, "train", "params", "exp run", during="evaluate")
     assert faults == []
+
+
+def test_what_the_stages_above_were_made_of_is_compared_as_dvc_does(finished, monkeypatch):
+    """An experiment whose first stage is late: DVC has compared the others a second before."""
+    monkeypatch.chdir(finished.folder)
+    inputs = ["models", "dataset/lm.arpa"]
+    assert lock.change_above(inputs) is None
+    for changed, told in (
+        ("ds2/audio/waveform.py", "ds2/audio"),
+        ("dataset/annotation/mine.dev.txt", "dataset/annotation"),
+        ("ds2/data/text.py", "ds2/data/text.py"),
+    ):
+        before = (finished.folder / changed).read_text()
+        (finished.folder / changed).write_text(f"{before}\n")
+        assert lock.change_above(inputs) == told
+        (finished.folder / changed).write_text(before)
+    before = (finished.folder / "params.yaml").read_text()
+    finished.change_params(features={"target_db": -25.0})
+    assert lock.change_above(inputs) == "params.yaml: features"
+    assert lock.change_above(["dataset/manifest.dev"]) is None
+    (finished.folder / "params.yaml").write_text(before)
 
 
 def test_an_edit_of_the_workspace_does_not_touch_a_run_in_a_copy(finished):

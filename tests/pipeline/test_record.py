@@ -55,13 +55,13 @@ CHANGES = {
     "params.yaml: train.learning_rate was 0.001 when the stage began and is 0.009 now": lambda place: edit_params(
         place, "0.001", "9e-3"
     ),
-    "params.yaml: train.seed was 1 when the stage began and is not there now": lambda place: edit_params(
+    "params.yaml: train.seed was 1 when the stage began and is null now": lambda place: edit_params(
         place, ", seed: 1", ""
     ),
     'params.yaml: evaluate.hot_words was null when the stage began and is {"3.14 你": 2} now': lambda place: (
         edit_params(place, "hot_words: null", "hot_words: {3.14 你: 2}")
     ),
-    "params.yaml: augment.noise.prob was not there when the stage began and is 0.3 now": lambda place: edit_params(
+    "params.yaml: augment.noise.prob was null when the stage began and is 0.3 now": lambda place: edit_params(
         place, "lm:", "augment: {noise: {prob: 0.3}}\nlm:"
     ),
     'params.yaml: corpora was ["demo"] when the stage began and is ["demo", "aishell"] now': lambda place: edit_params(
