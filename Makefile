@@ -1,7 +1,7 @@
 # make repro        environment, dependencies, dvc repro, dvc metrics show
 # make test         the same environment plus the test tools; the tests that fit ten minutes
 # make compare      what changed between HEAD and the workspace (FROM=... TO=... for others), in a page with the curves
-# make experiments  the experiments: the parameters in which they differ, and their CER
+# make experiments  the experiments of all commits: the parameters in which they differ, and their CER
 # PADDLE=gpu or PADDLE=cpu chooses the wheel; without it gpu where nvidia-smi works, else cpu.
 
 PYTHON ?= python3
@@ -18,6 +18,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 
 # Without the columns of files and of other metrics; cer stays even where it is the same.
 COLUMNS_DROPPED := ^(?!(Experiment|State|Executor|cer|wer|corpora)$$|(?!runtime)\w+\.)
+# The commits that have experiments, which are named refs/exps/01/23456.../NAME; dvc exp show -A reads every commit.
+WITH_EXPERIMENTS = git for-each-ref --sort=-committerdate --format='--rev %(refname:lstrip=2)' 'refs/exps/??/*/*' \
+	| sed 's,/,,; s,/.*,,' | awk '!seen[$$0]++'
 
 .PHONY: repro compare experiments test test-slow test-wheel lint pictures install install-dev
 
@@ -29,7 +32,8 @@ compare: install
 	@$(BIN)/python -m ds2 compare $(or $(FROM),HEAD) $(or $(TO),workspace)
 
 experiments: install
-	@dvc exp show --no-pager --only-changed --keep '^cer$$' --drop '$(COLUMNS_DROPPED)' --sort-by cer
+	@dvc exp show --rev HEAD $$($(WITH_EXPERIMENTS)) \
+		--no-pager --only-changed --keep '^cer$$' --drop '$(COLUMNS_DROPPED)' --sort-by cer
 
 test: install-dev
 	$(PYTEST) -m "not slow"

@@ -129,7 +129,12 @@ def write_json(path: Path, value: Any) -> None:
 
 def sha256(path: Path) -> str:
     """The hash of a file's content, 64 hexadecimal digits."""
-    digest = hashlib.sha256()
+    return digest(path, "sha256")
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """A hash of a file's content by the name of its algorithm, hexadecimal digits."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as file:
         while part := file.read(1 << 20):
             digest.update(part)

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
+PIPELINE = Path("dvc.yaml")
+LOCK = Path("dvc.lock")
 ANNOTATION = Path("dataset/annotation")
 AUDIO = Path("dataset/audio")
 NOISE = Path("dataset/noise")

@@ -4,8 +4,9 @@ import argparse
 from collections.abc import Callable
 
 from ds2 import log, params
-from ds2.distributed import launch, orphan
+from ds2.distributed import launch
 from ds2.errors import ends_with_a_sentence
+from ds2.pipeline import copies, leftovers, orphan, record
 
 
 @ends_with_a_sentence
@@ -22,6 +23,11 @@ def run(main: Callable[..., None], description: str, **arguments: str) -> None:
         parser.add_argument(name, help=help_text)
     parsed = parser.parse_args()
     log.to_terminal()
-    if launch.needed():  # else this process of a training ends with the one that started it
-        orphan.end_with_dvc()
-    main(params.load(), **vars(parsed))
+    if not launch.needed():  # this process of a training ends with the one that started it, which looks after the rest
+        main(params.load(), **vars(parsed))
+        return
+    orphan.end_with_dvc()
+    with record.kept_true():
+        leftovers.warn_of_detached_head()
+        copies.warn_of_characters()
+        main(params.load(), **vars(parsed))

@@ -1,7 +1,7 @@
 """Computes the mean and inverse standard deviation of the training features.
 
 reads   dataset/manifest.train and its audio
-params  features, mean_istd
+params  features, mean_istd, manifest.max_rejected_fraction
 writes  dataset/mean_istd.json
 """
 

@@ -1,8 +1,8 @@
 """Trains a model, or goes on with a training that was stopped or is to have more epochs.
 
 reads   dataset/manifest.{train,dev,test}, dataset/mean_istd.json, dataset/vocabulary.txt, models/
-params  corpora, features, model, augment, train, evaluate.metrics_type
-writes  models/, results/train.json, results/curves/*.tsv; VisualDL's files under log/
+params  corpora, features, model, augment, train, evaluate.metrics_type, manifest.max_rejected_fraction
+writes  models/, results/train.json, results/curves/*.tsv; the log and VisualDL's files under log/
 """
 
 import os

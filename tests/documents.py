@@ -19,7 +19,17 @@ _COMMENT = re.compile(r"\s{2,}# .*$")
 _PROGRAMS = r"\.ci/run|cp|df|du|dvc|export|find|git|head|iconv|make|nvidia-smi|pip|python|ruff|source|srun|visualdl"
 _COMMAND = re.compile(rf"(?:\w+=\S+ )*(?:{_PROGRAMS})(?: .+)?")
 # Mentions of programs, which nobody types without an argument.
-_NAMES = {"dvc", "git", "make", "python", "dvc add", "dvc exp apply", "dvc plots", "python -m ds2 transcribe"}
+_NAMES = {
+    "dvc",
+    "git",
+    "make",
+    "python",
+    "dvc add",
+    "dvc exp apply",
+    "dvc exp run",
+    "dvc plots",
+    "python -m ds2 transcribe",
+}
 
 
 @dataclass(frozen=True)

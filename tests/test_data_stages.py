@@ -6,7 +6,7 @@ from ds2 import layout, params
 from ds2.data import manifest, mean_istd
 from ds2.data.manifest import Manifest, Utterance
 from ds2.data.mean_istd import MeanIstd
-from tests.process import run_stage
+from tests.process import assert_one_sentence, run_stage
 
 TEXTS = {"train": ["你好", "你好吗"], "dev": ["再见"], "test": ["明天见", "再见"]}
 
@@ -44,3 +44,13 @@ def test_the_statistics_are_those_of_the_training_audio(data, count):
     assert found.mean.tolist() == expected.mean.tolist()
     assert found.istd.tolist() == expected.istd.tolist()
     assert (found.utterances, found.features) == (count or 2, settings.features)
+
+
+def test_the_statistics_of_recordings_that_are_gone_are_refused(data):
+    (data / "train1.wav").unlink()
+    said = "1 of 2 training recordings could not be read so far", "the first is train1.wav: there is no such file"
+    assert_one_sentence(run_stage("mean_istd", data, "runtime: {num_workers: 1}\n"), *said)
+    assert not (data / layout.MEAN_ISTD).exists()
+    allowed = run_stage("mean_istd", data, "manifest: {max_rejected_fraction: 0.5}\nruntime: {num_workers: 1}\n")
+    assert allowed.returncode == 0, allowed.stderr
+    assert "left out of the statistics: train1.wav" in allowed.stderr

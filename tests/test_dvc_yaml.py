@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from ds2 import layout
-from ds2.training.history import History
+from ds2.reporting.history import History
 from tests.documents import ROOT
 from tests.imports import FILES, reached
 
@@ -31,13 +31,19 @@ LEFT_OUT = {
     "ds2.params.types": "DVC compares the values",
     "ds2.distributed.launch": "launching",
     "ds2.distributed.machines": "launching",
-    "ds2.distributed.orphan": "launching",
+    "ds2.pipeline.orphan": "launching",
     "ds2.distributed.signals": "when a training stops, not what it computes",
     "ds2.log": "the log",
-    "ds2.training.meter": "speed and memory, measured",
-    "ds2.training.progress": "the bar and the log",
-    "ds2.training.reporter": "the bar, the log, VisualDL; the curves are in history.py",
-    "ds2.training.visual": "VisualDL",
+    "ds2.pipeline.cache": "what a training may replace, not what it computes",
+    "ds2.pipeline.copies": "git and DVC, not results",
+    "ds2.pipeline.lock": "whether a stage is recorded, not what it computes",
+    "ds2.pipeline.leftovers": "git and DVC, not results",
+    "ds2.pipeline.once": "the log",
+    "ds2.pipeline.record": "whether a stage is recorded, not what it computes",
+    "ds2.reporting.meter": "speed and memory, measured",
+    "ds2.reporting.progress": "the bar and the log",
+    "ds2.reporting.reporter": "the bar, the log, VisualDL; the curves are in history.py",
+    "ds2.reporting.visual": "VisualDL",
 }
 
 

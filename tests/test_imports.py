@@ -11,6 +11,7 @@ GROUND = {"cpu", "errors", "files", "layout", "log", "mel", "metrics", "parallel
 BELOW = {
     "params": set(),
     "audio": set(),
+    "pipeline": {"params"},
     "data": {"audio", "params"},
     "corpora": {"params"},
     "language_model": {"data", "params"},
@@ -20,13 +21,24 @@ BELOW = {
     "checkpoint": {"model", "data", "params"},
     "recognition": {"checkpoint", "model", "decoding", "data", "params"},
     "evaluation": {"recognition", "distributed", "decoding", "data", "params"},
-    "training": {"evaluation", "recognition", "checkpoint", "distributed", "model", "data", "params"},
+    "reporting": {"evaluation", "data", "params"},
+    "training": {
+        "reporting",
+        "evaluation",
+        "recognition",
+        "checkpoint",
+        "distributed",
+        "model",
+        "data",
+        "pipeline",
+        "params",
+    },
     "transcribing": {"recognition", "decoding", "data", "audio"},
     "commands": {"transcribing", "evaluation", "recognition", "decoding", "data", "audio", "params"},
 }
 # What both stages and commands stand on.
-ENTRANCE = {"ds2.stage": {"distributed", "params"}, "ds2.__main__": {"commands"}}
-WITHOUT_PADDLE = ("params", "audio", "data", "corpora", "decoding", "language_model", "transcribing")
+ENTRANCE = {"ds2.stage": {"distributed", "pipeline", "params"}, "ds2.__main__": {"commands"}}
+WITHOUT_PADDLE = ("params", "pipeline", "audio", "data", "corpora", "decoding", "language_model", "transcribing")
 # The one door of recognition to paddle, opened where it is needed.
 PADDLE_DOOR = "ds2.recognition.paddle_model"
 # Run before, or instead of, a process that loads paddle.

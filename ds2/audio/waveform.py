@@ -1,7 +1,6 @@
 """Changes of a waveform: float32 [n] in, float32 out, the input untouched, nothing random."""
 
 import numpy as np
-import scipy.signal
 import soxr
 
 # Over which a noise that is too short runs into its own beginning, so that there is no click.
@@ -26,6 +25,8 @@ def limit_band(samples: np.ndarray, through_rate: int, sample_rate: int) -> np.n
 
 def reverberate(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
     """Convolves with a room's impulse response: aligned to its direct path, as loud and as long as before."""
+    import scipy.signal  # not at the top: it takes a second to load
+
     direct = int(np.argmax(np.abs(response)))
     wet = scipy.signal.oaconvolve(samples, response[direct:])[: len(samples)].astype(np.float32)
     loudness = _rms(wet)

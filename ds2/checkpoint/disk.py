@@ -58,6 +58,8 @@ class State:
     history: _Values  # as History.as_json gives it; holds the best score
     ingredients: _Values = field(default_factory=dict)  # what the fingerprint was made of
     loss_scale: _Values = field(default_factory=dict)  # the state of fp16's LossScaler; empty without
+    # How many files of noise and impulse responses there were, by their folder.
+    augmentation_files: dict[str, _Count] = field(default_factory=dict)
     # Time and memory, measured: they differ from run to run and decide nothing.
     cost: _Values = field(default_factory=dict)
 
@@ -65,6 +67,11 @@ class State:
     def position(self) -> tuple[int, int]:
         """Orders the states of a training."""
         return self.epoch, self.batch
+
+    def param(self, name: str) -> JsonValue:
+        """The value of a parameter of train by its name in that section; None where it did not exist."""
+        train = self.params.get("train")
+        return train.get(name) if isinstance(train, dict) else None
 
 
 _STATE = TypeAdapter(State)
@@ -106,21 +113,26 @@ def write(
         files.write_json(target / STATE, values | {"checksum": _checksum(values)})
 
 
-def link(source: Path, folder: Path, with_optimizer: bool) -> None:
-    """Gives a checkpoint a second place, a copy only where the file system cannot link; raises as `write`.
+def duplicate(source: Path, folder: Path, with_optimizer: bool) -> None:
+    """Gives a checkpoint a second place, beside the first without the room for another; raises as `write`.
 
+    Elsewhere it is a copy: what models/ has can be one file with what DVC's cache has, and be harmed there.
     What a damaged one lacks, its second place lacks too.
     """
+    put = _link if source.parent == folder.parent else shutil.copy2
     with _replacing(folder) as target:
         there = {path.name for path in source.iterdir()}
         for name in (MODEL, OPTIMIZER, STATE, VOCABULARY, MEAN_ISTD):
-            if name not in there or (name == OPTIMIZER and not with_optimizer):
-                continue
-            file = os.path.realpath(source / name)  # with linked caches the link may go with DVC's cache
-            try:
-                os.link(file, target / name)
-            except OSError:
-                shutil.copy2(file, target / name)
+            if name in there and (name != OPTIMIZER or with_optimizer):
+                put(source / name, target / name)
+
+
+def _link(file: Path, target: Path) -> None:
+    """Gives a file a second name, a copy where the file system cannot do that."""
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copy2(file, target)
 
 
 @contextmanager
@@ -195,6 +207,12 @@ def glance(folder: Path) -> State | None:
         return _read_json(folder)[0]
     except DamagedError:
         return None
+
+
+def content(folder: Path) -> str:
+    """A hash of the weights and tokens that a checkpoint was written with; raises as `read_state`."""
+    hashes = _read_json(folder)[1]
+    return hashlib.sha256(f"{hashes[MODEL]} {hashes[VOCABULARY]}".encode()).hexdigest()
 
 
 def read(folder: Path) -> Checkpoint:

@@ -40,12 +40,19 @@ class Augmenter:
         return {
             kind: f"no audio in {folder}"
             for kind, folder in self._folders.items()
-            if not len(self._found[kind]) and getattr(self._augment, kind).prob
+            if kind in self._used() and not len(self._found[kind])
         }
 
     def identity(self) -> list[tuple[str, int]]:
-        """The files that decide what comes out, for the fingerprint."""
-        return [file for found in self._found.values() for file in found.identity()]
+        """Names and sizes of the files that decide what comes out, for the fingerprint."""
+        return [file for kind in self._used() for file in self._found[kind].identity()]
+
+    def counts(self) -> dict[str, int]:
+        """The number of files in each folder that a kind asked for takes them from."""
+        return {self._folders[kind]: len(self._found[kind]) for kind in self._used()}
+
+    def _used(self) -> list[str]:
+        return [kind for kind in self._folders if getattr(self._augment, kind).prob]
 
     def speeds(self, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
         """How many times as fast each utterance, named by its number, int [n], is played in an epoch: float64 [n].

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from ds2 import layout, parallel, params
+from ds2 import layout, log, parallel, params
 from ds2.audio import reading
 from ds2.data import augment, features, frames, snr
 from ds2.data.manifest import Manifest, Utterance
@@ -23,7 +24,8 @@ class Batch:
     label_lengths: np.ndarray  # int64 [B]
     positions: np.ndarray  # int64 [B], in the manifest
     seconds: float  # of audio
-    dropped: tuple[str, ...] = ()  # utterances that could not be used, each with the reason
+    unreadable: tuple[str, ...] = ()  # recordings that could not be read, each with the reason
+    unfit: tuple[str, ...] = ()  # utterances whose labels do not fit, each with the numbers
     speed_reverted: int = 0  # utterances kept at original speed: their labels would not fit after speeding up
     # float64 [B], estimated signal-to-noise ratios in dB; None with augmentation and where no audio was read.
     snr: np.ndarray | None = None
@@ -45,7 +47,7 @@ class Assembler:
 
     def __call__(self, utterances: Sequence[Utterance], positions: Sequence[int], epoch: int = 0) -> Batch:
         """Reads, augments, normalises and pads; unreadable files and labels that do not fit are left out."""
-        kept, dropped, speed_reverted = [], [], 0
+        kept, unreadable, unfit, speed_reverted = [], [], [], 0
         speeds = np.ones(len(positions))
         if self.augmenter is not None:
             speeds = self.augmenter.speeds(self.seed, epoch, np.asarray(positions))
@@ -55,7 +57,7 @@ class Assembler:
             try:
                 samples = reading.load(layout.audio_file(utterance.audio_filepath), self.features.sample_rate)
             except reading.AudioError as error:
-                dropped.append(f"{utterance.audio_filepath}: {error}")
+                unreadable.append(f"{utterance.audio_filepath}: {error}")
                 continue
             value, ratio = self._features(samples, speed, int(position), epoch)
             steps = frames.count_steps(len(value), self.frames_a_step)
@@ -64,7 +66,7 @@ class Assembler:
                 value, ratio = self._features(samples, 1.0, int(position), epoch)
                 steps = frames.count_steps(len(value), self.frames_a_step)
             if self.vocabulary is not None and not 0 < needed <= steps:
-                dropped.append(f"{utterance.audio_filepath}: {len(label)} labels do not fit in {steps} output steps")
+                unfit.append(f"{utterance.audio_filepath}: {len(label)} labels do not fit in {steps} output steps")
                 continue
             speed_reverted += hurried_too_much
             kept.append((position, utterance.duration, value, label, ratio))
@@ -76,7 +78,8 @@ class Assembler:
             label_lengths=np.array([len(label) for label in labels], np.int64),
             positions=np.array(positions, np.int64),
             seconds=float(sum(durations)),
-            dropped=tuple(dropped),
+            unreadable=tuple(unreadable),
+            unfit=tuple(unfit),
             speed_reverted=speed_reverted,
             snr=np.array(ratios, np.float64) if self.augmenter is None else None,
         )
@@ -99,7 +102,7 @@ class Loader:
         self._manifest = manifest
         self._assembler = assembler
         self._workers = workers
-        self._executor = parallel.pool(workers, _prepare, assembler) if workers > 0 else None
+        self._executor = parallel.pool(workers, _prepare, assembler, log.files()) if workers > 0 else None
 
     def __enter__(self) -> "Loader":
         return self
@@ -147,9 +150,10 @@ def _pad(arrays: Sequence[np.ndarray], inner: tuple[int, ...], dtype: type) -> n
 _assembler: Assembler
 
 
-def _prepare(assembler: Assembler) -> None:
+def _prepare(assembler: Assembler, files: Sequence[Path]) -> None:
     global _assembler  # a worker's own: sent once, not with every batch
     _assembler = assembler
+    log.in_worker(files)  # augmentation warns of noise that it cannot read
 
 
 def _assemble(task: tuple[Sequence[Utterance], Sequence[int], int]) -> Batch:

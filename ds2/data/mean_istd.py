@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from ds2 import layout, parallel, params
 from ds2.audio import reading
-from ds2.data import features
+from ds2.data import features, unreadable
 from ds2.data.manifest import Manifest, Utterance
 from ds2.errors import UserError
 from ds2.files import write_json
@@ -108,7 +109,7 @@ class MeanIstd:
 def compute(manifest: Manifest, settings: params.Params, workers: int) -> tuple[MeanIstd, tuple[str, ...]]:
     """Statistics over the utterances of a manifest, the same bits for any number of workers.
 
-    Also returns the files that could not be read, each with the reason; UserError: all of them.
+    Also returns the files that could not be read, each with the reason; UserError: too many of them.
     """
     indices = np.arange(len(manifest))
     limit = settings.mean_istd.num_utterances
@@ -117,8 +118,13 @@ def compute(manifest: Manifest, settings: params.Params, workers: int) -> tuple[
     chunks = (list(manifest.pick(part)) for part in parallel.chunks(indices, _CHUNK))
     work = functools.partial(_chunk_moments, settings=settings.features)
     total = Moments.empty(settings.features.size)
-    for part in parallel.ordered_map(work, chunks, len(indices), workers, "mean_istd"):
-        total = total.merge(part)
+    bearable = unreadable.bearable(len(indices), settings.manifest)
+    with closing(parallel.ordered_map(work, chunks, len(indices), workers, "mean_istd")) as parts:
+        for part in parts:
+            total = total.merge(part)
+            if len(total.unreadable) > bearable:
+                first = total.unreadable[0]
+                raise UserError(unreadable.sentence(len(total.unreadable), len(indices), first, settings.manifest))
     if total.frames == 0:
         raise UserError(
             f"{manifest.path}: none of its {len(indices)} audio files could be read: run dvc repro -f manifest"

@@ -65,7 +65,15 @@ def plan(settings: params.Params) -> Plan:
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     machines = _number("PADDLE_NNODES", 1)
     several = machines > 1 or runtime.num_processes not in ("auto", 1) or len(visible) > 1
-    gpus = _usable_gpus() if several and runtime.use_gpu is not False else 0
+    usable = _usable_gpus() if several and runtime.use_gpu is not False else 0
+    gpus = usable or 0
+    if len(visible) > max(1, gpus) and runtime.use_gpu is not False:
+        wheel = ", since this paddle is built for the CPU only" if usable is None else ""
+        mended = "name only those" if gpus else "unset it"
+        raise UserError(
+            f"CUDA_VISIBLE_DEVICES names {len(visible)} GPUs, but paddle can use {gpus} of them{wheel}: {mended}, "
+            "install the wheel for your GPU (see README), or set runtime.use_gpu to false"
+        )
     here = max(1, gpus if len(visible) > 1 else 1) if runtime.num_processes == "auto" else runtime.num_processes
     if gpus and here > gpus:
         raise UserError(
@@ -209,11 +217,12 @@ def _kill(children: dict[int, subprocess.Popen]) -> None:
         child.wait()
 
 
-def _usable_gpus() -> int:
-    """The GPUs that paddle can use; asked in a process of its own, which alone has to load it."""
-    code = "import paddle; print(paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0)"
+def _usable_gpus() -> int | None:
+    """The GPUs that paddle can use; None: it is built for the CPU only. A process of its own loads it and is asked."""
+    code = "import paddle; print(paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else None)"
     asked = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    return int(asked.stdout.split()[-1]) if asked.returncode == 0 else 0
+    told = asked.stdout.split()[-1] if asked.returncode == 0 else "0"
+    return None if told == "None" else int(told)
 
 
 def _number(name: str, default: int) -> int:

@@ -4,6 +4,7 @@ from ds2.params.loading import from_dict as from_dict
 from ds2.params.loading import implied as implied
 from ds2.params.loading import load as load
 from ds2.params.loading import names as names
+from ds2.params.loading import read as read
 from ds2.params.loading import values as values
 from ds2.params.sections import AugmentSettings as AugmentSettings
 from ds2.params.sections import EvaluateSettings as EvaluateSettings

@@ -29,6 +29,10 @@ def load(path: Path = layout.PARAMS) -> Params:
     if lacking := [name for name in used if not _holds(written, name)]:
         told = ", ".join(f"{name}: {json.dumps(used[name], ensure_ascii=False)}" for name in lacking)
         logger.info(f"{path} lacks parameters; used in their place: {told}")
+    if settings.train.resume_model is None:  # old checkpoints may have it
+        raise UserError(
+            "train.resume_model: null does not start over any more: write auto, and for train.start_over a new word"
+        )
     # Refused before a training, not by its evaluation.
     count, train = settings.evaluate.average_checkpoints, settings.train
     for name, epochs in (("num_epoch", train.num_epoch), ("keep_checkpoints", train.keep_checkpoints)):

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from ds2 import mel
 from ds2.metrics import TOKENS
 from ds2.params.networks import FRAMES_A_STEP
-from ds2.params.types import Fraction, OptionalPath, Probability, Real, off_from_false
+from ds2.params.types import Fraction, OptionalPath, Probability, Real, added, off_from_false
 
 
 class Section(BaseModel):
@@ -54,7 +54,9 @@ class ManifestSettings(Section):
     test_fraction: Fraction = Field(
         0.01, description="the same for test data, where no annotation is called *.test.txt"
     )
-    max_rejected_fraction: Probability = Field(0.05, description="the stage fails if more of the lines are rejected")
+    max_rejected_fraction: Probability = Field(
+        0.05, description="a stage fails if more of the lines are rejected, or of the recordings unreadable"
+    )
 
     @model_validator(mode="after")
     def _something_is_left(self) -> "ManifestSettings":
@@ -227,16 +229,21 @@ class TrainSettings(Section):
         "dev", description="data scored after every epoch: dev, test or null"
     )
     resume_model: OptionalPath = Field(
-        "auto", min_length=1, description="auto: this training's latest state; null: none; or a checkpoint's folder"
+        "auto", min_length=1, description="auto: this training's latest state; or a checkpoint's folder"
     )
     pretrained_model: OptionalPath = Field(
         None, min_length=1, description="checkpoint's folder to take the weights of; null: none"
+    )
+    start_over: Annotated[str, Field(min_length=1)] | None = added(
+        None, before=None, description="a new word starts a new training with the same parameters; null: none"
     )
 
     @model_validator(mode="after")
     def _one_checkpoint_is_named(self) -> "TrainSettings":
         if self.pretrained_model is not None and self.resume_model not in ("auto", None):
-            raise ValueError("pretrained_model and resume_model both name a checkpoint: set one of them to null")
+            raise ValueError(
+                "pretrained_model and resume_model both name a checkpoint: set the former to null or the latter to auto"
+            )
         return self
 
 

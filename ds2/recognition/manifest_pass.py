@@ -59,8 +59,8 @@ class ManifestPass:
         total = sum(map(len, self._share))
         with tqdm(total=total, desc=self._title, unit=" utt", disable=self._hidden, leave=False) as bar:
             for batch in self._loader.load(self._share):
-                if batch.dropped:
-                    raise UserError(f"{batch.dropped[0]}: it stands in the data to score; run dvc repro -f manifest")
+                if batch.unreadable:
+                    raise UserError(f"{batch.unreadable[0]}: it stands in the data to score; run dvc repro -f manifest")
                 start = time.perf_counter()
                 found = self._model.log_probabilities(batch)
                 self.seconds += time.perf_counter() - start

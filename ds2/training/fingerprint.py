@@ -12,12 +12,18 @@ from ds2.files import sha256
 # Raise it when code changes what a training computes: states from before are then not continued.
 _VERSION = 4
 
+# Among the files of a fingerprint.
+PRETRAINED = "train.pretrained_model"
+
 # What decides how long a training goes on, what is kept of it and where it starts, not what it computes.
 _LEFT_OUT = {"train.num_epoch", "train.save_interval", "train.keep_checkpoints", "train.max_nonfinite"}
 
 
 def ingredients(
-    settings: params.Params, files: Mapping[str, Path], augmentation: Sequence[tuple[str, int]] = ()
+    settings: params.Params,
+    files: Mapping[str, Path],
+    augmentation: Sequence[tuple[str, int]] = (),
+    pretrained: str | None = None,
 ) -> dict[str, Any]:
     """The sections features, model, augment (where it is on) and train, and hashes of the data; JSON can hold it.
 
@@ -28,15 +34,23 @@ def ingredients(
         settings: the parameters.
         files: manifests, statistics and vocabulary, by the names that a user knows them under.
         augmentation: names and sizes of the files of noise and impulse responses.
+        pretrained: a hash of the content of train.pretrained_model, which counts in place of its path.
     """
     sections = {"features", "model", "train"} | ({"augment"} if settings.train.augment else set())
-    values = params.values(settings) | {"train.resume_model": settings.train.resume_model or "auto"}
-    decide = {name: values[name] for name in values if name.split(".")[0] in sections and name not in _LEFT_OUT}
+    decide = {
+        name: value
+        for name, value in params.values(settings).items()
+        if name.split(".")[0] in sections and name not in _LEFT_OUT
+    }
+    hashes = {name: sha256(path) for name, path in files.items()}
+    if pretrained is not None:
+        del decide[PRETRAINED]
+        hashes[PRETRAINED] = pretrained
     return {
         "version": _VERSION,
         "params": {name: value for name, value in decide.items() if (name, value) not in params.implied().items()},
         "augmentation": hashlib.sha256(json.dumps(list(augmentation)).encode()).hexdigest(),
-        "files": {name: sha256(path) for name, path in files.items()},
+        "files": hashes,
     }
 
 
@@ -56,7 +70,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for name in now
         if name in before and now[name] != before[name]
     ]
-    found += [f"{name} has changed" for name, value in new["files"].items() if old["files"].get(name) != value]
+    files = old["files"] | new["files"]
+    found += [f"{name} has changed" for name in files if old["files"].get(name) != new["files"].get(name)]
     if old["augmentation"] != new["augmentation"]:
         found.append("the files of noise or impulse responses have changed")
     if old["version"] != new["version"] or (before.keys() ^ now.keys() and not found):

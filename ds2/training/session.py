@@ -7,7 +7,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from ds2 import layout, parallel, params
+from ds2 import layout, log, parallel, params
 from ds2.checkpoint import disk
 from ds2.data.augment import Augmenter
 from ds2.data.loader import worker_count
@@ -18,13 +18,14 @@ from ds2.distributed import process_group
 from ds2.errors import UserError
 from ds2.files import write_json
 from ds2.model import device
-from ds2.training import precision, progress, start
+from ds2.reporting import progress
+from ds2.reporting.reporter import Reporter, Tables
+from ds2.reporting.visual import Visual
+from ds2.training import precision, start, transfer
 from ds2.training.fingerprint import fingerprint, ingredients
-from ds2.training.reporter import Reporter, Tables
 from ds2.training.state import Training, TrainingData
 from ds2.training.store import Store
 from ds2.training.trainer import Trainer
-from ds2.training.visual import Visual
 
 _AUTOSAVE = ".ds2/autosave"
 
@@ -35,8 +36,6 @@ def train(settings: params.Params) -> None:
     Raises:
         UserError: an input is missing or does not go with the parameters, or the training was stopped.
     """
-    for name, value in params.values(settings).items():
-        logger.info(f"{name}: {json.dumps(value, ensure_ascii=False)}")
     autosave = layout.repository_root() / _AUTOSAVE
     disk.refuse_pickles(layout.MODELS, autosave)
     data, files = _read(settings)
@@ -46,30 +45,49 @@ def train(settings: params.Params) -> None:
         device.be_deterministic()
     group = process_group.join()
     workers = worker_count(settings.runtime, on, max(1, parallel.processes("auto") // group.world_size))
-    of = ingredients(settings, files, data.augmenter.identity() if data.augmenter else ())
+    noises = data.augmenter.identity() if data.augmenter else ()
+    pretrained = settings.train.pretrained_model
+    content = None if pretrained is None else transfer.pretrained_content(pretrained, autosave)
+    of = ingredients(settings, files, noises, content)
     identity = fingerprint(of)
-    logger.info(f"training {identity[:16]} on the {on}, worker processes for the data: {workers}")
     if len(set(group.all_gather(identity))) > 1:
         raise UserError("the machines have other parameters or data (dataset/): copy those of the first to all")
     store = Store(autosave, layout.MODELS, identity, settings.train.keep_checkpoints)
     first = group.rank == 0  # it writes all that is written
-    with store.locked() if first else nullcontext():
+    run = layout.repository_root() / layout.LOG / (os.environ.get("DVC_EXP_NAME") or identity[:8])
+    logged = log.also_to(run.with_name(f"{run.name}.log")) if first else nullcontext()
+    with logged, store.locked() if first else nullcontext():
+        _log_settings(settings, data.augmenter)
+        logger.info(f"training {identity[:16]} on the {on}, worker processes for the data: {workers}")
         training = Training(settings, data, of)
         if first:
             start.begin(training, store)
         training.broadcast(group)
-        with closing(_reporter(training, identity) if first else Reporter()) as reporter:
+        with closing(_reporter(training, run) if first else Reporter()) as reporter:
             Trainer(training, store, reporter, group, workers).run()
     if first:
         training.history.write(layout.CURVES)
         write_json(layout.TRAIN_METRICS, _metrics(training))
 
 
-def _reporter(training: Training, identity: str) -> Reporter:
+def _reporter(training: Training, folder: Path) -> Reporter:
     history, settings = training.history, training.settings
-    visual = layout.repository_root() / layout.LOG / (os.environ.get("DVC_EXP_NAME") or identity[:8])
-    parts = progress.shown(history, settings), Visual(history, visual, settings), Tables(history, layout.CURVES)
+    parts = progress.shown(history, settings), Visual(history, folder, settings), Tables(history, layout.CURVES)
     return Reporter(*parts)
+
+
+def _log_settings(settings: params.Params, augmenter: Augmenter | None) -> None:
+    """Logs all parameters, those with the full-size default in the file only, and what there is of augmentation."""
+    full = params.values(params.Params())
+    for name, value in params.values(settings).items():
+        level = log.FILE_ONLY if value == full[name] else "INFO"
+        logger.log(level, f"{name}: {json.dumps(value, ensure_ascii=False)}")
+    if augmenter is None:
+        kinds = ", ".join(kind for kind, values in settings.augment if values.prob)
+        logger.info(f"augmentation is off: train.augment is false; true applies what the section augment says: {kinds}")
+        return
+    for line in augmenter.describe():
+        logger.info(line)
 
 
 def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:
@@ -90,8 +108,6 @@ def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:
     augmenter = None
     if settings.train.augment:
         augmenter = Augmenter(settings.augment, settings.features.sample_rate)
-        for line in augmenter.describe():
-            logger.info(line)
     data = TrainingData(manifest, scored, Vocabulary.read(layout.VOCABULARY), statistics, augmenter)
     return data, {str(path): path for path in files}
 
@@ -108,5 +124,6 @@ def _metrics(training: Training) -> dict[str, int | float]:
     return found | {
         "weights": int(sum(parameter.size for parameter in training.model.parameters())),
         "nonfinite_steps": training.history.nonfinite,
+        "unreadable_recordings": training.history.most_unreadable,
         **training.meter.metrics(),
     }

@@ -23,9 +23,9 @@ from ds2.data.vocabulary import Vocabulary
 from ds2.distributed.process_group import Group
 from ds2.model import build
 from ds2.params.networks import frames_a_step
+from ds2.reporting.history import History
+from ds2.reporting.meter import Meter
 from ds2.training.fingerprint import fingerprint
-from ds2.training.history import History
-from ds2.training.meter import Meter
 from ds2.training.precision import LossScaler
 from ds2.training.store import Store
 
@@ -65,6 +65,10 @@ class TrainingData:
         durations = self.train.durations
         plan = batches.of_epoch(durations, train.batch_size, train.seed, 1, train.max_batch_seconds)
         return max((plan[i] for i in range(len(plan))), key=lambda batch: len(batch) * durations[batch].max())
+
+    def augmentation_files(self) -> dict[str, int]:
+        """How many files of noise and impulse responses there are, by their folder in params.yaml."""
+        return {} if self.augmenter is None else self.augmenter.counts()
 
     @contextmanager
     def loaders(self, settings: params.Params, workers: int) -> Iterator[tuple[Loader, Loader | None]]:
@@ -151,6 +155,7 @@ class Training:
             params=self.settings.model_dump(mode="json", include={"text", "features", "model", "augment", "train"}),
             history=self.history.as_json(),
             ingredients=dict(self.ingredients),
+            augmentation_files=self.data.augmentation_files(),
             loss_scale=vars(self.scaler) if self.scaler else {},
             cost=self.meter.as_json(),
         )

@@ -24,7 +24,8 @@ class Outcome:
     """What came of a step, the same in all processes.
 
     Attributes:
-        utterances: that took part; 0: none could be read, and nothing has changed.
+        utterances: that took part; 0: none could be used or too many not be read, and nothing has changed.
+        unreadable: recordings that could not be read.
         loss: mean over the utterances.
         grad_norm: before clipping.
         finite: whether the weights were changed; otherwise all is as before.
@@ -33,6 +34,7 @@ class Outcome:
     """
 
     utterances: int
+    unreadable: int = 0
     loss: float = 0.0
     grad_norm: float = 0.0
     finite: bool = True
@@ -57,18 +59,19 @@ class Step:
         if group.world_size > 1:
             model.synchronise(group.all_gather_rows)
 
-    def __call__(self, batches: Iterable[Batch], number: int, rate: float) -> Outcome:
+    def __call__(self, batches: Iterable[Batch], number: int, rate: float, bearable: float = math.inf) -> Outcome:
         """Trains on batches as if they were one, but for the normalisation, which sees each by itself.
 
         Args:
             batches: this process's share of each; it may be empty.
             number: of the step; dropout follows from it.
             rate: the learning rate.
+            bearable: with more unreadable recordings than these the step changes nothing.
 
         Raises:
             UserError: there is not enough memory.
         """
-        outcome = self.gradients(batches, number)
+        outcome = self.gradients(batches, number, bearable)
         if outcome.utterances and outcome.finite:
             self._optimizer.set_lr(rate)
             self._optimizer.step()
@@ -86,13 +89,15 @@ class Step:
         self._optimizer.clear_grad()
         _put_back(before)
 
-    def gradients(self, batches: Iterable[Batch], number: int) -> Outcome:
+    def gradients(self, batches: Iterable[Batch], number: int, bearable: float = math.inf) -> Outcome:
         """The clipped gradients of the mean loss over all utterances of all batches; arguments as in a call."""
         before = self._running_statistics()
         scale = 1.0 if self.scaler is None else self.scaler.value
         self._group.barrier()
         seen: list[tuple[Batch, paddle.Tensor]] = []
+        unreadable = 0
         for place, batch in enumerate(batches):
+            unreadable += len(batch.unreadable)
             paddle.seed(_seed(self._train.seed, number, place, self._group.rank))
             if len(batch):
                 losses = self._losses(batch)
@@ -103,10 +108,10 @@ class Step:
                 # The other processes wait for this one in every normalisation.
                 (self._losses(_ghost(self._size)).sum() * 0.0).backward()
         with paddle.no_grad():
-            loss_sum, utterances = self._all_reduce(seen)
-            if utterances == 0:
+            loss_sum, utterances, unreadable = self._all_reduce(seen, unreadable)
+            if utterances == 0 or unreadable > bearable:
                 _put_back(before)
-                return Outcome(0)
+                return Outcome(0, unreadable)
             for gradient in _gradients(self._model):
                 gradient.scale_(1.0 / (utterances * scale))
             norm = clip_gradients(self._model, self._train.grad_clip)
@@ -114,7 +119,7 @@ class Step:
         if not finite:
             _put_back(before)
             positions = tuple(sorted(itertools.chain.from_iterable(self._group.all_gather(suspects(seen)))))
-        return Outcome(utterances, loss_sum / utterances, norm, finite, suspects=positions)
+        return Outcome(utterances, unreadable, loss_sum / utterances, norm, finite, suspects=positions)
 
     def _losses(self, batch: Batch) -> paddle.Tensor:
         with _memory(self._train, batch):
@@ -122,26 +127,26 @@ class Step:
                 logits, steps = self._model(paddle.to_tensor(batch.features), paddle.to_tensor(batch.frames))
             return ctc_losses(logits.astype("float32"), steps, batch)
 
-    def _all_reduce(self, seen: list[tuple[Batch, paddle.Tensor]]) -> tuple[float, int]:
-        """Adds up gradients, losses and utterances of all processes, in one message.
+    def _all_reduce(self, seen: list[tuple[Batch, paddle.Tensor]], unreadable: int) -> tuple[float, int, int]:
+        """Adds up gradients, losses, utterances and unreadable recordings of all processes, in one message.
 
         Running statistics that each process has moved by itself become their mean over the utterances.
         """
         loss = sum((losses.sum() for _, losses in seen), paddle.zeros([]))
         count = sum(len(batch) for batch, _ in seen)
         if self._group.world_size == 1:
-            return float(loss), count
+            return float(loss), count, unreadable
         # A process may have met nothing but unreadable files, and yet all have gradients, of a ghost.
         gradients = _gradients(self._model)
         parts = [*gradients, *(value * float(count) for value in self._unsynchronised)]
-        parts += [loss, paddle.to_tensor([count], dtype="float32")]
+        parts += [loss, *(paddle.to_tensor([number], dtype="float32") for number in (count, unreadable))]
         flat = self._group.all_reduce(paddle.concat([part.flatten() for part in parts]))
-        *sums, loss_sum, utterances = paddle.split(flat, [part.size for part in parts])
+        *sums, loss_sum, utterances, missing = paddle.split(flat, [part.size for part in parts])
         for gradient, value in zip(gradients, sums, strict=False):
             gradient.set_value(value.reshape(gradient.shape))
         for statistic, value in zip(self._unsynchronised, sums[len(gradients) :], strict=True):
             statistic.set_value((value / utterances).reshape(statistic.shape))
-        return loss_sum.item(), int(utterances.item())
+        return loss_sum.item(), int(utterances.item()), int(missing.item())
 
     def _running_statistics(self) -> list[tuple[paddle.Tensor, paddle.Tensor]]:
         """The tensors that a forward pass moves, and copies of what is in them."""

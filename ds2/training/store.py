@@ -19,13 +19,15 @@ from loguru import logger
 
 from ds2.checkpoint import disk
 from ds2.checkpoint.disk import EPOCH, DamagedError, State, numbered
+from ds2.errors import UserError
 from ds2.files import claimed
+from ds2.pipeline import cache
 
 BEST = "best_model"
 _STEP = re.compile(r"step_(\d+)")
 # States that keep their optimiser in the autosave folder: the newest, and one to fall back on.
 _RESUMABLE = 2
-# Trainings whose autosaves are kept, this one included.
+# Trainings whose autosaves are kept whole, this one included.
 _TRAININGS = 3
 
 
@@ -49,13 +51,37 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Makes other runs of the same training wait; they resume from what this one leaves."""
+        """Makes other runs of the same training wait; they resume from what this one leaves.
+
+        Raises:
+            UserError: another training runs here and publishes to the same folder.
+        """
         waiting = "another run trains the same model: waiting for it, to go on from where it ends"
-        with claimed(self._own / "lock", waiting):
+        with claimed(self._own / "lock", waiting), self._sole_publisher():
             os.utime(self._own)
             disk.remove_unfinished(self._own)
-            self._forget_old_trainings()
+            self._trim_old_trainings()
+            logger.info(
+                f"{self._autosave} has {_size(self._autosave)}: states of this and {len(self._others())} other "
+                "trainings; removing it makes room, but what was stopped, or is not recorded by DVC, then starts over"
+            )
             yield
+
+    @contextmanager
+    def _sole_publisher(self) -> Iterator[None]:
+        """Keeps other trainings out of the folder that models/ lies in, while the block runs."""
+        folder = self._models.resolve().parent
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise UserError(
+                f"another training runs in {folder} and writes to {self._models.name}/: wait until it has ended, or "
+                "start this one with dvc exp run --temp"
+            ) from None
+        finally:
+            os.close(descriptor)
 
     def furthest(self, num_epoch: int) -> tuple[Path, State] | None:
         """The intact, resumable state of this training that is furthest, not beyond `num_epoch` epochs."""
@@ -77,14 +103,34 @@ class Store:
             )
         return max(found, key=lambda one: one[1].position, default=None)
 
+    def another_published(self) -> tuple[Path, State] | None:
+        """The newest state in models/, if it is of another training."""
+        found = _newest(self._models)
+        return found if found is not None and found[1].fingerprint != self._fingerprint else None
+
     def another(self) -> tuple[Path, State] | None:
         """The newest state of another training: that of models/, else the one autosaved last."""
-        for place in (self._models, *self._others()):
-            states = [(folder, disk.glance(folder)) for folder in numbered(place, EPOCH)]
-            known = [(folder, state) for folder, state in states if state is not None]
-            if known:
-                return max(known, key=lambda one: one[1].position)
-        return None
+        return next(filter(None, map(_newest, (self._models, *self._others()))), None)
+
+    def refuse_losses(self) -> None:
+        """Refuses to publish where that would remove another training's only states.
+
+        Raises:
+            UserError: states in models/ are neither in the autosave folder nor in DVC's cache; it names them.
+        """
+        lost = []
+        for folder in [*numbered(self._models, EPOCH), self._models / BEST]:
+            state = disk.glance(folder)
+            if state is None or state.fingerprint == self._fingerprint:
+                continue
+            saved = disk.glance(self._autosave / state.fingerprint[:16] / folder.name)
+            if saved != state and not cache.holds(folder.iterdir()):
+                lost.append(str(folder))
+        if lost:
+            raise UserError(
+                f"{', '.join(lost)} would be removed, and neither DVC's cache nor {self._autosave} has a copy: move "
+                "what you want to keep out of the folder, and remove the rest"
+            )
 
     def step_folder(self, step: int) -> Path:
         """Where the state in the middle of an epoch goes."""
@@ -93,11 +139,6 @@ class Store:
     def epoch_folder(self, epoch: int) -> Path:
         """Where the state after an epoch goes."""
         return self._own / f"epoch_{epoch}"
-
-    def clear(self) -> None:
-        """Forgets all states of this training, to start over."""
-        for folder in self._folders():
-            disk.remove_folder(folder)
 
     def tidy(self, current: Path) -> None:
         """Removes the states within epochs that the state just written makes superfluous."""
@@ -131,15 +172,15 @@ class Store:
         if kept != chosen:
             if kept is not None and kept > epoch and not self.epoch_folder(kept).exists():
                 # num_epoch was lowered: raised again, the training will want it back
-                disk.link(best, self.epoch_folder(kept), with_optimizer=False)
-            disk.link(self.epoch_folder(chosen), best, with_optimizer=False)
+                disk.duplicate(best, self.epoch_folder(kept), with_optimizer=False)
+            disk.duplicate(self.epoch_folder(chosen), best, with_optimizer=False)
         done = [folder for folder in numbered(self._own, EPOCH) if _number(folder) <= epoch]
         epochs = done[-self._keep :]
         for folder in [*epochs, best]:
             newest = folder in epochs[-1:]
             image = self._models / folder.name
             if not _same(folder, image, with_optimizer=newest):
-                disk.link(folder, image, with_optimizer=newest)
+                disk.duplicate(folder, image, with_optimizer=newest)
         wanted = {folder.name for folder in epochs}
         for folder in numbered(self._models, EPOCH):
             if folder.is_dir() and folder.name not in wanted:
@@ -165,7 +206,9 @@ class Store:
                 continue
             state = self._intact(image)
             if state is not None and state.fingerprint == self._fingerprint:
-                disk.link(image, folder, with_optimizer=True)
+                disk.duplicate(image, folder, with_optimizer=True)
+                if folder in states:
+                    logger.info(f"{folder} is whole again: {image} has a copy")
                 states[folder] = state
         return states
 
@@ -195,15 +238,36 @@ class Store:
         others = [folder for folder in self._autosave.iterdir() if folder.is_dir() and folder != self._own]
         return sorted(others, key=lambda folder: folder.stat().st_mtime, reverse=True)
 
-    def _forget_old_trainings(self) -> None:
+    def _trim_old_trainings(self) -> None:
+        """Leaves of each old training its furthest state and the best, and nothing where DVC's cache has the former."""
         for folder in self._others()[_TRAININGS - 1 :]:
             with open(folder / "lock", "w") as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue  # it is running
-                # A run that begins just now may put its lock there again: then the folder stays for it.
-                shutil.rmtree(folder, ignore_errors=True)
+                furthest = _newest(folder, EPOCH, _STEP)
+                if furthest is None or cache.holds(furthest[0].iterdir()):
+                    # A run that begins just now may put its lock there again: then the folder stays for it.
+                    shutil.rmtree(folder, ignore_errors=True)
+                    continue
+                for other in [*numbered(folder, EPOCH), *numbered(folder, _STEP)]:
+                    if other != furthest[0]:
+                        disk.remove_folder(other)
+
+
+def _newest(place: Path, *names: re.Pattern[str]) -> tuple[Path, State] | None:
+    """The state in a folder that is furthest, of those whose names match (without names, of the epochs)."""
+    folders = [folder for name in names or (EPOCH,) for folder in numbered(place, name)]
+    states = [(folder, state) for folder in folders if (state := disk.glance(folder)) is not None]
+    return max(states, key=lambda one: one[1].position, default=None)
+
+
+def _size(folder: Path) -> str:
+    """Of the files below a folder, each once however many names it has."""
+    found = [path.stat() for path in folder.rglob("*")]
+    total = sum({(status.st_dev, status.st_ino): status.st_size for status in found}.values())
+    return f"{total / 1e9:.1f} GB" if total >= 1e9 else f"{total / 1e6:.0f} MB"
 
 
 def _number(folder: Path) -> int:
@@ -217,4 +281,4 @@ def _same(folder: Path, image: Path, with_optimizer: bool) -> bool:
     if names != {file.name for file in image.iterdir()}:
         return False
     pairs = [(folder / name, image / name) for name in names]
-    return all(os.path.samefile(*pair) or filecmp.cmp(*pair, shallow=False) for pair in pairs)
+    return all(filecmp.cmp(*pair) for pair in pairs)  # a copy has the time of what it is of

@@ -3,10 +3,12 @@
 import itertools
 import signal
 from collections.abc import Iterator
+from typing import NoReturn
 
 import paddle
 from loguru import logger
 
+from ds2.data import unreadable
 from ds2.data.batches import shares
 from ds2.data.loader import Batch, Loader
 from ds2.distributed.process_group import Group
@@ -16,7 +18,7 @@ from ds2.evaluation.evaluator import evaluate
 from ds2.metrics import TOKENS
 from ds2.model import device
 from ds2.recognition.paddle_model import PaddleModel
-from ds2.training.reporter import Moment, Reporter
+from ds2.reporting.reporter import Moment, Reporter
 from ds2.training.schedule import learning_rate
 from ds2.training.state import Training
 from ds2.training.step import Outcome, Step
@@ -32,7 +34,7 @@ class Trainer:
         self._step = Step(training.model, training.optimizer, training.settings, group, training.scaler)
         self._stop_signals = StopSignals()
         self._logged_files: set[str] = set()  # those that a skipped step was logged for
-        self._last_good = (0, 0, 0)  # batch, step and count of skipped steps, before the steps skipped in a row
+        self._bearable = unreadable.bearable(len(training.data.train), training.settings.manifest)
 
     def run(self) -> None:
         """Trains to the end.
@@ -59,8 +61,12 @@ class Trainer:
 
     def _train_epoch(self, loader: Loader) -> None:
         training, train, group = self._training, self._settings.train, self._group
+        utterances = len(training.data.train)
         plan, padding = training.data.plan(train, training.epoch + 1)
         logger.info(f"epoch {training.epoch + 1}: {len(plan)} batches, {padding:.1%} padding")
+        self._stepped = training.batch > 0  # whether the epoch has a step: before, no state within it is saved
+        self._first_unreadable = ""
+        self._note_place()
         left = range(training.batch, len(plan))
         # The loader is ahead of the loop; each share is worked out once.
         taken, ahead = itertools.tee(shares(plan[i], train, group.rank, group.world_size) for i in left)
@@ -71,21 +77,35 @@ class Trainer:
             batches = self._next(stream, len(share))
             speed_reverted += sum(batch.speed_reverted for batch in batches)
             rate = learning_rate(training.step + 1, train)
-            outcome = self._step(batches, training.step + 1, rate)
+            bearable = max(0, self._bearable - training.history.unreadable)
+            outcome = self._step(batches, training.step + 1, rate, bearable)
             training.batch = i + 1
+            training.history.unreadable += outcome.unreadable
+            if outcome.unreadable > bearable:
+                first = next(filter(None, group.all_gather(self._first_unreadable)))
+                count, settings = training.history.unreadable, self._settings.manifest
+                self._give_up(unreadable.sentence(count, utterances, first, settings))
             if outcome.utterances:
+                self._stepped = True
                 training.step += 1
                 training.meter.count(outcome.utterances)
                 if outcome.finite:
                     self._record(outcome, rate, len(plan))
+                    self._note_place()
                 else:
                     self._skip(outcome)
             stop = self._stop_asked()
-            if training.batch < len(plan) and (stop or training.batch % train.save_interval == 0):
+            at_interval = training.batch % train.save_interval == 0
+            if self._stepped and training.batch < len(plan) and (stop or at_interval):
                 self._save()
                 training.meter.resume()
                 if stop:
                     self._stop()
+        if not self._stepped:
+            self._give_up(
+                f"epoch {training.epoch + 1} has no step: none of its {utterances} utterances can be used, as the log "
+                "says of each: make the manifest anew with dvc repro -f manifest"
+            )
         if total := sum(group.all_gather(speed_reverted)):
             logger.info(f"{total} utterances kept their own speed: played faster, their labels would not have fit")
 
@@ -95,12 +115,13 @@ class Trainer:
             with self._training.meter.waiting():
                 batches = list(itertools.islice(stream, count))
         except UserError:  # a worker process was killed: what was learned until then is not lost
-            if self._group.rank == 0 and self._training.batch:
+            if self._group.rank == 0 and self._stepped:
                 self._training.save(self._store)
             raise
         for batch in batches:
-            for reason in batch.dropped:
+            for reason in (*batch.unreadable, *batch.unfit):
                 logger.warning(f"left out of the training: {reason}")
+            self._first_unreadable = self._first_unreadable or next(iter(batch.unreadable), "")
             if len(batch):
                 self._reporter.batch(batch, self._training.epoch + 1)
         return batches
@@ -126,8 +147,6 @@ class Trainer:
             scale = training.scaler.value
             logger.info(f"step {step} skipped: fp16 has overflowed, the loss scale falls to {scale:g}")
             return
-        if history.nonfinite_in_a_row == 0:
-            self._last_good = training.batch - 1, step - 1, history.nonfinite
         history.add_nonfinite()
         files = [training.data.train[position].audio_filepath for position in outcome.suspects]
         new = [file for file in files if file not in self._logged_files]
@@ -135,21 +154,34 @@ class Trainer:
         named = f"; it contained {', '.join(new)}" if new else ""
         logger.warning(f"step {step} skipped: its loss or gradients are not finite{named}")
         if history.nonfinite_in_a_row >= self._settings.train.max_nonfinite:
-            training.batch, training.step, history.nonfinite = self._last_good
-            history.nonfinite_in_a_row = 0
-            if training.batch:
-                self._save()
-            self._group.shutdown()
-            raise UserError(
+            self._give_up(
                 f"{self._settings.train.max_nonfinite} steps in a row (train.max_nonfinite) were not finite: lower "
                 "train.learning_rate, or look at the files that the log names; the state from before them is saved"
             )
+
+    def _note_place(self) -> None:
+        """Notes that all is well so far: here the training resumes if no further step succeeds."""
+        training, history = self._training, self._training.history
+        self._last_good = training.batch, training.step, history.nonfinite, history.unreadable
+
+    def _give_up(self, sentence: str) -> NoReturn:
+        """Ends all processes, once all have learned that there is no way on; saves the state after the last good step.
+
+        Raises:
+            UserError: always.
+        """
+        training, history = self._training, self._training.history
+        training.batch, training.step, history.nonfinite, history.unreadable = self._last_good
+        history.nonfinite_in_a_row = 0
+        if training.batch:
+            self._save()
+        self._group.shutdown()
+        raise UserError(sentence)
 
     def _end_epoch(self, scoring: Loader | None) -> None:
         """Scores, records, saves and reports an epoch."""
         training, data, settings = self._training, self._training.data, self._settings
         training.epoch, training.batch = training.epoch + 1, 0
-        self._last_good = 0, training.step, training.history.nonfinite
         training.meter.note_peak(max(self._group.all_gather(device.peak_memory_mb())))
         scores = {}
         if scoring is not None:
@@ -187,9 +219,7 @@ class Trainer:
         """
         number = max(signal_ or 0 for signal_ in self._group.all_gather(self._stop_signals.asked))
         self._group.shutdown()
-        # null would start over once more
-        again = ", with train.resume_model=auto," if self._settings.train.resume_model is None else ""
         raise UserError(
             f"stopped by {signal.Signals(number).name} after {self._training.epoch} epochs and {self._training.batch} "
-            f"batches; the state is saved, and the same command{again} goes on from it"
+            f"batches; the state is saved, and the same command goes on from it"
         )

@@ -313,7 +313,7 @@ def test_what_a_killed_write_has_left_does_not_disturb_the_next_one(copied):
 @pytest.mark.parametrize("with_optimizer", [True, False])
 def test_a_second_place_holds_the_same_files(with_optimizer, copied):
     other = copied.parent / "models" / "epoch_1"
-    disk.link(copied, other, with_optimizer)
+    disk.duplicate(copied, other, with_optimizer)
     kept = {
         name: value for name, value in contents(copied).items() if with_optimizer or name != "optimizer.safetensors"
     }
@@ -324,7 +324,7 @@ def test_a_second_place_holds_the_same_files(with_optimizer, copied):
 
 def test_a_second_place_outlives_the_first(copied, written):
     other = copied.parent / "best_model"
-    disk.link(copied, other, with_optimizer=False)
+    disk.duplicate(copied, other, with_optimizer=False)
     disk.write(copied, *arrays(*fresh()), VOCABULARY, statistics(), state(epoch=2))
     shutil.rmtree(copied)
     assert np.array_equal(outputs(trained.load(other).model), outputs(written[1]))

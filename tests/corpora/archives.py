@@ -1,13 +1,17 @@
 """Archives made by tests, in memory."""
 
+import hashlib
 import io
+import re
 import tarfile
 import zipfile
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from ds2.corpora import musan
 from tests.conftest import tone
 
 
@@ -49,3 +53,14 @@ def recording(seconds: float = 1.0, kind: str = "WAV") -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, np.asarray(tone(seconds)), 16000, format=kind)
     return buffer.getvalue()
+
+
+def offer_musan(repository: Path) -> None:
+    """Puts a tiny MUSAN where a user would put the real one, and makes its checksum the right one."""
+    content = tar_gz(("musan/noise/a.wav", recording(2.0)), ("musan/music/b.wav", b""))
+    (repository / "dataset/downloads").mkdir()
+    (repository / "dataset/downloads" / musan.ARCHIVE.name).write_bytes(content)
+    path = repository / "ds2/corpora/musan.py"
+    source, count = re.subn(r"md5:\w+", f"md5:{hashlib.md5(content).hexdigest()}", path.read_text(encoding="utf-8"))
+    assert count == 1
+    path.write_text(source, encoding="utf-8")

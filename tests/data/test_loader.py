@@ -48,7 +48,7 @@ def test_a_batch_holds_its_utterances_in_order_and_zeros_behind_their_ends(data)
         assert (row[length:] == 0).all()
         assert assembler.vocabulary.decode(row[:length]) == TEXTS[position]
     assert batch.seconds == pytest.approx(1.5 + 1.0 + 0.7)
-    assert batch.dropped == ()
+    assert batch.unreadable == batch.unfit == ()
     assert len(batch) == 3
 
 
@@ -95,7 +95,7 @@ def test_two_workers_make_the_same_batches_as_none(data, workspace):
     for one, two in zip(alone, several, strict=True):
         for name in ("features", "frames", "labels", "label_lengths", "positions"):
             np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-        assert (one.seconds, one.dropped) == (two.seconds, two.dropped)
+        assert (one.seconds, one.unreadable, one.unfit) == (two.seconds, two.unreadable, two.unfit)
     plain = load(manifest, assembler, batches)
     assert any((one.features != two.features).any() for one, two in zip(alone, plain, strict=True))
 
@@ -141,7 +141,7 @@ def test_an_utterance_that_played_faster_is_too_short_for_its_labels_keeps_its_s
     manifests.write(workspace / "m", [Utterance("1.wav", 0.5, "你好" * labels) for labels in (8, 7)] * 10)
     hurried = Assembler(FEATURES, assembler.statistics, assembler.vocabulary, 3, augmenter, 7)
     (batch,) = load(Manifest(workspace / "m"), hurried, [range(20)], epoch=1)
-    assert batch.dropped == ()
+    assert batch.unreadable == batch.unfit == ()
     fast = augmenter.speeds(7, 1, np.arange(20)) == 1.1
     tight = np.arange(20) % 2 == 0
     assert batch.speed_reverted == np.count_nonzero(fast & tight) > 0
@@ -157,7 +157,8 @@ def test_a_file_that_became_unreadable_is_left_out_with_its_reason(data, workspa
     assert batch.positions.tolist() == [0, 3]
     assert batch.features.shape == (2, 98, 24)
     assert batch.seconds == pytest.approx(1.7)
-    assert batch.dropped == ("1.wav: the file is empty (0 bytes)", "2.wav: there is no such file")
+    assert batch.unreadable == ("1.wav: the file is empty (0 bytes)", "2.wav: there is no such file")
+    assert batch.unfit == ()
 
 
 def test_labels_that_do_not_fit_are_left_out_with_their_reason(data, workspace):
@@ -167,8 +168,9 @@ def test_labels_that_do_not_fit_are_left_out_with_their_reason(data, workspace):
     manifests.write(workspace / "m", [Utterance("1.wav", 0.5, text) for text in texts.values()])
     (batch,) = load(Manifest(workspace / "m"), assembler, [range(5)])
     assert [list(texts)[i] for i in batch.positions] == ["fits", "equal and fits"]
-    assert len(batch.dropped) == 3
-    assert batch.dropped[0] == "1.wav: 17 labels do not fit in 16 output steps"
+    assert len(batch.unfit) == 3
+    assert batch.unreadable == ()
+    assert batch.unfit[0] == "1.wav: 17 labels do not fit in 16 output steps"
 
 
 def test_audio_shorter_than_a_frame_is_left_out_with_its_reason(data, workspace, write_audio):
@@ -177,7 +179,7 @@ def test_audio_shorter_than_a_frame_is_left_out_with_its_reason(data, workspace,
     manifests.write(workspace / "m", [Utterance("short.wav", 0.02, "好")])
     (batch,) = load(Manifest(workspace / "m"), assembler, [[0]])
     assert len(batch) == 0
-    assert batch.dropped[0].startswith("short.wav: ")
+    assert batch.unfit[0].startswith("short.wav: ")
 
 
 def test_a_batch_of_which_nothing_is_left_is_empty_and_says_why(data, workspace):
@@ -187,7 +189,7 @@ def test_a_batch_of_which_nothing_is_left_is_empty_and_says_why(data, workspace)
     assert len(batch) == 0
     assert batch.features.shape == (0, 0, 24)
     assert batch.labels.shape == (0, 0)
-    assert len(batch.dropped) == 1
+    assert len(batch.unreadable) == 1
 
 
 def test_without_a_vocabulary_every_utterance_stays_and_has_no_labels(data):

@@ -17,6 +17,11 @@ from ds2.errors import UserError
 SETTINGS = params.from_dict({"features": {"num_mel_bins": 24}})
 
 
+def bearing(fraction):
+    """The settings with another share of recordings that may be unreadable."""
+    return SETTINGS.model_copy(update={"manifest": params.ManifestSettings(max_rejected_fraction=fraction)})
+
+
 @pytest.fixture
 def manifest(workspace, write_audio):
     """manifest(lengths) is one of tones of these lengths, each with its own pitch."""
@@ -120,10 +125,31 @@ def test_unreadable_files_are_left_out_and_named(manifest, workspace):
     data = manifest([0.5, 0.6, 0.7])
     expected, _ = mean_istd.compute(manifests_of(data, [0, 2]), SETTINGS, 1)
     (workspace / "1.wav").unlink()
-    found, unreadable = mean_istd.compute(data, SETTINGS, 1)
+    found, unreadable = mean_istd.compute(data, bearing(0.4), 1)
     assert found.utterances == 2
     np.testing.assert_array_equal(found.mean, expected.mean)
     assert unreadable == ("1.wav: there is no such file",)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("chosen", "recordings"), [(None, 80), (40, 40)])
+def test_more_unreadable_files_than_a_manifest_may_reject_are_one_sentence(
+    chosen, recordings, workers, manifest, workspace
+):
+    data = manifest([0.1] * 80)
+    used = range(80) if chosen is None else np.linspace(0, 79, chosen).round().astype(int)
+    settings = bearing(0.1).model_copy(update={"mean_istd": params.MeanIstdSettings(num_utterances=chosen)})
+    lost = [workspace / f"{i}.wav" for i in used[: recordings // 10]]
+    for path in lost:
+        path.unlink()
+    assert len(mean_istd.compute(data, settings, workers)[1]) == recordings // 10
+    (workspace / f"{used[-1]}.wav").unlink()
+    with pytest.raises(UserError) as error:
+        mean_istd.compute(data, settings, workers)
+    assert str(error.value).startswith(
+        f"{recordings // 10 + 1} of {recordings} training recordings could not be read so far, more than "
+        "manifest.max_rejected_fraction (0.1) allows; the first is 0.wav: there is no such file: mount the disk"
+    )
 
 
 def test_no_readable_file_at_all_is_one_sentence(manifest, workspace):
@@ -131,7 +157,7 @@ def test_no_readable_file_at_all_is_one_sentence(manifest, workspace):
     for path in workspace.glob("*.wav"):
         path.unlink()
     with pytest.raises(UserError, match=r"manifest\.train: none of its 2 audio files could be read"):
-        mean_istd.compute(data, SETTINGS, 1)
+        mean_istd.compute(data, bearing(1.0), 1)
 
 
 def test_the_file_read_back_is_the_same_bits(manifest, workspace):

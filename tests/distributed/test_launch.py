@@ -1,5 +1,6 @@
 import os
 
+import paddle
 import pytest
 
 from ds2.distributed import launch
@@ -28,7 +29,7 @@ def settings(num_processes="auto", use_gpu="auto", batch_size=8, **train):
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """gpus(2): as if paddle could use so many."""
+    """gpus(2): as if paddle could use so many; gpus(None): as if it were built for the CPU only."""
 
     def change(count):
         monkeypatch.setattr(launch, "_usable_gpus", lambda: count)
@@ -59,13 +60,49 @@ def test_more_processes_than_gpus_are_refused(environment, gpus):
         launch.plan(settings(3))
 
 
+@pytest.mark.parametrize("num_processes", ["auto", 1, 2])
+@pytest.mark.parametrize(
+    ("usable", "told"),
+    [
+        (None, "0 of them, since this paddle is built for the CPU only: unset it, "),
+        (0, "0 of them: unset it, "),
+        (1, "1 of them: name only those, "),
+    ],
+)
+def test_gpus_that_are_named_but_not_there_are_one_sentence(usable, told, num_processes, environment, gpus):
+    gpus(usable)
+    for variables, count in (("0,1", 2), ("0, 2,GPU-8932f937", 3)):
+        environment(CUDA_VISIBLE_DEVICES=variables)
+        with pytest.raises(UserError) as error:
+            launch.plan(settings(num_processes))
+        said = str(error.value)
+        assert said.startswith(f"CUDA_VISIBLE_DEVICES names {count} GPUs, but paddle can use {told}")
+        assert "install the wheel for your GPU (see README), or set runtime.use_gpu to false" in said
+
+
+def test_gpus_that_are_named_do_not_matter_where_none_shall_be_used(environment, gpus):
+    gpus(None)
+    environment(CUDA_VISIBLE_DEVICES="0,1")
+    assert launch.plan(settings(use_gpu=False)) == launch.Plan(1)
+
+
+@pytest.mark.parametrize("name", ["", "0", "-1", "3,"])
+def test_one_gpu_that_is_named_or_none_is_no_promise(name, environment, gpus):
+    gpus(None)
+    environment(CUDA_VISIBLE_DEVICES=name)
+    assert launch.plan(settings()) == launch.Plan(1)
+
+
 @pytest.mark.wheel
-def test_gpus_that_are_named_but_not_there_do_not_count(environment):
-    environment(CUDA_VISIBLE_DEVICES="")
+def test_paddle_is_asked_what_it_can_use(environment):
     if launch._usable_gpus():
         pytest.skip("this machine has GPUs")
     environment(CUDA_VISIBLE_DEVICES="0,1")
-    assert launch.plan(settings()) == launch.Plan(1)
+    known = "paddle can use 0 of them" + (
+        "" if paddle.is_compiled_with_cuda() else ", since this paddle is built for the CPU"
+    )
+    with pytest.raises(UserError, match=known):
+        launch.plan(settings())
 
 
 def test_machines_are_told_apart_by_their_rank(environment):

@@ -34,8 +34,8 @@ def copy(root, folder):
     return folder
 
 
-def write_params(folder, processes, model=None, **train):
-    values = tiny.settings(model, **train).model_dump(mode="json")
+def write_params(folder, processes, model=None, bearable=0.05, **train):
+    values = tiny.bearing(bearable, tiny.settings(model, **train)).model_dump(mode="json")
     values["runtime"] |= {"num_processes": processes}
     (folder / "params.yaml").write_text(json.dumps(values, ensure_ascii=False))
 
@@ -192,19 +192,39 @@ def test_the_error_of_a_process_other_than_the_first_is_shown(place):
     assert said.splitlines()[-1].startswith("error: process 1 failed; the lines above are the last of")
 
 
+def lose_what_the_second_process_has_first(folder):
+    """Takes recordings away: of the first batch in order of length all that the second of two processes would have."""
+    file = folder / layout.manifest_path("train")
+    manifest = Manifest(file)
+    for place in (1, 3):
+        path = manifest[int(np.argsort(manifest.durations, kind="stable")[place])].audio_filepath
+        file.write_text(file.read_text().replace(path, f"gone{place}.wav"))
+
+
 def test_files_that_only_one_process_cannot_read_are_left_out_of_the_others_count_too(root, tmp_path):
     results = []
     for processes in (1, 2):
         folder = copy(root, tmp_path / str(processes))
-        manifest = Manifest(folder / layout.manifest_path("train"))
-        file = folder / layout.manifest_path("train")
-        # Of the first batch in order of length: all that the second process would have.
-        for place in (1, 3):
-            path = manifest[int(np.argsort(manifest.durations, kind="stable")[place])].audio_filepath
-            file.write_text(file.read_text().replace(path, f"gone{place}.wav"))
-        train(folder, processes, model={"dropout": 0.0}, num_epoch=1)
+        lose_what_the_second_process_has_first(folder)
+        train(folder, processes, model={"dropout": 0.0}, bearable=0.15, num_epoch=1)
         results.append(rows(folder, "steps.tsv")[:, 1])
+        [file] = folder.glob("log/*.log")
+        assert file.read_text().count("Train epoch: ") == BATCHES
+        assert json.loads((folder / layout.TRAIN_METRICS).read_text())["unreadable_recordings"] == 2
     np.testing.assert_allclose(*results, rtol=1e-5)
+
+
+def test_too_many_files_that_only_one_process_cannot_read_end_all_with_one_sentence(place):
+    lose_what_the_second_process_has_first(place)
+    write_params(place, 2, bearable=0.1)
+    process = start(place)
+    assert process.wait(timeout=100) == 1
+    said = log(place)
+    assert said.count("error: ") == 1
+    assert "2 of 14 training recordings could not be read so far" in said.splitlines()[-1]
+    assert "the first is gone1.wav: there is no such file" in said.splitlines()[-1]
+    assert "Traceback" not in said + (place / "log" / "workerlog.1").read_text()
+    assert not (place / "models").exists()
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ds2.evaluation import curves
-from ds2.training.history import History
+from ds2.reporting.history import History
 
 pytestmark = pytest.mark.wheel
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ds2 import layout
 from ds2.evaluation import page
 from ds2.evaluation.evaluator import Evaluation, Prediction
-from ds2.training.history import History
+from ds2.reporting.history import History
 
 pytestmark = pytest.mark.wheel
 

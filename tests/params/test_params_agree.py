@@ -20,9 +20,12 @@ READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 LISTED = {
     "corpus": ["corpora"],
     "manifest": ["corpora", "manifest", "text", "features.sample_rate", "model.type"],
-    "mean_istd": ["features", "mean_istd"],
+    "mean_istd": ["features", "mean_istd", "manifest.max_rejected_fraction"],
     "vocabulary": ["vocabulary"],
-    "train": ["corpora", "features", "model", "augment", "train", "evaluate.metrics_type"],
+    "train": [
+        *("corpora", "features", "model", "augment", "train"),
+        *("evaluate.metrics_type", "manifest.max_rejected_fraction"),
+    ],
     "lm": ["lm", "text"],
     "evaluate": ["evaluate"],
 }

@@ -144,4 +144,4 @@ def test_its_rows_of_tokens_move_to_another_vocabulary(trained, a_copy):
     repository.change_params(train={"num_epoch": 1, "pretrained_model": str(source)})
     printed = repository.run("dvc", "repro", "train")
     assert f"tokens: 6 known to {source}, 1 new, 0 of it not needed any more" in printed
-    assert re.search(rf"(\d+) of \1 arrays of weights come from {source}", printed)
+    assert f"arrays of weights come from {source}" in printed

@@ -1,6 +1,5 @@
 """A training whose newest state is damaged goes on from the one before, to the same bits."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -78,8 +77,8 @@ def names_it(messages, folder, file):
 @pytest.mark.parametrize("file", FILES)
 def test_a_damaged_last_epoch_is_named_and_trained_anew(file, how, root, ended, tmp_path, warnings):
     own = copy(ended, tmp_path)
-    assert os.path.samefile(own / "epoch_4" / file, tmp_path / "models" / "epoch_4" / file)
-    damage(own / "epoch_4" / file, how)
+    for folder in (own, tmp_path / "models"):
+        damage(folder / "epoch_4" / file, how)
     tiny.train(root, tmp_path, CHOSEN)
     assert names_it(warnings, own / "epoch_4", file)
     assert names_it(warnings, tmp_path / "models" / "epoch_4", file)

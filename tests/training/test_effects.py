@@ -17,8 +17,8 @@ from ds2.evaluation import session as evaluation
 from ds2.evaluation.evaluator import evaluate
 from ds2.model import device
 from ds2.recognition import paddle_model
+from ds2.reporting.reporter import Reporter
 from ds2.training import session
-from ds2.training.reporter import Reporter
 from ds2.training.state import Training
 from ds2.training.step import Step
 from tests.training import tiny

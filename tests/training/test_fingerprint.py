@@ -16,12 +16,12 @@ HOW_LONG = {
     "train.num_epoch",
     "train.save_interval",
     "train.keep_checkpoints",
-    "train.resume_model",
     "train.max_nonfinite",
 }
 SPECIAL = {
     "train.evaluate_on": "test",
-    "train.resume_model": None,
+    "train.resume_model": "models/other",
+    "train.start_over": "again",
     "train.pretrained_model": "models/other",
     "train.weight_decay": 0.01,
     "train.max_batch_seconds": 60.0,
@@ -168,6 +168,20 @@ def test_noise_that_makes_another_training_is_named(files):
     after = ingredients(params.Params(), files, [("rain.wav", 1001)])
     assert fingerprint(before) != fingerprint(after)
     assert differences(before, after) == ["the files of noise or impulse responses have changed"]
+
+
+def test_pretrained_weights_count_by_their_content(files):
+    def began(path, content):
+        return ingredients(params.from_dict({"train": {"pretrained_model": path}}), files, pretrained=content)
+
+    assert fingerprint(began("a", "1")) == fingerprint(began("b", "1"))
+    assert differences(began("a", "1"), began("a", "2")) == ["train.pretrained_model has changed"]
+    none = ingredients(params.Params(), files)
+    assert (
+        differences(began("a", "1"), none)
+        == differences(none, began("a", "1"))
+        == ["train.pretrained_model has changed"]
+    )
 
 
 def test_a_state_of_another_version_with_other_parameters_says_so(files):

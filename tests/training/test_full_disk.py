@@ -120,14 +120,16 @@ def test_a_full_disk_ends_with_a_sentence_and_the_training_goes_on_with_room(pla
 
 def test_a_full_disk_under_visualdls_files_does_not_stop_a_training(root, undisturbed):
     with small_disk(root / "log", 4096):
-        filler = root / "log" / "filler"
-        filler.write_bytes(bytes(4096))
+        (root / "log" / "filler").write_bytes(bytes(4096))
         stage = Stage(root)
         assert stage.end() == 0, stage.log
         assert_same(root, undisturbed)
         assert not [path for path in root.rglob("vdlrecords.*") if path.stat().st_size]
+        # The log's file is named once.
+        assert len(re.findall(r"WARNING \S+\.log cannot be written \(No space left on device\)", stage.log)) == 1
+        assert "Traceback" not in stage.log
         # With room, the next start shows everything.
-        filler.unlink()
+        subprocess.run(["mount", "-o", "remount,size=1m", root / "log"], check=True)
         stage = Stage(root)
         assert stage.end() == 0, stage.log
         assert kills.missing_steps(kills.products(root, 3)) == []

@@ -11,7 +11,9 @@ from ds2.checkpoint import disk, trained, weights
 from ds2.checkpoint.disk import State
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
+from ds2.errors import UserError
 from ds2.model.deepspeech2 import DeepSpeech2
+from ds2.pipeline import cache
 from ds2.training.store import Store
 from tests.pipeline.running import until
 from tests.training import tiny
@@ -45,8 +47,9 @@ def ranked(last, best):
 class Training:
     """What a trainer does to its store; an epoch's weights can be told by their bias."""
 
-    def __init__(self, place, network, keep=3, mark=MARK):
-        self.autosave, self.models, self.mark = place / "autosave", place / "models", mark
+    def __init__(self, place, network, keep=3, mark=MARK, autosave=None):
+        place.mkdir(exist_ok=True)
+        self.autosave, self.models, self.mark = autosave or place / "autosave", place / "models", mark
         self.own = self.autosave / mark[:16]
         self.network = network
         self.store = Store(self.autosave, self.models, mark, keep)
@@ -101,6 +104,12 @@ def spoil(path):
     """Damages a file in its place: all hard links of it with it."""
     with open(path, "r+b") as file:
         file.write(b"\0\0\0\0")
+
+
+def spoil_everywhere(training, name):
+    """Damages a file in the autosave and in models/."""
+    for place in (training.own, training.models):
+        spoil(place / name)
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3, 5])
@@ -187,8 +196,7 @@ def test_a_published_file_that_is_replaced_by_rubbish_comes_back(training):
 
 def test_a_best_model_damaged_in_every_place_is_said_and_the_last_epoch_takes_its_place(training, warnings):
     training.epochs(1, 5, best=1)
-    assert os.path.samefile(*(place / "best_model" / "model.safetensors" for place in (training.own, training.models)))
-    spoil(training.own / "best_model" / "model.safetensors")
+    spoil_everywhere(training, "best_model/model.safetensors")
     training.store.furthest(5)  # a run's first look
     training.store.publish(5, ranked(5, 1))
     assert any(str(training.own / "best_model") in message and "model.safetensors" in message for message in warnings)
@@ -235,7 +243,7 @@ def test_a_state_is_removed_at_once_or_not_at_all(training, monkeypatch):
 
     monkeypatch.setattr(os, "unlink", die)
     with pytest.raises(KeyboardInterrupt):
-        training.store.clear()
+        disk.remove_folder(training.own / "epoch_3")
     monkeypatch.undo()
     for folder in [*training.own.iterdir(), *training.models.iterdir()]:
         if folder.is_dir() and not folder.name.startswith("."):
@@ -333,7 +341,7 @@ def test_states_in_the_middle_of_an_epoch_are_not_published_and_not_piled_up(tra
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json", "vocabulary.txt"])
 def test_a_damaged_epoch_falls_back_on_the_one_before(name, training):
     training.epochs(1, 4)
-    spoil(training.own / "epoch_4" / name)
+    spoil_everywhere(training, f"epoch_4/{name}")
     assert position(training.store) == (3, 0)
 
 
@@ -350,7 +358,7 @@ def test_a_damaged_state_in_the_middle_of_an_epoch_falls_back_on_the_one_before(
 def test_at_a_start_every_state_is_read_once_and_a_damaged_one_named_once(training, warnings, monkeypatch):
     training.epochs(1, 4, best=2)
     training.stop_within(4, 3)
-    spoil(training.own / "epoch_4" / "model.safetensors")  # and its hard link in models/
+    spoil_everywhere(training, "epoch_4/model.safetensors")
     read, real = [], disk.read_state
 
     def reading(folder):
@@ -377,7 +385,7 @@ def test_an_epoch_without_its_optimiser_is_not_gone_on_with_but_can_be_the_last(
 
 def test_training_goes_on_over_a_damaged_epoch_and_publishes_it_anew(training):
     training.epochs(1, 4, best=2)
-    spoil(training.own / "epoch_4" / "model.safetensors")
+    spoil_everywhere(training, "epoch_4/model.safetensors")
     assert position(training.store) == (3, 0)
     training.epochs(4, 5, best=2)
     assert [epoch_in(training.models / name) for name in names(training.models)] == [2, 3, 4, 5]
@@ -385,10 +393,25 @@ def test_training_goes_on_over_a_damaged_epoch_and_publishes_it_anew(training):
 
 def test_an_epoch_that_is_damaged_in_the_autosave_only_is_taken_from_models(training):
     training.epochs(1, 4)
-    lost = training.own / "epoch_4" / "model.safetensors"
-    lost.unlink()  # not its hard link in models/
-    lost.write_bytes(b"rubbish")
+    spoil(training.own / "epoch_4" / "model.safetensors")
     assert position(training.store) == (4, 0)
+
+
+def test_what_happens_to_published_files_happens_to_none_of_the_autosave(training, tmp_path, network):
+    training.epochs(1, 4, best=2)
+    before = contents(training.autosave)
+    for path in training.models.rglob("*.*"):  # as DVC's cache may, whose files those of models/ are with hard links
+        path.chmod(0o600)
+        spoil(path)
+    assert contents(training.autosave) == before
+    taken = Training(tmp_path / "another machine", network)
+    taken.epochs(1, 4)
+    shutil.rmtree(taken.autosave)
+    assert position(Training(tmp_path / "another machine", network).store) == (4, 0)
+    before = contents(taken.autosave)
+    for path in taken.models.rglob("*.*"):
+        spoil(path)
+    assert contents(taken.autosave) == before
 
 
 def test_other_trainings_states_are_not_used(training, tmp_path, network):
@@ -450,7 +473,7 @@ def test_the_best_of_a_longer_training_is_back_when_the_number_is_raised_again(t
 @pytest.mark.parametrize("keep", [1, 3])
 def test_a_training_that_starts_over_does_not_lose_its_first_epochs_to_old_later_ones(keep, tmp_path, network):
     training = Training(tmp_path, network, keep).epochs(1, 6)
-    training.epochs(1, 2)  # as with resume_model: null
+    training.epochs(1, 2)  # as where num_epoch was lowered
     assert epoch_in(training.models / "epoch_2") == 2
     assert epoch_in(training.models / "best_model") == 2
 
@@ -463,19 +486,63 @@ def test_a_training_that_starts_over_keeps_its_new_states_within_an_epoch(traini
     assert (training.own / "step_5").is_dir()
 
 
-def test_old_trainings_autosaves_are_bounded_and_the_latest_stay(tmp_path, network):
-    marks = [character * 64 for character in "abcdef"]
+@pytest.fixture
+def cached(monkeypatch):
+    """DVC's cache has everything."""
+    monkeypatch.setattr(cache, "holds", lambda files: True)
+
+
+def old_trainings(place, network, marks):
+    """Trainings of two epochs, the oldest first."""
     for age, mark in enumerate(marks):
-        training = Training(tmp_path, network, mark=mark)
-        training.epochs(1, 1)
+        training = Training(place, network, mark=mark * 64)
+        training.epochs(1, 2, best=1)
+        training.stop_within(2, 5)
         os.utime(training.own, (1_000_000 + age, 1_000_000 + age))
+
+
+def test_old_trainings_autosaves_that_dvc_has_are_bounded_and_the_latest_stay(tmp_path, network, cached):
+    old_trainings(tmp_path, network, "abcdef")
     latest = Training(tmp_path, network, mark="9" * 64)
     assert len(names(latest.autosave)) == 3
     assert {"9" * 16, "f" * 16} <= set(names(latest.autosave))
     assert "a" * 16 not in names(latest.autosave)
 
 
-def test_a_training_that_is_taken_up_again_is_among_the_latest(tmp_path, network):
+def test_of_an_old_training_that_is_nowhere_else_the_furthest_state_and_the_best_stay(tmp_path, network):
+    old_trainings(tmp_path, network, "abc")
+    latest = Training(tmp_path, network, mark="9" * 64)
+    assert names(latest.autosave / ("a" * 16)) == ["best_model", "step_25"]
+    assert names(latest.autosave / ("c" * 16)) == ["best_model", "epoch_1", "epoch_2", "step_25"]
+    again = Training(tmp_path, network, mark="a" * 64)
+    assert position(again.store) == (2, 5)
+    assert epoch_in(again.own / "best_model") == 1
+
+
+def test_the_log_says_how_large_the_autosave_is(tmp_path, network, log):
+    old_trainings(tmp_path, network, "ab")
+    with open(tmp_path / "autosave" / ("a" * 16) / "rest", "wb") as file:
+        file.truncate(3_000_000_000)
+    Training(tmp_path, network, mark="9" * 64)
+    assert any("has 3.0 GB: states of this and 2 other trainings; removing it" in line for line in log)
+
+
+def test_states_in_models_that_are_nowhere_else_are_not_removed(tmp_path, network):
+    one, other = Training(tmp_path, network).epochs(1, 2), Training(tmp_path, network, mark="b" * 64)
+    other.store.refuse_losses()  # the autosave has them
+    shutil.rmtree(one.own)
+    with pytest.raises(UserError, match=r"models/epoch_1, .*models/epoch_2, .*models/best_model would be removed"):
+        other.store.refuse_losses()
+    one.store.refuse_losses()  # its own
+
+
+def test_states_in_models_that_dvc_has_may_go(tmp_path, network, cached):
+    one, other = Training(tmp_path, network).epochs(1, 2), Training(tmp_path, network, mark="b" * 64)
+    shutil.rmtree(one.own)
+    other.store.refuse_losses()
+
+
+def test_a_training_that_is_taken_up_again_is_among_the_latest(tmp_path, network, cached):
     for age, character in enumerate("abc"):
         training = Training(tmp_path, network, mark=character * 64).epochs(1, 1)
         os.utime(training.own, (1_000_000 + age, 1_000_000 + age))
@@ -484,13 +551,13 @@ def test_a_training_that_is_taken_up_again_is_among_the_latest(tmp_path, network
     assert names(again.autosave) == ["a" * 16, "c" * 16, "d" * 16]
 
 
-def test_the_autosave_of_a_running_training_is_never_removed(tmp_path, network):
+def test_the_autosave_of_a_running_training_is_never_removed(tmp_path, network, cached):
     running = Training(tmp_path, network, mark="0" * 64)
     running.epochs(1, 1)
     with running.store.locked():
         os.utime(running.own, (1_000_000, 1_000_000))
         for character in "abcdef":
-            Training(tmp_path, network, mark=character * 64)
+            Training(tmp_path / "b", network, mark=character * 64, autosave=running.autosave)
         assert position(running.store) == (1, 0)
 
 
@@ -530,8 +597,18 @@ def test_a_run_that_waited_for_one_that_forgot_its_training_works_in_a_folder_th
     assert (training.own / "lock").exists()
 
 
-def test_trainings_that_differ_do_not_wait_for_each_other(tmp_path, network):
-    one, other = Training(tmp_path, network), Training(tmp_path, network, mark="b" * 64)
+def test_trainings_that_publish_to_other_folders_do_not_wait_for_each_other(tmp_path, network):
+    one, other = Training(tmp_path / "a", network), Training(tmp_path / "b", network, mark="b" * 64)
     with one.store.locked(), other.store.locked():
         other.epochs(1, 1)
     assert position(other.store) == (1, 0)
+
+
+def test_of_two_trainings_that_publish_to_one_folder_the_second_is_refused(tmp_path, network):
+    one, other = Training(tmp_path, network), Training(tmp_path, network, mark="b" * 64)
+    with one.store.locked():
+        with pytest.raises(UserError, match=r"another training runs in .* and writes to models/"), other.store.locked():
+            pass
+        one.epochs(1, 1)
+    with other.store.locked():
+        pass

@@ -3,21 +3,20 @@ import json
 import multiprocessing
 import re
 import signal
-from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+import soundfile
 from loguru import logger
 
 from ds2 import layout, params
 from ds2.checkpoint import disk, trained
-from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
 from ds2.model.ctc import ctc_losses
+from ds2.reporting.reporter import Reporter
 from ds2.training import session
-from ds2.training.reporter import Reporter
 from ds2.training.state import Training
 from ds2.training.step import clip_gradients
 from tests.training import tiny
@@ -246,18 +245,6 @@ def test_a_number_of_epochs_lower_than_all_that_is_kept_trains_them_anew(keep, r
     assert tiny.same_bits(tiny.weights(loaded.model), tiny.weights(alone.model))
 
 
-def test_a_training_told_not_to_resume_starts_over(root, tmp_path, log):
-    tiny.train(root, tmp_path, tiny.settings(num_epoch=2))
-    stopping = tiny.stopping_at(BATCHES + 1)
-    with pytest.raises(UserError, match=r"after 1 epochs and 1 batches.*with train.resume_model=auto, goes on"):
-        tiny.train(root, tmp_path, tiny.settings(num_epoch=2, resume_model=None), watcher=stopping)
-    assert [folder.name for folder in (tmp_path / "models").glob("epoch_*")] == ["epoch_1"]
-    # Afterwards that is what there is to go on from: the states from before it are gone.
-    tiny.train(root, tmp_path, tiny.settings(num_epoch=2))
-    (line,) = [line for line in log if line.startswith("going on from")]
-    assert line.endswith("epoch 1 done, 1 batches of the next")
-
-
 def test_a_damaged_state_costs_its_epoch_and_nothing_else(root, tmp_path, undisturbed):
     chosen = tiny.settings(num_epoch=4, augment=True)
     tiny.train(root, tmp_path, chosen)
@@ -289,41 +276,6 @@ def test_a_step_goes_as_far_as_its_rate_says(root, tmp_path):
     before = {name: value.numpy() for name, value in start.model.named_parameters()}
     moved = [np.abs(value.numpy() - before[name]).max() for name, value in trainer.model.named_parameters()]
     assert max(moved) == pytest.approx(1e-3, rel=0.01)
-
-
-def break_shortest(root, count):
-    """Makes the shortest files unreadable, each in its way. Returns their paths."""
-    manifest = Manifest(root / layout.manifest_path("train"))
-    shortest = [Path(manifest[int(i)].audio_filepath) for i in np.argsort(manifest.durations, kind="stable")[:count]]
-    for i, path in enumerate(shortest):
-        path.unlink()
-        if i % 3 == 1:
-            path.write_bytes(b"")
-        elif i % 3 == 2:
-            path.write_bytes(b"this is not audio at all" * 50)
-    return shortest
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_batch_whose_files_are_all_unreadable_does_not_stop_the_training(workers, own_root, warnings):
-    broken = break_shortest(own_root, 4)  # the first batch of the first epoch, which goes by length
-    trainer = train_without_scores(own_root, own_root, workers)
-    assert (trainer.epoch, trainer.step) == (1, BATCHES - 1)
-    for path in broken:
-        assert sum(str(path) in message for message in warnings) == 1
-    assert np.isfinite(trainer.history.epochs[0]["loss"])
-
-
-def test_the_files_of_a_batch_that_can_be_read_are_learned_from(own_root):
-    break_shortest(own_root, 3)
-    trainer = train_without_scores(own_root, own_root)
-    assert (trainer.epoch, trainer.step) == (1, BATCHES)
-
-
-def test_unreadable_files_in_the_scored_set_stop_the_training_with_a_sentence(own_root):
-    broken = break_shortest(own_root, 1)
-    with pytest.raises(UserError, match=re.escape(str(broken[0]))):
-        tiny.train(own_root, own_root, tiny.settings(num_epoch=1))
 
 
 def loss_of(model, root):
@@ -434,12 +386,60 @@ def test_the_session_names_the_file_that_is_missing(path, own_root):
         session.train(tiny.settings(num_epoch=1))
 
 
-def test_the_log_begins_with_all_parameters(own_root, log):
+def logged(root):
+    """The lines of the log file, without the time."""
+    [path] = root.glob("log/*.log")
+    return [line[28:] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_log_begins_with_the_parameters_that_differ_from_the_full_size_and_its_file_with_all(own_root, log):
+    chosen = tiny.settings(num_epoch=1)
+    session.train(chosen)
+    values, full = params.values(chosen), params.values(params.Params())
+    for lines, expected in (
+        (log, [name for name in values if values[name] != full[name]]),
+        (logged(own_root), list(values)),
+    ):
+        start = next(i for i, line in enumerate(lines) if line.startswith("Train epoch"))
+        named = [line.split(": ")[0] for line in lines[:start]]
+        assert [name for name in named if name in values] == expected
+        assert "train.learning_rate: 0.01" in lines[:start]
+
+
+def test_everything_that_a_run_logs_stands_in_its_file_after_the_runs_before(own_root, log, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(own_root / "parent"))
+    monkeypatch.setenv("DVC_EXP_NAME", "rate-0.5")
+    chosen = tiny.settings(num_epoch=2)
+    (own_root / "audio/0.wav").unlink()
+    with pytest.raises(UserError, match=r"audio/0\.wav"):
+        session.train(chosen)
+    assert [path.name for path in (own_root / "parent/log").iterdir() if path.is_file()] == ["rate-0.5.log"]
+    lines = logged(own_root / "parent")
+    assert [line for line in log if line not in lines] == []
+    assert any(line.startswith("left out of the training: ") for line in lines)
+    assert lines[-1].startswith("error: ")
+    assert "audio/0.wav" in lines[-1]
+    soundfile.write(own_root / "audio/0.wav", tiny.speak(tiny.TEXTS[0], 0), tiny.RATE)
+    session.train(chosen)
+    again = logged(own_root / "parent")
+    assert again[: len(lines)] == lines
+    assert again[-1].startswith("Epoch: [2/2]")
+
+
+def test_warnings_of_worker_processes_stand_in_the_file(own_root):
+    (own_root / layout.NOISE).mkdir()
+    (own_root / layout.NOISE / "broken.wav").write_bytes(b"no audio")
+    chosen = tiny.settings(num_epoch=1, augment=True)
+    session.train(chosen.model_copy(update={"runtime": chosen.runtime.model_copy(update={"num_workers": 1})}))
+    assert any("broken.wav is not used" in line for line in logged(own_root))
+
+
+def test_the_log_says_that_augmentation_is_off_and_how_to_turn_it_on(own_root, log):
     session.train(tiny.settings(num_epoch=1))
-    start = next(i for i, message in enumerate(log) if message.startswith("Train epoch"))
-    told = [message.split(": ")[0] for message in log[:start]]
-    assert [name for name in params.names() if name not in told] == []
-    assert "train.learning_rate: 0.01" in log[:start]
+    off = "augmentation is off: train.augment is false; true applies what the section augment says: noise, reverb, "
+    assert len([line for line in log if line.startswith(off)]) == 1
+    session.train(tiny.settings(num_epoch=1, augment=True))
+    assert len([line for line in log if line.startswith("augmentation is off")]) == 1
 
 
 def test_a_training_that_starts_over_says_which_parameter_made_it(root, tmp_path, log):

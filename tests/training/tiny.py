@@ -21,13 +21,14 @@ from ds2.data.vocabulary import Vocabulary
 from ds2.distributed.process_group import Group
 from ds2.model.network import Network
 from ds2.recognition.paddle_model import PaddleModel
-from ds2.training import progress, start
+from ds2.reporting import progress
+from ds2.reporting.reporter import Moment, Reporter, Tables
+from ds2.reporting.visual import Visual
+from ds2.training import start, transfer
 from ds2.training.fingerprint import fingerprint, ingredients
-from ds2.training.reporter import Moment, Reporter, Tables
 from ds2.training.state import Training, TrainingData
 from ds2.training.store import Store
 from ds2.training.trainer import Trainer
-from ds2.training.visual import Visual
 
 RATE = 8000
 TEXTS = (
@@ -59,13 +60,13 @@ TRAIN = {
 }
 
 
-def settings(model: dict | None = None, **train) -> params.Params:
-    """Parameters of the tiny model; `train` and `model` change some."""
+def settings(model: dict | None = None, kinds: dict | None = None, **train) -> params.Params:
+    """Parameters of the tiny model; `train`, `model` and `kinds` (of augmentation) change some."""
     return params.from_dict(
         {
             "features": {"sample_rate": RATE, "num_mel_bins": 20},
             "model": MODEL | (model or {}),
-            "augment": {"spec_aug": {"prob": 1.0, "time_mask_ratio": 0.1}},
+            "augment": {"spec_aug": {"prob": 1.0, "time_mask_ratio": 0.1}} | (kinds or {}),
             "train": TRAIN | train,
             "runtime": {"use_gpu": False, "num_workers": 0, "log_interval": 1},
         }
@@ -75,6 +76,12 @@ def settings(model: dict | None = None, **train) -> params.Params:
 def choosing_by(metric: str, chosen: params.Params) -> params.Params:
     """The same with another metric that chooses the best epoch."""
     return chosen.model_copy(update={"evaluate": chosen.evaluate.model_copy(update={"metrics_type": metric})})
+
+
+def bearing(fraction: float, chosen: params.Params) -> params.Params:
+    """The same with another share of recordings that may be unreadable."""
+    manifest = chosen.manifest.model_copy(update={"max_rejected_fraction": fraction})
+    return chosen.model_copy(update={"manifest": manifest})
 
 
 def speak(text: str, seed: int) -> np.ndarray:
@@ -126,7 +133,10 @@ def data(root: Path, chosen: params.Params | None = None) -> TrainingData:
 def identity(root: Path, chosen: params.Params) -> dict[str, Any]:
     """What decides a training on what `write_data` has written."""
     paths = (layout.manifest_path("train"), layout.MEAN_ISTD, layout.VOCABULARY, layout.manifest_path("dev"))
-    return ingredients(chosen, {str(path): root / path for path in paths})
+    name = chosen.train.pretrained_model
+    pretrained = None if name is None else transfer.pretrained_content(name, root / "autosave")
+    noises = Augmenter(chosen.augment, RATE).identity() if chosen.train.augment else ()
+    return ingredients(chosen, {str(path): root / path for path in paths}, noises, pretrained)
 
 
 def train(

@@ -1,4 +1,4 @@
-"""Progress of a training in the log: with one bar an epoch on a terminal, with a line an interval elsewhere."""
+"""Progress of a training: a line an interval in the log, on a terminal a bar an epoch in its place."""
 
 import sys
 from collections.abc import Sequence
@@ -7,16 +7,18 @@ from datetime import timedelta
 from loguru import logger
 from tqdm import tqdm
 
-from ds2 import params
+from ds2 import log, params
 from ds2.evaluation.evaluator import Prediction
-from ds2.training.history import History
-from ds2.training.reporter import Moment, Reporter
+from ds2.reporting.history import History
+from ds2.reporting.reporter import Moment, Reporter
 
 tqdm.monitor_interval = 0  # no thread that looks after bars
 
 
 class Lines(Reporter):
     """The log lines that users know."""
+
+    _level = "INFO"  # of the lines within an epoch
 
     def __init__(self, history: History, settings: params.Params) -> None:
         self._history, self._train, self._metric = history, settings.train, settings.evaluate.metrics_type
@@ -25,9 +27,10 @@ class Lines(Reporter):
         """At every interval: loss, rate and time left; then utterances a second and the share spent waiting."""
         if now.interval is not None:
             speed, waiting = now.interval
-            logger.info(
+            logger.log(
+                self._level,
                 f"Train epoch: [{now.epoch}/{now.epochs}], batch: [{now.batch}/{now.batches}], loss: {now.loss:.5f}, "
-                f"learning_rate: {now.rate:.8f}, eta: {now.eta}, {speed:.1f} utt/s, waiting: {waiting:.1%}"
+                f"learning_rate: {now.rate:.8f}, eta: {now.eta}, {speed:.1f} utt/s, waiting: {waiting:.1%}",
             )
 
     def scored(self, predictions: Sequence[Prediction], epoch: int) -> None:
@@ -47,13 +50,15 @@ class Lines(Reporter):
 
 
 class Bar(Lines):
-    """A bar on the standard error instead of the lines within an epoch; it goes when the epoch ends."""
+    """A bar on the standard error in place of the lines within an epoch; it goes when the epoch ends."""
 
+    _level = log.FILE_ONLY
     _bar: tqdm | None = None
     _epoch = 0
 
     def step(self, now: Moment) -> None:
-        """Moves the bar and shows loss, last score, speed and time left."""
+        """Moves the bar and shows loss, rate, last score, speed and time left."""
+        super().step(now)
         first = now.epoch != self._epoch
         if first:
             self.close()  # an epoch may end without a last step: its batch could not be used
@@ -69,7 +74,7 @@ class Bar(Lines):
                 miniters=1,
                 delay=1e-9,  # shows nothing before there is something to say
             )
-        words = [f"loss {now.loss:.4g}"]
+        words = [f"loss {now.loss:.4g}", f"lr {now.rate:.3g}"]
         last = self._history.epochs[-1:]
         words += [f"{self._metric.upper()} {row[self._metric]:.4f}" for row in last if self._metric in row]
         words += [] if now.speed is None else [f"{now.speed:.1f} utt/s"]

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from ds2.training import progress
-from ds2.training.history import History
-from ds2.training.progress import Bar, Lines
-from ds2.training.reporter import Moment
+from ds2.reporting import progress
+from ds2.reporting.history import History
+from ds2.reporting.progress import Bar, Lines
+from ds2.reporting.reporter import Moment
 from tests.process import ROOT, Stage
 from tests.training import tiny
 
@@ -70,12 +70,14 @@ def screen(got):
 def test_a_terminal_gets_one_bar_an_epoch_and_no_line_of_a_batch(root):
     got = on_a_terminal(root)
     assert "Train epoch:" not in got
+    [file] = root.glob("log/*.log")
+    assert len(re.findall(r" DEBUG   Train epoch: .*, learning_rate: ", file.read_text())) == 8
     bars = re.findall(r"\repoch (\d)/2 \|[^|]*\| (\d)/4, (loss [^\r\n]*)", got)
     assert [int(epoch) for epoch, _, _ in bars] == sorted(int(epoch) for epoch, _, _ in bars)
     assert {epoch for epoch, _, _ in bars} == {"1", "2"}
     assert all("CER" not in words for epoch, _, words in bars if epoch == "1")
     words = [words for epoch, _, words in bars if epoch == "2"]
-    assert re.match(r"loss [\d.]+, CER [\d.]+, .*\d\d:\d\d left, \d\d:\d\d left in all", words[0])
+    assert re.match(r"loss [\d.]+, lr 0\.005, CER [\d.]+, .*\d\d:\d\d left, \d\d:\d\d left in all", words[0])
 
 
 def test_a_terminal_gets_a_bar_while_the_dev_set_is_scored(root):
@@ -99,7 +101,9 @@ def test_the_lines_above_a_bar_stay_whole_and_the_bar_goes(root):
 def test_elsewhere_there_are_lines_and_no_bar(root):
     stage = Stage(root)
     assert stage.end() == 0, stage.log
-    assert len(re.findall("Train epoch: ", stage.log)) == 8
+    [file] = root.glob("log/*.log")
+    for text in (stage.log, file.read_text()):
+        assert len(re.findall("Train epoch: ", text)) == 8
     assert "\r" not in stage.log
     assert "left," not in stage.log
     assert "scoring" not in stage.log
@@ -158,14 +162,14 @@ def test_a_bar_of_a_continued_epoch_starts_where_it_goes_on(terminal):
     shown = bar(cer=0.5, wer=0.75)
     shown.step(at(1, 3, eta=70 * SECOND))
     assert "epoch 1/3" in terminal.written
-    assert re.search(r"\| 3/4, loss 1.25, CER 0.5000, 00:01 left, 01:10 left in all", terminal.written)
+    assert re.search(r"\| 3/4, loss 1.25, lr 0.1, CER 0.5000, 00:01 left, 01:10 left in all", terminal.written)
     shown.close()
 
 
 def test_a_bar_shows_the_metric_that_chooses_the_best_epoch_and_the_recent_speed(terminal):
     shown = bar("wer", cer=0.5, wer=0.75)
     shown.step(at(2, 1, speed=12.34))
-    assert "loss 1.25, WER 0.7500, 12.3 utt/s, 00:01 left" in terminal.written
+    assert "loss 1.25, lr 0.1, WER 0.7500, 12.3 utt/s, 00:01 left" in terminal.written
     shown.close()
 
 

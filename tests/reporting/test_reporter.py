@@ -7,10 +7,10 @@ import pytest
 
 from ds2.errors import UserError
 from ds2.evaluation.evaluator import Prediction
-from ds2.training.history import History
-from ds2.training.progress import Lines
-from ds2.training.reporter import Moment, Reporter
-from ds2.training.visual import Visual
+from ds2.reporting.history import History
+from ds2.reporting.progress import Lines
+from ds2.reporting.reporter import Moment, Reporter
+from ds2.reporting.visual import Visual
 from tests.training import tiny
 from tests.training.visual import read_back
 

@@ -14,8 +14,8 @@ from ds2 import params
 from ds2.data.loader import Batch
 from ds2.evaluation.evaluator import Prediction
 from ds2.metrics import TOKENS
-from ds2.training.history import History
-from ds2.training.reporter import Moment, Reporter
+from ds2.reporting.history import History
+from ds2.reporting.reporter import Moment, Reporter
 
 # Utterances of every epoch: those whose features are shown, and those whose text is, always the same ones.
 _PICTURES = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ds2.data.loader import Batch
 from ds2.evaluation.evaluator import Prediction
-from ds2.training.history import History
+from ds2.reporting.history import History
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from PIL import Image
 
 from ds2.data.loader import Batch
 from ds2.evaluation.evaluator import Prediction
-from ds2.training.history import History
-from ds2.training.visual import Visual
+from ds2.reporting.history import History
+from ds2.reporting.visual import Visual
 from tests.training import tiny
 from tests.training.visual import read_back
 

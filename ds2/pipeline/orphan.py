@@ -16,13 +16,15 @@ def end_with_dvc() -> None:
 
     A stage started by hand is not watched: it survives a closed terminal under nohup.
     """
-    dvc = _dvc() if "DVC_ROOT" in os.environ else None
-    if dvc is not None:
-        threading.Thread(target=_watch, args=(dvc,), daemon=True).start()
+    process = dvc()
+    if process is not None:
+        threading.Thread(target=_watch, args=(process,), daemon=True).start()
 
 
-def _dvc() -> psutil.Process | None:
-    """The nearest ancestor of this process that is a dvc; shells may stand between."""
+def dvc() -> psutil.Process | None:
+    """The dvc that runs this stage, if one does: the nearest such ancestor; shells may stand between."""
+    if "DVC_ROOT" not in os.environ:
+        return None
     for process in psutil.Process().parents():
         try:
             # "python /usr/bin/dvc repro", "python -m dvc ..." in a queue
@@ -33,8 +35,8 @@ def _dvc() -> psutil.Process | None:
     return None
 
 
-def _watch(dvc: psutil.Process) -> None:
+def _watch(process: psutil.Process) -> None:
     with suppress(psutil.NoSuchProcess):
-        while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             time.sleep(_POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 import pytest
 
 from ds2.checkpoint import disk
-from ds2.training import meter, trainer
-from ds2.training.meter import Meter
+from ds2.reporting import meter
+from ds2.reporting.meter import Meter
+from ds2.training import trainer
 from tests.training import tiny
 from tests.training.visual import read_back
 

@@ -39,6 +39,8 @@ class History:
         since_epoch: steps of the epoch that has not ended.
         nonfinite: steps that were skipped because their loss or gradients were not finite.
         nonfinite_in_a_row: the last of them, with no good step since.
+        unreadable: recordings of the epoch that has not ended that could not be read.
+        most_unreadable: the most of an epoch that has.
     """
 
     steps: list[dict[str, float]] = field(default_factory=list)
@@ -47,6 +49,8 @@ class History:
     since_epoch: Mean = field(default_factory=Mean)
     nonfinite: int = 0
     nonfinite_in_a_row: int = 0
+    unreadable: int = 0
+    most_unreadable: int = 0
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "History":
@@ -78,6 +82,7 @@ class History:
     def add_epoch(self, epoch: int, scores: dict[str, float]) -> None:
         """Ends an epoch, with the error rates of the scored set if there is one."""
         mean, self.since_epoch = self.since_epoch, Mean()
+        self.most_unreadable, self.unreadable = max(self.most_unreadable, self.unreadable), 0
         loss = {"loss": mean.loss / mean.steps} if mean.steps else {}
         self.epochs.append({"epoch": epoch} | loss | scores)
 

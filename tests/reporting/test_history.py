@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from ds2.training.history import History
+from ds2.reporting.history import History
 
 
 def filled(batches, epochs=1, cers=()):
