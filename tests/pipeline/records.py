@@ -20,6 +20,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from ds2.checkpoint import disk
+from ds2.errors import UserError
 from ds2.files import sha256
 from tests.pipeline.conftest import Repository
 from tests.pipeline.kills import record_noise_and_echoes
@@ -190,7 +191,10 @@ class Checker:
         if record.whole:
             faults += self._against_tree(record)
         if "train" in record.stages and all(map(self._whole, _training_data(record.stages["train"]))):
-            faults += [f"stage train: {fault}" for fault in self._trained(record)]
+            try:
+                faults += [f"stage train: {fault}" for fault in self._trained(record)]
+            except (disk.DamagedError, UserError) as error:
+                faults.append(f"stage train: {error}")
         return [f"{record.where}: {fault}" for fault in faults]
 
     def furthest(self) -> dict[str, tuple[int, int]]:

@@ -10,6 +10,7 @@ import ast
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -177,6 +178,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder, begun = Path(tempfile.mkdtemp(prefix="storm")), time.monotonic()
     trial = Trial(folder)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing is left running
     print(f"seed {arguments.seed}, in {folder}")
     try:
         for step, action in enumerate(logged(arguments.replay) if arguments.replay else plan(arguments.seed), 1):
