@@ -254,9 +254,8 @@ class Trial:
         give_up = time.monotonic() + 60
         while left := [one for repository in self.all for one in processes(repository.folder, "-m", "stages.")]:
             if time.monotonic() > give_up:
-                self._fault(f"stages outlive their dvc: {left}")
-                for one in left:
-                    kill(one)
+                self._fault(f"stages outlive their dvc: {left}; the end of step{self._step}.txt says where they hang")
+                self._end(left)
             time.sleep(0.05)
         for repository in self.all:
             for lock in (repository.folder / ".git").rglob("*.lock"):
@@ -266,6 +265,16 @@ class Trial:
             for record in records(repository):
                 for fault in self.checker.check(record):
                     self._fault(fault)
+
+    def _end(self, stages: list[int]) -> None:
+        """Ends stages that hang, each after it has shown the stacks of its threads."""
+        for one in stages:
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGUSR1)
+        time.sleep(1)
+        shutil.copy(self._folder / f"{self.here.folder.name}.log", self._folder / f"step{self._step}.txt")
+        for one in stages:
+            kill(one)
 
     def _check_git(self) -> None:
         here = self.here

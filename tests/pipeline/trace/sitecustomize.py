@@ -5,9 +5,11 @@ params.yaml and data are hashed as they are read; what is not read through Pytho
 """
 
 import atexit
+import faulthandler
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 from importlib.machinery import SourceFileLoader
@@ -44,6 +46,7 @@ class Trace:
         self._read: dict[str, list[str]] = {path: [value] for path, value in snapshot().items()}
         self._first: set[str] = set()  # paths whose reading has replaced what the start has seen
         atexit.register(self._write)  # the first that is registered runs last
+        faulthandler.register(signal.SIGUSR1)  # shows where it hangs
         self._watch_imports()
         self._watch_ends()
         sys.addaudithook(self._opened)
