@@ -272,7 +272,7 @@ class Checker:
             faults.append(f"its history has the epochs {rows}")
         if faults or not _reproducible(params["train"]):
             return faults
-        fresh = self._fresh(record, entry)
+        fresh = self._fresh(record, entry, noises=newest.augmentation_files.get("dataset/noise", 0) > 0)
         return [fresh] if isinstance(fresh, str) else _differences(models, fresh, epochs[-1].name, entry)
 
     def _own_words(self, state: disk.State, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -296,11 +296,14 @@ class Checker:
             shutil.copy(self._cached(file["md5"]), target / file["relpath"])
         return target
 
-    def _fresh(self, record: Record, entry: Mapping[str, Any]) -> Path | str:
-        """A folder where the recorded parameters and data were trained, without models/ and autosave, or why not."""
+    def _fresh(self, record: Record, entry: Mapping[str, Any], noises: bool) -> Path | str:
+        """A folder where the recorded parameters and data were trained, without models/ and autosave, or why not.
+
+        Noises are in no record; the checkpoint tells whether there were any.
+        """
         params = entry["params"]["params.yaml"]
         data = {dep["path"]: dep["md5"] for dep in entry["deps"] if dep["path"].startswith("dataset/")}
-        key = hashlib.sha256(json.dumps([params, data], sort_keys=True).encode()).hexdigest()[:16]
+        key = hashlib.sha256(json.dumps([params, data, noises], sort_keys=True).encode()).hexdigest()[:16]
         folder = self.folder / "fresh" / key
         if not folder.exists():
             self.fresh += 1
@@ -313,7 +316,8 @@ class Checker:
                 section, _, key = name.partition(".")
                 sections[section] = {key: params[name]}
             alone.change_params(**sections)
-            shutil.copytree(self.folder / "noises/dataset", folder / "dataset", dirs_exist_ok=True)
+            if noises:
+                shutil.copytree(self.folder / "noises/dataset", folder / "dataset", dirs_exist_ok=True)
             if (self.folder / "pretrained").exists():
                 shutil.copytree(self.folder / "pretrained", folder / "pretrained")
             alone.environment = {}
