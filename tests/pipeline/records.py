@@ -6,10 +6,11 @@ traces that trace/sitecustomize.py has written; its model is read out of DVC's c
 
 import hashlib
 import json
+import math
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -23,8 +24,8 @@ from ds2.files import sha256
 from tests.pipeline.conftest import Repository
 from tests.pipeline.kills import record_noise_and_echoes
 
-# Of state.json: what a finished training does not follow when it changes, and where it began.
-UNDECIDED = {"num_epoch", "save_interval", "keep_checkpoints", "max_nonfinite", "resume_model", "start_over"}
+# Of the section train: what a training that is continued or found complete may have been begun without.
+UNDECIDED = {"num_epoch", "save_interval", "keep_checkpoints", "max_nonfinite"}
 # A stage compares what it has read with what is there before it ends; what is changed later only DVC could see.
 GRACE = 0.3
 
@@ -45,13 +46,20 @@ class Record:
         return YAML(typ="safe").load(self.text)["stages"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Edit:
-    """A file that the trial has changed while a command ran; seconds of time.time()."""
+    """A file or folder that the trial has changed while a command ran; seconds of time.time()."""
 
     path: str
     command_began: float
     at: float
+    command_ended: float = math.inf
+
+    def late_for(self, path: str, runs: Iterable["Trace"]) -> bool:
+        """Whether it has changed a path after these runs of stages, all of its command, had ended."""
+        met = f"{self.path}/".startswith(f"{path}/") or f"{path}/".startswith(f"{self.path}/")
+        ends = [run.known["end"] for run in runs if self.command_began <= run.known["end"] <= self.command_ended]
+        return met and bool(ends) and max(ends) <= self.at + GRACE
 
 
 @dataclass
@@ -143,6 +151,7 @@ class Checker:
         edits: made by the trial while commands ran.
         caches: where DVC keeps files by their MD5.
         collected: hashes that a user's dvc gc has removed.
+        noises_known: a training in the repository that is worked in had noises.
         late: edits that came after a stage had ended and before DVC had looked: recorded wrongly, and not by ds2.
         fresh: how many trainings were done anew.
         checked: how many different records there were.
@@ -152,6 +161,7 @@ class Checker:
     edits: list[Edit] = field(default_factory=list)
     caches: list[Path] = field(default_factory=list)
     collected: set[str] = field(default_factory=set)
+    noises_known: bool = False
     late: list[str] = field(default_factory=list)
     fresh: int = 0
     _positions: dict[str, tuple[str, tuple[int, int]]] = field(default_factory=dict)  # by the hash of models/
@@ -179,7 +189,7 @@ class Checker:
             faults += [f"stage {name}: {fault}" for fault in self._against_traces(name, entry)]
         if record.whole:
             faults += self._against_tree(record)
-        if "train" in record.stages and not self.collected & set(_hashes(record)):
+        if "train" in record.stages and all(map(self._whole, _training_data(record.stages["train"]))):
             faults += [f"stage train: {fault}" for fault in self._trained(record)]
         return [f"{record.where}: {fault}" for fault in faults]
 
@@ -212,14 +222,9 @@ class Checker:
         maker, wrong = min(((maker, maker.untrue(entry)) for maker in makers), key=lambda found: len(found[1]))
         faults = []
         for what, how in wrong.items():
-            late = [edit for edit in self.edits if self._came_late(edit, what.split()[0], maker)]
+            late = any(edit.late_for(what.split()[0], [maker]) for edit in self.edits)
             (self.late if late else faults).append(f"{what}: {how}")
         return faults
-
-    @staticmethod
-    def _came_late(edit: Edit, path: str, maker: Trace) -> bool:
-        inside = edit.path == path or edit.path.startswith(f"{path}/")
-        return inside and edit.command_began <= maker.known["end"] <= edit.at + GRACE
 
     def _against_tree(self, record: Record) -> list[str]:
         """An experiment's code, annotation and parameters are those that its dvc.lock names."""
@@ -238,8 +243,11 @@ class Checker:
                     wrong[dep["path"]] = f"stage {stage}: dvc.lock has another {dep['path']} than the experiment"
             for name, recorded in entry.get("params", {}).get("params.yaml", {}).items():
                 if _value(params, name) != recorded:
-                    wrong[name] = f"stage {stage}: dvc.lock has another {name} than the experiment's params.yaml"
-        return list(wrong.values())
+                    wrong[f"params.yaml {name}"] = f"stage {stage}: dvc.lock has another {name} than the experiment"
+        runs = self._traces.values()
+        late = {name for name in wrong for edit in self.edits if edit.late_for(name.split()[0], runs)}
+        self.late += [wrong[name] for name in late]
+        return [wrong[name] for name in wrong.keys() - late]
 
     def _archive(self, record: Record, target: Path) -> Path:
         shutil.rmtree(target, ignore_errors=True)
@@ -266,26 +274,30 @@ class Checker:
             if folder.name != "best_model" and folder.name != f"epoch_{state.epoch}":
                 faults.append(f"{folder.name} is of epoch {state.epoch}")
         newest = disk.read_state(epochs[-1])
+        asked = params["train"]["augment"] and params["augment"]["noise"]["prob"] and not params["train"]["start_over"]
+        if asked and not newest.augmentation_files["dataset/noise"] and self.noises_known:
+            faults.append("trained without the noises that are asked for and that a training here had")
         self._positions[_out(entry, "models")] = newest.fingerprint, newest.position
         rows = [row["epoch"] for row in newest.history["epochs"]]
         if rows != list(range(newest.epoch + 1 - len(rows), newest.epoch + 1)):
             faults.append(f"its history has the epochs {rows}")
         if faults or not _reproducible(params["train"]):
             return faults
-        fresh = self._fresh(record, entry, noises=newest.augmentation_files.get("dataset/noise", 0) > 0)
+        fresh = self._fresh(record, entry, newest.augmentation_files)
         return [fresh] if isinstance(fresh, str) else _differences(models, fresh, epochs[-1].name, entry)
 
     def _own_words(self, state: disk.State, entry: Mapping[str, Any]) -> Iterator[str]:
         params = entry["params"]["params.yaml"]
         for section in {"features", "model", "train"} | ({"augment"} if params["train"]["augment"] else set()):
             for name, value in params[section].items():
-                if name not in UNDECIDED and state.params[section].get(name) != value:
-                    yield f"trained with {section}.{name} {state.params[section].get(name)!r}, recorded {value!r}"
-        if (was := state.params["train"]["resume_model"] or "auto") != (params["train"]["resume_model"] or "auto"):
-            yield f"trained with train.resume_model {was!r}, recorded {params['train']['resume_model']!r}"
+                was = state.params[section].get(name)
+                if name == "pretrained_model":  # under whatever path its content was
+                    was, value = was is not None, value is not None
+                if name not in UNDECIDED and was != value:
+                    yield f"trained with {section}.{name} {was!r}, recorded {value!r}"
         deps = {dep["path"]: dep["md5"] for dep in entry["deps"]}
         for path, value in state.ingredients["files"].items():
-            if sha256(self._cached(deps[path])) != value:
+            if path in deps and sha256(self._cached(deps[path])) != value:
                 yield f"trained on another {path} than is recorded"
 
     def _restore(self, value: str, target: Path) -> Path:
@@ -296,11 +308,8 @@ class Checker:
             shutil.copy(self._cached(file["md5"]), target / file["relpath"])
         return target
 
-    def _fresh(self, record: Record, entry: Mapping[str, Any], noises: bool) -> Path | str:
-        """A folder where the recorded parameters and data were trained, without models/ and autosave, or why not.
-
-        Noises are in no record; the checkpoint tells whether there were any.
-        """
+    def _fresh(self, record: Record, entry: Mapping[str, Any], noises: Mapping[str, int]) -> Path | str:
+        """A folder where the recorded parameters and data were trained, without models/ and autosave, or why not."""
         params = entry["params"]["params.yaml"]
         data = {dep["path"]: dep["md5"] for dep in entry["deps"] if dep["path"].startswith("dataset/")}
         key = hashlib.sha256(json.dumps([params, data, noises], sort_keys=True).encode()).hexdigest()[:16]
@@ -316,8 +325,8 @@ class Checker:
                 section, _, key = name.partition(".")
                 sections[section] = {key: params[name]}
             alone.change_params(**sections)
-            if noises:
-                shutil.copytree(self.folder / "noises/dataset", folder / "dataset", dirs_exist_ok=True)
+            for place in (place for place, count in noises.items() if count):
+                shutil.copytree(self.folder / "noises" / place, folder / place)
             if (self.folder / "pretrained").exists():
                 shutil.copytree(self.folder / "pretrained", folder / "pretrained")
             alone.environment = {}
@@ -344,6 +353,11 @@ def _out(entry: Mapping[str, Any], path: str) -> str:
     return next(out["md5"] for out in entry["outs"] if out["path"] == path)
 
 
+def _training_data(entry: Mapping[str, Any]) -> list[str]:
+    """The hashes of what a training has read and left; those of an earlier one may be collected."""
+    return [_out(entry, "models"), *(dep["md5"] for dep in entry["deps"] if dep["path"].startswith("dataset/"))]
+
+
 def _in_git(path: str) -> bool:
     return path.startswith("results/")  # cache: false
 
@@ -354,15 +368,15 @@ def _reproducible(train: Mapping[str, Any]) -> bool:
     The trial never changes a folder below pretrained/. What lay in models/ when a training took it from there is known
     to nobody later: of such a record all but the bits is checked.
     """
-    began = [train["resume_model"], train["pretrained_model"]]
-    return not any(name is not None and name.startswith("models/") for name in began)
+    return not train["resume_model"].startswith("models/")
 
 
 def _differences(recorded: Path, fresh: Path, newest: str, entry: Mapping[str, Any]) -> list[str]:
     """What a fresh training has otherwise than the recorded one."""
     found = []
     for name in (newest, "best_model"):
-        for file in (disk.MODEL, disk.OPTIMIZER) if name == newest else (disk.MODEL,):
+        # With num_epoch lowered the last epoch may be one that was not the newest, and kept no optimiser.
+        for file in disk.MODEL, *([disk.OPTIMIZER] if disk.resumable(recorded / name) else []):
             left, right = (disk.read_arrays(place / name / file) for place in (recorded, fresh / "models"))
             if left.keys() != right.keys() or any(not np.array_equal(left[key], right[key]) for key in left):
                 found.append(f"{name}/{file} has other bits than the training of the record")

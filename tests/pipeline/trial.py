@@ -28,7 +28,7 @@ KNOWN = (
     r'/stages/\w+\.py", line \d+, in <module>\n +(from|import) .*\n(.*\n)*KeyboardInterrupt',  # Ctrl-C during imports
     r"FatalError: `Termination signal` is detected",  # SIGTERM while paddle is loaded: its own handler says so
 )
-_GIT = re.compile(r"git (?:checkout|switch|symbolic-ref|reset|stash|branch)\b[^;,:()`'\"]*")
+_GIT = re.compile(r"git (?:checkout|switch|symbolic-ref|reset|stash|branch|merge)\b[^;,:()`'\"]*")
 
 
 class Trial:
@@ -49,7 +49,10 @@ class Trial:
         self._autosave_gone = False
         self._pretrained = folder / "pretrained"  # below it what do_keep has copied, for ever
         repository = Repository(folder / "main")
-        repository.environment = {"PYTHONPATH": str(TRACE), "TRACES": str(folder / "traces")}
+        traces = {"PYTHONPATH": str(TRACE), "TRACES": str(folder / "traces")}
+        repository.environment = traces | {
+            "PYTHONDONTWRITEBYTECODE": ""
+        }  # as a user's Python, which keeps what it compiles
         record_noise_and_echoes(repository.folder)
         repository.run("dvc", "remote", "add", "-d", "store", str(folder / "remote"))
         self.all = [repository]
@@ -67,14 +70,17 @@ class Trial:
         """One step; returns what was printed."""
         self._step += 1
         self._say(f"step {self._step}: {(name, *arguments)!r}")
-        begun, before, over = time.monotonic(), _furthest(self.here.folder / "models"), self._starts_over()
+        begun, before = time.monotonic(), _furthest(self.here.folder / "models")
+        self.checker.noises_known = self._noises_known()
         printed = getattr(self, f"do_{name}")(*arguments) or ""
+        for edit in self.checker.edits:
+            edit.command_ended = min(edit.command_ended, time.time())
         (self._folder / f"step{self._step}.txt").write_text(printed, encoding="utf-8")
         for found in _TRACEBACK.findall(printed):
             if not any(re.search(known, found) for known in KNOWN):
                 self._fault(f"a traceback: {found.splitlines()[-1]}")
         self._rest()
-        if name in ("run", "queue") and not over and not self._starts_over():
+        if name in ("run", "queue"):
             self._check_nothing_is_lost(before, "exp" in str(arguments))
         self._say(f"    {time.monotonic() - begun:.1f} s, {self.checker.checked} records, {self.checker.fresh} fresh")
         return printed
@@ -255,10 +261,11 @@ class Trial:
         for repository in self.all:
             for lock in (repository.folder / ".git").rglob("*.lock"):
                 lock.unlink()  # as git says; who was killed has left it
+        self._check_git()
+        for repository in self.all:
             for record in records(repository):
                 for fault in self.checker.check(record):
                     self._fault(fault)
-        self._check_git()
 
     def _check_git(self) -> None:
         here = self.here
@@ -292,9 +299,11 @@ class Trial:
             if lost and not (experiment and self._autosave_gone):
                 self._fault(f"the state {position} of the training {fingerprint[:16]} is lost")
 
-    def _starts_over(self) -> bool:
-        """Whether params.yaml asks that the states of its training are forgotten."""
-        return YAML(typ="safe").load(self.here.folder / "params.yaml")["train"].get("resume_model", "") is None
+    def _noises_known(self) -> bool:
+        """Whether a state here is of a training with noises."""
+        folders = [self.here.folder / "models", *(self.here.folder / ".ds2/autosave").glob("*")]
+        states = [disk.glance(state.parent) for folder in folders for state in folder.glob(f"*/{disk.STATE}")]
+        return any(state is not None and state.augmentation_files.get("dataset/noise") for state in states)
 
     def _try(self, *command: str) -> str:
         """A command that may fail, as git and DVC do in a workspace like that."""
