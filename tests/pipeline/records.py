@@ -192,11 +192,8 @@ class Checker:
             late[name] = len(self.late) > before
         if record.whole:
             faults += self._against_tree(record)
-        if (
-            "train" in record.stages
-            and not late["train"]
-            and all(map(self._whole, _training_data(record.stages["train"])))
-        ):
+        train = record.stages.get("train")
+        if train and not late["train"] and all(map(self._whole, _training_data(train))):
             faults += [f"stage train: {fault}" for fault in self._trained(record)]
         return [f"{record.where}: {fault}" for fault in faults]
 
