@@ -105,7 +105,8 @@ def _first_look(experiment: str, stages: Mapping[str, dict[str, Any]]) -> _Look:
     """All stages as the first one of this experiment saw them, but for what they write: kept beside DVC's own files."""
     outs = [out for one in stages.values() for kind in ("outs", "metrics", "plots") for out in one.get(kind, [])]
     names = [next(iter(out)) if isinstance(out, dict) else out for out in outs]
-    written = "|".join(re.escape(name).replace(re.escape("${item}"), "[^/]*") + "(/.*)?" for name in names)
+    corpora = "|".join(map(re.escape, params.read(layout.PARAMS).get("corpora") or ()))
+    written = "|".join(re.escape(name).replace(re.escape("${item}"), f"({corpora})") + "(/.*)?" for name in names)
     look = _Look(*stages.values(), without=written)
     dvc = orphan.dvc()
     run = [experiment, None if dvc is None else [dvc.pid, dvc.create_time()]]

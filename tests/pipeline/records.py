@@ -186,11 +186,15 @@ class Checker:
         for path in (self.folder / "traces").glob("*.json"):
             if path not in self._traces:
                 self._traces[path] = Trace(json.loads(path.read_bytes()))
+        late = {}
         for name, entry in record.stages.items():
+            before = len(self.late)
             faults += [f"stage {name}: {fault}" for fault in self._against_traces(name, entry)]
+            late[name] = len(self.late) > before
         if record.whole:
             faults += self._against_tree(record)
-        if "train" in record.stages and all(map(self._whole, _training_data(record.stages["train"]))):
+        train = record.stages.get("train")
+        if train and not late["train"] and all(map(self._whole, _training_data(train))):
             try:
                 faults += [f"stage train: {fault}" for fault in self._trained(record)]
             except (disk.DamagedError, UserError) as error:

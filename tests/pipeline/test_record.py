@@ -14,6 +14,8 @@ stages:
       deps: [code]
       params: [corpora]
       outs: ["data.txt": {persist: true}, "annotation/${item}.txt"]
+  manifest:
+    deps: [annotation]
   train:
     deps: [data.txt, code, models]
     params: [train, evaluate.hot_words, augment, corpora]
@@ -39,6 +41,7 @@ def place(tmp_path, monkeypatch):
         ("code/a.py", "a"),
         ("code/below/b.py", "b"),
         ("beside.py", "c"),
+        ("annotation/mine.txt", "d"),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
@@ -156,7 +159,10 @@ def test_in_an_experiment_what_earlier_stages_used_may_not_change_either(place, 
     monkeypatch.setenv("DVC_EXP_NAME", "two")
     with record.kept_true():
         (place / "data.txt").write_text("stages write it")
-        (place / "dvc.lock").write_text("DVC writes it")
+        (place / "dvc.lock").write_text("stages: {}")
+        (place / "annotation/demo.txt").write_text("the stage corpus writes it")
+    with pytest.raises(UserError, match=r"annotation/mine\.txt was changed"), record.kept_true():
+        (place / "annotation/mine.txt").write_text("a user does")
     monkeypatch.delenv("DVC_EXP_NAME")
     with record.kept_true():
         edit_params(place, "0.009", "0.001")
