@@ -186,11 +186,7 @@ class Checker:
         for path in (self.folder / "traces").glob("*.json"):
             if path not in self._traces:
                 self._traces[path] = Trace(json.loads(path.read_bytes()))
-        late = {}
-        for name, entry in record.stages.items():
-            before = len(self.late)
-            faults += [f"stage {name}: {fault}" for fault in self._against_traces(name, entry)]
-            late[name] = len(self.late) > before
+        late = {name: self._against_traces(name, entry, faults) for name, entry in record.stages.items()}
         if record.whole:
             faults += self._against_tree(record)
         train = record.stages.get("train")
@@ -222,17 +218,18 @@ class Checker:
     def _cached(self, value: str) -> Path | None:
         return next((path for cache in self.caches if (path := cache / value[:2] / value[2:]).exists()), None)
 
-    def _against_traces(self, name: str, entry: Mapping[str, Any]) -> list[str]:
+    def _against_traces(self, name: str, entry: Mapping[str, Any], faults: list[str]) -> bool:
+        """Adds what is wrong with a stage; returns whether an edit came too late for it."""
         outs = {out["path"]: out["md5"] for out in entry["outs"]}
         makers = [trace for trace in self._traces.values() if trace.known["stage"] == name and trace.left(outs)]
         if not makers:
-            return ["no run of it has left what is recorded"]
+            faults.append(f"stage {name}: no run of it has left what is recorded")
+            return False
         maker, wrong = min(((maker, maker.untrue(entry)) for maker in makers), key=lambda found: len(found[1]))
-        faults = []
+        late = {what for what in wrong for edit in self.edits if edit.late_for(what.split()[0], [maker])}
         for what, how in wrong.items():
-            late = any(edit.late_for(what.split()[0], [maker]) for edit in self.edits)
-            (self.late if late else faults).append(f"{what}: {how}")
-        return faults
+            (self.late if what in late else faults).append(f"stage {name}: {what}: {how}")
+        return bool(late)
 
     def _against_tree(self, record: Record) -> list[str]:
         """An experiment's code, annotation and parameters are those that its dvc.lock names."""
@@ -353,7 +350,8 @@ def _said(repository: Repository, *command: str) -> str:
 
 
 def _hashes(record: Record) -> list[str]:
-    return [out["md5"] for entry in record.stages.values() for out in entry["outs"] if not _in_git(out["path"])]
+    outs = [out for entry in record.stages.values() for out in entry["outs"]]
+    return [out["md5"] for out in outs if not out["path"].startswith("results/")]  # those are in git
 
 
 def _out(entry: Mapping[str, Any], path: str) -> str:
@@ -364,10 +362,6 @@ def _out(entry: Mapping[str, Any], path: str) -> str:
 def _training_data(entry: Mapping[str, Any]) -> list[str]:
     """The hashes of what a training has read and left; those of an earlier one may be collected."""
     return [_out(entry, "models"), *(dep["md5"] for dep in entry["deps"] if dep["path"].startswith("dataset/"))]
-
-
-def _in_git(path: str) -> bool:
-    return path.startswith("results/")  # cache: false
 
 
 def _reproducible(train: Mapping[str, Any]) -> bool:
