@@ -1,7 +1,6 @@
 """What a dvc exp run that was killed leaves behind in git: a detached HEAD, on which the next commit has no branch."""
 
 import json
-import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from ds2.pipeline import once
+from ds2.pipeline import once, orphan
 
 # An entry of a reflog: old and new commit, committer, time, what was done.
 _ENTRY = re.compile(r"(\w+) (\w+) .*> (\d+) [-+]\d+\t(.*)")
@@ -36,9 +35,10 @@ def warn_of_detached_head() -> None:
     Says nothing of a detached HEAD that the user chose, or that an experiment needs which still runs.
     """
     if commands := _mending():
+        run = orphan.dvc() or psutil.Process().parent()
         once.warn(
             "detached",
-            str(os.getppid()),  # the dvc
+            f"{run.pid} {run.create_time()}",
             "a dvc exp run that was killed has left git on no branch (detached HEAD), where commits get lost: when "
             f"this run has ended, run {', then '.join(commands)}",
         )

@@ -5,10 +5,11 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ds2 import log
-from ds2.pipeline import leftovers
+from ds2.pipeline import leftovers, orphan
 from tests.pipeline.running import PATIENCE, kill, processes, until
 
 # The line that is said, but for the commands at its end.
@@ -68,7 +69,7 @@ def test_the_branch_is_named_once_for_all_stages_of_a_dvc(git, warned, monkeypat
     kill_experiment(git)
     assert warned() == ["git checkout main"]
     assert warned() == []
-    monkeypatch.setattr(os, "getppid", lambda: 1)
+    monkeypatch.setattr(orphan, "dvc", psutil.Process)  # another than this process's parent
     assert warned() == ["git checkout main"]
 
 
@@ -165,6 +166,11 @@ def test_without_git_nothing_is_said(tmp_path, warned, monkeypatch):
 def started(prepared, a_copy):
     """An experiment with changes that nobody has committed, held in its second stage; it, and that stage's number."""
     repository = a_copy(prepared)
+    # A shell between dvc and each stage, as some systems' /bin/sh stays: most give way to their only command.
+    shell = repository.folder.with_name("shell")
+    shell.write_text('#!/bin/sh\n/bin/sh "$@"\nexit $?\n')
+    shell.chmod(0o755)
+    repository.environment["SHELL"] = str(shell)
     repository.change_params(mean_istd={"num_utterances": 30})
     (repository.folder / "untracked.txt").write_text("one's own")
     running = repository.start("dvc", "exp", "run", "-S", "vocabulary.count_threshold=2", "mean_istd", "vocabulary")
