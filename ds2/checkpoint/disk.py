@@ -145,7 +145,7 @@ def _replacing(folder: Path) -> Iterator[Path]:
         told = str(error).partition("I/O error: ")[2].partition(" (os")[0]
         reason = getattr(error, "strerror", None) or told or error
         raise UserError(
-            f"{folder} cannot be written ({reason}): the state before is kept, and the same command goes on from it "
+            f"{folder} cannot be written ({reason}): the state before is kept, and the same command resumes from it "
             "when there is room"
         ) from None
 

@@ -221,5 +221,5 @@ class Trainer:
         self._group.shutdown()
         raise UserError(
             f"stopped by {signal.Signals(number).name} after {self._training.epoch} epochs and {self._training.batch} "
-            f"batches; the state is saved, and the same command goes on from it"
+            "batches; the state is saved, and the same command resumes from it"
         )

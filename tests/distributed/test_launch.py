@@ -29,7 +29,7 @@ def settings(num_processes="auto", use_gpu="auto", batch_size=8, **train):
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """gpus(2): as if paddle could use so many; gpus(None): as if it were built for the CPU only."""
+    """Sets what paddle reports: gpus(2) makes it find two GPUs, gpus(None) makes it a build for the CPU only."""
 
     def change(count):
         monkeypatch.setattr(launch, "_usable_gpus", lambda: count)

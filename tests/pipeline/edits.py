@@ -100,9 +100,8 @@ def _run(repository: Repository, way: str, stage: str) -> str:
     repository.start_queue()
     until(lambda: repository.queue()[-1:] == ["Failed"] or name in repository.experiments(), lambda: name)
     repository.run("dvc", "queue", "stop")
-    until(
-        lambda: not processes(repository.folder, "queue-worker"), lambda: name
-    )  # the next worker has another environment
+    # The next worker has another environment.
+    until(lambda: not processes(repository.folder, "queue-worker"), lambda: name)
     return repository.run("dvc", "queue", "logs", name)
 
 

@@ -50,7 +50,7 @@ class Running:
 
 
 class Queue:
-    """The worker of DVC's queue in a repository; what was queued before is none of it."""
+    """The worker of DVC's queue in a repository, and the output of the experiments that start from now on."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -173,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=15)
-    parser.add_argument("--steps", type=int, help="so many, however long they take")
+    parser.add_argument("--steps", type=int, help="run this number of steps; ignores --minutes")
     parser.add_argument("--replay", type=Path, help="a log")
     arguments = parser.parse_args()
     folder, begun = Path(tempfile.mkdtemp(prefix="storm")), time.monotonic()

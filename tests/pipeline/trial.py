@@ -50,9 +50,8 @@ class Trial:
         self._pretrained = folder / "pretrained"  # below it what do_keep has copied, for ever
         repository = Repository(folder / "main")
         traces = {"PYTHONPATH": str(TRACE), "TRACES": str(folder / "traces")}
-        repository.environment = traces | {
-            "PYTHONDONTWRITEBYTECODE": ""
-        }  # as a user's Python, which keeps what it compiles
+        # As a user's Python, which keeps what it compiles.
+        repository.environment = traces | {"PYTHONDONTWRITEBYTECODE": ""}
         record_noise_and_echoes(repository.folder)
         repository.run("dvc", "remote", "add", "-d", "store", str(folder / "remote"))
         self.all = [repository]
@@ -218,7 +217,7 @@ class Trial:
     # How it is looked at.
 
     def _meanwhile(self, running: Running | Queue, action: tuple, mark: str, seconds: float) -> None:
-        """Does something while commands run, once `mark` is printed and so many seconds have passed."""
+        """Performs an action while commands run, `seconds` after they have printed `mark`."""
         begun = time.time() - 1.0  # no earlier command has ended so late
         while mark not in running.printed() and running.runs():
             time.sleep(0.01)

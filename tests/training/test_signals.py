@@ -56,7 +56,7 @@ def test_the_stage_survives_signals_and_a_kill_to_the_same_bits(workspace):
         assert stage.end() == 1
         assert "Traceback" not in stage.log
         assert f"error: stopped by {number.name}" in stage.lines[-1].text
-        assert "the same command goes on from it" in stage.lines[-1].text
+        assert "the same command resumes from it" in stage.lines[-1].text
         assert not (workspace / layout.TRAIN_METRICS).exists()
         assert states(workspace)
 

@@ -236,7 +236,7 @@ def test_pretrained_weights_do_not_lie_where_the_training_puts_its_own(name, bas
 
 
 def with_noises(root, count):
-    """Settings with augmentation, and so many files of noise."""
+    """Writes `count` files of noise; returns the section augment that uses them."""
     folder = root / "noises"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
