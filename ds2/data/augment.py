@@ -37,11 +37,7 @@ class Augmenter:
 
     def lacking(self) -> dict[str, str]:
         """The kinds that are asked for and off, because their folder has no audio, each with the reason."""
-        return {
-            kind: f"no audio in {folder}"
-            for kind, folder in self._folders.items()
-            if kind in self._used() and not len(self._found[kind])
-        }
+        return {kind: f"no audio in {self._folders[kind]}" for kind in self._used() if not len(self._found[kind])}
 
     def identity(self) -> list[tuple[str, int]]:
         """Names and sizes of the files that decide what comes out, for the fingerprint."""
@@ -52,6 +48,7 @@ class Augmenter:
         return {self._folders[kind]: len(self._found[kind]) for kind in self._used()}
 
     def _used(self) -> list[str]:
+        """The kinds with files that are asked for."""
         return [kind for kind in self._folders if getattr(self._augment, kind).prob]
 
     def speeds(self, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:

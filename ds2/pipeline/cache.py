@@ -11,13 +11,13 @@ from ds2.pipeline import lock
 
 
 def holds(files: Iterable[Path]) -> bool:
-    """Whether the cache has the content of all files."""
-    return all(_has(digest(file, "md5")) for file in files)
+    """Whether the cache has the content of all files; the smallest are looked up first, as each has to be hashed."""
+    return all(_has(digest(file, "md5")) for file in sorted(files, key=lambda file: file.stat().st_size))
 
 
 def holds_output(path: Path) -> bool:
     """Whether dvc.lock records an output that the cache has."""
-    recorded = [out for stage in lock.read().values() for out in stage.get("outs", [])]
+    recorded = [out for stage in lock.stages().values() for out in stage.get("outs", [])]
     return any(out["path"] == path.as_posix() and _has(out["md5"]) for out in recorded)
 
 

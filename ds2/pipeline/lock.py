@@ -15,11 +15,9 @@ from ds2.files import digest
 _IGNORED = "__pycache__"
 
 
-def read() -> dict[str, Any]:
-    """The recorded stages by name; none where there is no dvc.lock."""
-    if not layout.LOCK.exists():
-        return {}
-    return YAML(typ="safe", pure=True).load(layout.LOCK.read_text(encoding="utf-8"))["stages"]
+def stages(path: Path = layout.LOCK) -> dict[str, Any]:
+    """The stages of dvc.lock, or of dvc.yaml, by name; none where there is no such file."""
+    return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))["stages"] if path.exists() else {}
 
 
 def change_above(inputs: Iterable[str]) -> str | None:
@@ -27,7 +25,7 @@ def change_above(inputs: Iterable[str]) -> str | None:
 
     DVC has compared those stages, or run them, before it runs one that takes their outputs.
     """
-    recorded, written = read(), params.read(layout.PARAMS)
+    recorded, written = stages(), params.read(layout.PARAMS)
     outs = {out["path"] for one in recorded.values() for out in one.get("outs", [])}
     for stage in _above(recorded, inputs):
         for name, value in recorded[stage].get("params", {}).get(str(layout.PARAMS), {}).items():

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from loguru import logger
-from ruamel.yaml import YAML
 
 from ds2 import layout, params
 from ds2.errors import UserError
@@ -59,8 +58,7 @@ def kept_true() -> Iterator[None]:
 
 def _definitions() -> dict[str, dict[str, Any]]:
     """The stages of dvc.yaml; one made of a list is there once."""
-    stages = YAML(typ="safe", pure=True).load(layout.PIPELINE.read_text(encoding="utf-8"))["stages"]
-    return {name: stage.get("do", stage) for name, stage in stages.items()}
+    return {name: stage.get("do", stage) for name, stage in lock.stages(layout.PIPELINE).items()}
 
 
 class _Look:

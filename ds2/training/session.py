@@ -46,9 +46,7 @@ def train(settings: params.Params) -> None:
     group = process_group.join()
     workers = worker_count(settings.runtime, on, max(1, parallel.processes("auto") // group.world_size))
     noises = data.augmenter.identity() if data.augmenter else ()
-    pretrained = settings.train.pretrained_model
-    content = None if pretrained is None else transfer.pretrained_content(pretrained, autosave)
-    of = ingredients(settings, files, noises, content)
+    of = ingredients(settings, files, noises, transfer.pretrained_content(settings.train.pretrained_model, autosave))
     identity = fingerprint(of)
     if len(set(group.all_gather(identity))) > 1:
         raise UserError("the machines have other parameters or data (dataset/): copy those of the first to all")

@@ -24,7 +24,8 @@ def begin(training: Training, store: Store) -> None:
     train = training.settings.train
     if published := store.another_published():
         _refuse_forgotten_checkpoint(training, *published)
-    if another := store.another():
+    another = store.another()
+    if another:
         _refuse_missing_recordings(training, *another)
     store.refuse_losses()
     if found := store.furthest(train.num_epoch):
@@ -38,7 +39,7 @@ def begin(training: Training, store: Store) -> None:
     else:
         if not layout.MODELS.exists() and cache.holds_output(layout.MODELS):
             logger.warning("dvc.lock records a trained model, but models/ is gone: dvc checkout models restores it")
-        logger.info(f"the training starts from the beginning{_reason(training, store)}")
+        logger.info(f"the training starts from the beginning{_reason(training, another)}")
 
 
 def _refuse_forgotten_checkpoint(training: Training, folder: Path, state: State) -> None:
@@ -69,10 +70,10 @@ def _starts_over(training: Training, state: State) -> bool:
     return training.settings.train.start_over not in (None, state.param("start_over"))
 
 
-def _reason(training: Training, store: Store) -> str:
+def _reason(training: Training, another: tuple[Path, State] | None) -> str:
     """Why the model that is there, if one is, is not continued."""
-    if (other := store.another()) is None:
+    if another is None:
         return ""
-    folder, state = other
+    folder, state = another
     different = differences(state.ingredients, training.ingredients) if state.ingredients else []
     return f", since {folder} is of another training: {'; '.join(different)}" if different else ""

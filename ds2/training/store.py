@@ -105,12 +105,12 @@ class Store:
 
     def another_published(self) -> tuple[Path, State] | None:
         """The newest state in models/, if it is of another training."""
-        found = _newest(self._models)
+        found = _newest(self._models, EPOCH)
         return found if found is not None and found[1].fingerprint != self._fingerprint else None
 
     def another(self) -> tuple[Path, State] | None:
         """The newest state of another training: that of models/, else the one autosaved last."""
-        return next(filter(None, map(_newest, (self._models, *self._others()))), None)
+        return next(filter(None, (_newest(place, EPOCH) for place in (self._models, *self._others()))), None)
 
     def refuse_losses(self) -> None:
         """Refuses to publish where that would remove another training's only states.
@@ -257,8 +257,8 @@ class Store:
 
 
 def _newest(place: Path, *names: re.Pattern[str]) -> tuple[Path, State] | None:
-    """The state in a folder that is furthest, of those whose names match (without names, of the epochs)."""
-    folders = [folder for name in names or (EPOCH,) for folder in numbered(place, name)]
+    """The state in a folder that is furthest, of those whose names match."""
+    folders = [folder for name in names for folder in numbered(place, name)]
     states = [(folder, state) for folder in folders if (state := disk.glance(folder)) is not None]
     return max(states, key=lambda one: one[1].position, default=None)
 

@@ -1,7 +1,9 @@
 """A checkpoint of another training, put into a new one: train.resume_model and train.pretrained_model."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from loguru import logger
@@ -13,6 +15,8 @@ from ds2.errors import UserError
 from ds2.training.fingerprint import PRETRAINED
 from ds2.training.state import Training
 
+_Found = TypeVar("_Found")
+
 
 def resume(training: Training, name: str) -> None:
     """Continues a checkpoint of the same features and architecture, on whatever data there is now.
@@ -23,7 +27,7 @@ def resume(training: Training, name: str) -> None:
     Raises:
         UserError: it is no intact checkpoint, or does not fit; the parameters that do not fit are named.
     """
-    known = _read(name, "train.resume_model")
+    known = _read(name, "train.resume_model", disk.read)
     folder, epoch = known.folder, known.state.epoch
     _check_sizes(known, training, "train.resume_model")
     if not disk.resumable(folder):
@@ -54,20 +58,22 @@ def take_weights(training: Training, name: str) -> None:
     Raises:
         UserError: as `resume`.
     """
-    known = _read(name, "train.pretrained_model")
+    known = _read(name, "train.pretrained_model", disk.read)
     _check_sizes(known, training, "train.pretrained_model")
     taken = _put(known, training, _places(known, training))
     logger.info(f"{len(taken)} arrays of weights come from {known.folder}")
 
 
-def pretrained_content(name: str, autosave: Path) -> str:
-    """What the checkpoint of train.pretrained_model holds, as a hash.
+def pretrained_content(name: str | None, autosave: Path) -> str | None:
+    """What the checkpoint of train.pretrained_model holds, as a hash; None where it names none.
 
     Where the folder is gone the hash is that of a training here which began with it, and can go on without it.
 
     Raises:
         UserError: it is no checkpoint, or lies in models/, where the training will put its own.
     """
+    if name is None:
+        return None
     folder = _folder(name)
     if layout.MODELS.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise UserError(
@@ -79,26 +85,18 @@ def pretrained_content(name: str, autosave: Path) -> str:
             for state in filter(None, map(disk.glance, place.glob("*"))):
                 if state.param("pretrained_model") == name and (content := state.ingredients["files"].get(PRETRAINED)):
                     return content
-    try:
-        return disk.content(_existing(name, "train.pretrained_model"))
-    except DamagedError as error:
-        raise UserError(f"train.pretrained_model: {name} is not an intact checkpoint: {error}") from None
+    return _read(name, "train.pretrained_model", disk.content)
 
 
-def _read(name: str, parameter: str) -> Checkpoint:
-    """The checkpoint that a parameter names."""
-    folder = _existing(name, parameter)
-    try:
-        return disk.read(folder)
-    except DamagedError as error:
-        raise UserError(f"{parameter}: {name} is not an intact checkpoint: {error}") from None
-
-
-def _existing(name: str, parameter: str) -> Path:
+def _read(name: str, parameter: str, reader: Callable[[Path], _Found]) -> _Found:
+    """What a reader finds in the checkpoint that a parameter names."""
     folder = _folder(name)
     if not folder.is_dir():
         raise UserError(f"{parameter}: there is no folder {name}; it should be a checkpoint's, as models/epoch_100")
-    return folder
+    try:
+        return reader(folder)
+    except DamagedError as error:
+        raise UserError(f"{parameter}: {name} is not an intact checkpoint: {error}") from None
 
 
 def _folder(name: str) -> Path:

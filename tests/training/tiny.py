@@ -133,8 +133,7 @@ def data(root: Path, chosen: params.Params | None = None) -> TrainingData:
 def identity(root: Path, chosen: params.Params) -> dict[str, Any]:
     """What decides a training on what `write_data` has written."""
     paths = (layout.manifest_path("train"), layout.MEAN_ISTD, layout.VOCABULARY, layout.manifest_path("dev"))
-    name = chosen.train.pretrained_model
-    pretrained = None if name is None else transfer.pretrained_content(name, root / "autosave")
+    pretrained = transfer.pretrained_content(chosen.train.pretrained_model, root / "autosave")
     noises = Augmenter(chosen.augment, RATE).identity() if chosen.train.augment else ()
     return ingredients(chosen, {str(path): root / path for path in paths}, noises, pretrained)
 
