@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -26,10 +26,12 @@ from ds2.errors import UserError
 
 # The folder of an epoch's checkpoint.
 EPOCH = re.compile(r"epoch_(\d+)")
-MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+MODEL, OPTIMIZER, AVERAGE, STATE = "model.safetensors", "optimizer.safetensors", "average.safetensors", "state.json"
 VOCABULARY, MEAN_ISTD = "vocabulary.txt", "mean_istd.json"
 _FORMAT = 2
-_UNFINISHED = re.compile(r"\.(epoch_\d+|step_\d+|best_model)\.(tmp|old)")
+_UNFINISHED = re.compile(r"\.(epoch_\d+|step_\d+|best_model|later_model)\.(tmp|old)")
+# What only resuming needs: the optimiser goes first, so that without it nobody misses the other.
+RESUMING = (OPTIMIZER, AVERAGE)
 # Weights as a pickle, of the format before, and the last commit that reads it.
 _PICKLED, _LAST_TO_READ_IT = "model.pdparams", "ece99fa83a"
 # Where DVC's cache has a file: with linked caches all files in models/ are links to such places.
@@ -60,6 +62,8 @@ class State:
     loss_scale: _Values = field(default_factory=dict)  # the state of fp16's LossScaler; empty without
     # How many files of noise and impulse responses there were, by their folder.
     augmentation_files: dict[str, _Count] = field(default_factory=dict)
+    # Of a model to use: which weights of its training these are, and the score that they were chosen by.
+    made_of: _Values = field(default_factory=dict)
     # Time and memory, measured: they differ from run to run and decide nothing.
     cost: _Values = field(default_factory=dict)
 
@@ -67,6 +71,21 @@ class State:
     def position(self) -> tuple[int, int]:
         """Orders the states of a training."""
         return self.epoch, self.batch
+
+    @property
+    def origin(self) -> str:
+        """Which weights of its training these are."""
+        return f"the average of the weights up to epoch {self.epoch}" if self.is_average else f"epoch {self.epoch}"
+
+    @property
+    def is_average(self) -> bool:
+        """Whether the weights are the average's."""
+        return self.made_of.get("averaged") is True
+
+    @property
+    def chosen_on(self) -> JsonValue:
+        """The data whose score the weights were chosen by: dev or test; None where nobody has chosen."""
+        return self.param("evaluate_on") if self.made_of.get("metric") else None
 
     def param(self, name: str) -> JsonValue:
         """The value of a parameter of train by its name in that section; None where it did not exist."""
@@ -95,8 +114,11 @@ def write(
     vocabulary: Vocabulary,
     statistics: MeanIstd,
     state: State,
+    average: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Writes a checkpoint under a temporary name, flushes it to the disk and gives it its name.
+
+    `average` is that of the weights in the course of the training, if there is one.
 
     Raises:
         UserError: the disk is full or not writable; what was there before is still there.
@@ -104,16 +126,20 @@ def write(
     with _replacing(folder) as target:
         vocabulary.write(target / VOCABULARY)
         statistics.write(target / MEAN_ISTD)
-        for name, arrays in ((MODEL, weights), (OPTIMIZER, moments)):
+        parts = {MODEL: weights, OPTIMIZER: moments} | ({} if average is None else {AVERAGE: average})
+        for name, arrays in parts.items():
             # Safetensors writes the memory of an array as if it were contiguous, into a file for its owner alone.
             save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, target / name)
             shutil.copymode(target / VOCABULARY, target / name)
-        values = {"format": _FORMAT} | vars(state)
-        values["files"] = {name: files.sha256(target / name) for name in (MODEL, OPTIMIZER, VOCABULARY, MEAN_ISTD)}
-        files.write_json(target / STATE, values | {"checksum": _checksum(values)})
+        _write_json(target, state, {name: files.sha256(target / name) for name in (*parts, VOCABULARY, MEAN_ISTD)})
 
 
-def duplicate(source: Path, folder: Path, with_optimizer: bool) -> None:
+def _write_json(target: Path, state: State, hashes: Mapping[str, str]) -> None:
+    values = {"format": _FORMAT} | vars(state) | {"files": dict(hashes)}
+    files.write_json(target / STATE, values | {"checksum": _checksum(values)})
+
+
+def duplicate(source: Path, folder: Path, to_resume: bool) -> None:
     """Gives a checkpoint a second place, beside the first without the room for another; raises as `write`.
 
     Elsewhere it is a copy: what models/ has can be one file with what DVC's cache has, and be harmed there.
@@ -122,9 +148,32 @@ def duplicate(source: Path, folder: Path, with_optimizer: bool) -> None:
     put = _link if source.parent == folder.parent else shutil.copy2
     with _replacing(folder) as target:
         there = {path.name for path in source.iterdir()}
-        for name in (MODEL, OPTIMIZER, STATE, VOCABULARY, MEAN_ISTD):
-            if name in there and (name != OPTIMIZER or with_optimizer):
+        for name in (MODEL, *RESUMING, STATE, VOCABULARY, MEAN_ISTD):
+            if name in there and (name not in RESUMING or to_resume):
                 put(source / name, target / name)
+
+
+def take_model(source: Path, folder: Path, made_of: Mapping[str, JsonValue], averaged: bool) -> None:
+    """Makes a model to use of a checkpoint beside it, without its optimiser and the room for a second one.
+
+    Args:
+        source: the checkpoint.
+        folder: of the model to use.
+        made_of: what its state is to say of that.
+        averaged: whether the average's weights become the model's.
+
+    Raises:
+        DamagedError, UserError: as `read_state` and `write`.
+    """
+    state, hashes = _read_json(source)
+    weights = AVERAGE if averaged else MODEL
+    hashes = {MODEL: hashes[weights], OPTIMIZER: hashes[OPTIMIZER]} | {
+        name: hashes[name] for name in (VOCABULARY, MEAN_ISTD)
+    }
+    with _replacing(folder) as target:
+        for name, path in ((MODEL, weights), (VOCABULARY, VOCABULARY), (MEAN_ISTD, MEAN_ISTD)):
+            _link(source / path, target / name)
+        _write_json(target, replace(state, made_of=dict(made_of)), hashes)
 
 
 def _link(file: Path, target: Path) -> None:
@@ -185,7 +234,7 @@ def _pickled(folder: Path) -> str:
 
 
 def read_state(folder: Path) -> State:
-    """Reads the state after comparing all files with their hashes (the optimiser may have been taken away).
+    """Reads the state after comparing all files with their hashes (what only resuming needs may have been taken away).
 
     Raises:
         DamagedError: a file is missing or not what was written.
@@ -194,7 +243,7 @@ def read_state(folder: Path) -> State:
     state, hashes = _read_json(folder)
     for name, expected in hashes.items():
         path = folder / name
-        if name == OPTIMIZER and not path.exists():
+        if name in RESUMING and not resumable(folder):
             continue
         if files.sha256(_own_file(path)) != expected:
             raise DamagedError(f"{name} is not what was written")
@@ -266,7 +315,7 @@ def _own_file(path: Path) -> Path:
         raise DamagedError(f"{path.name} is missing")
     if not real.is_file():
         raise DamagedError(f"{path.name} is not a file")
-    if path.name not in (MODEL, OPTIMIZER) and real.stat().st_size > _LONGEST_TEXT:
+    if path.name not in (MODEL, *RESUMING) and real.stat().st_size > _LONGEST_TEXT:
         raise DamagedError(f"{path.name} has more than {_LONGEST_TEXT} bytes")
     return path
 
@@ -282,7 +331,9 @@ def _read_json(folder: Path) -> tuple[State, dict[str, str]]:
             raise damaged
         if values.pop("format") != _FORMAT:
             raise UserError(f"{folder} was written by another version of ds2 (the format is another): use that one")
-        hashes = {name: values["files"][name] for name in (MODEL, OPTIMIZER, VOCABULARY, MEAN_ISTD)}
+        found = values["files"]
+        names = (MODEL, OPTIMIZER, VOCABULARY, MEAN_ISTD, *([AVERAGE] if AVERAGE in found else []))
+        hashes = {name: found[name] for name in names}
         return _STATE.validate_python({name: value for name, value in values.items() if name != "files"}), hashes
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise damaged from None
@@ -292,9 +343,20 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")  # NaN and Infinity
 
 
+def make_smaller(folder: Path) -> None:
+    """Takes away what only resuming needs."""
+    for name in RESUMING:
+        (folder / name).unlink(missing_ok=True)
+
+
 def resumable(folder: Path) -> bool:
     """Whether the optimiser's state is still there."""
     return (folder / OPTIMIZER).exists()
+
+
+def has_average(folder: Path) -> bool:
+    """Whether the average of the weights is still there."""
+    return (folder / AVERAGE).exists()
 
 
 def _checksum(values: dict[str, Any]) -> str:

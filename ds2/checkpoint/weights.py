@@ -69,13 +69,13 @@ def _at_most(values: int, folder: Path) -> Iterator[None]:
         nn.Layer.create_parameter = create
 
 
-def restore_model(folder: Path, model: Network) -> None:
-    """Puts the weights and running statistics of a checkpoint into a model of the same architecture.
+def restore_model(folder: Path, model: Network, name: str = disk.MODEL) -> None:
+    """Puts weights and running statistics, by the name of their file in a checkpoint, into a model of their sizes.
 
     Raises:
         UserError: they are another model's, or no arrays.
     """
-    put(model, _fitting(disk.read_arrays(folder / disk.MODEL), folder, model, _tokens(model)))
+    put(model, _fitting(disk.read_arrays(folder / name), folder, model, _tokens(model)))
 
 
 def _fitting(saved: dict[str, np.ndarray], folder: Path, model: Network, tokens: int) -> dict[str, np.ndarray]:

@@ -37,10 +37,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:  # before the work, which takes longer
         arguments.out.mkdir(parents=True, exist_ok=True)
     model = paddle_model.load(arguments.model, settings.runtime.use_gpu)
-    name = f"{arguments.model} (epoch {model.epoch})"
+    name = f"{arguments.model} ({model.origin})"
     evaluation = session.score(settings, model, name, arguments.manifest)
     if arguments.out is not None:
-        session.write(arguments.out, evaluation, settings.evaluate, name)
+        chosen_on_it = session.chosen_on_it(model, arguments.manifest)
+        session.write(arguments.out, evaluation, settings.evaluate, name, chosen_on_it)
     metric = settings.evaluate.metrics_type
     low, high = (evaluation.metrics(metric)[f"{metric}_{end}"] for end in ("low", "high"))
     print(f"{report.headline(evaluation, metric)}; 95 % interval {low:.2%} to {high:.2%}")

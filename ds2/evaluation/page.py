@@ -36,7 +36,12 @@ class Entry:
 
 
 def write(
-    path: Path, evaluation: Evaluation, metric: str, metrics: Mapping[str, int | float], names: Mapping[str, str]
+    path: Path,
+    evaluation: Evaluation,
+    metric: str,
+    metrics: Mapping[str, int | float],
+    names: Mapping[str, str],
+    chosen_on_it: bool = False,
 ) -> None:
     """Writes the page; the same for the same evaluation, byte for byte. Shows the curves in the folder beside it.
 
@@ -48,6 +53,7 @@ def write(
         metric: the rate that comes first, of ds2.metrics.
         metrics: of the evaluation, for the totals.
         names: of the "decoder" and the "checkpoint".
+        chosen_on_it: whether the model was chosen by its score on the same data.
     """
     scored = breakdown.score(evaluation.predictions, metric)
     worst = breakdown.worst_first(scored)
@@ -63,6 +69,7 @@ def write(
         other_metrics=[name for name in TOKENS if name != metric],
         metrics=metrics,
         names=names,
+        chosen_on_it=chosen_on_it,
         groups=groups,
         others=others,
         speakers=len({prediction.speaker for prediction, _ in scored if prediction.speaker is not None}),

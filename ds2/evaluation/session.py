@@ -25,7 +25,7 @@ def evaluate(settings: params.Params) -> None:
     """
     model, name = chosen_model(settings)
     evaluation = score(settings, model, name, layout.manifest_path("test"))
-    write(layout.REPORT.parent, evaluation, settings.evaluate, name)
+    write(layout.REPORT.parent, evaluation, settings.evaluate, name, chosen_on_it(model, layout.manifest_path("test")))
     logger.info(f"{settings.evaluate.decoder}: {report.headline(evaluation, settings.evaluate.metrics_type)}")
 
 
@@ -36,12 +36,9 @@ def chosen_model(settings: params.Params) -> tuple[AcousticModel, str]:
         UserError: there is none.
     """
     chosen, use_gpu = settings.evaluate, settings.runtime.use_gpu
-    if chosen.average_checkpoints > 1:
-        model = paddle_model.load_mean(layout.MODELS, chosen.average_checkpoints, use_gpu)
-        return model, f"the mean of {chosen.average_checkpoints} epochs up to {model.epoch}"
     name = chosen.checkpoint
     model = paddle_model.load(Path(name) if "/" in name else layout.MODELS / name, use_gpu)
-    return model, f"{name} (epoch {model.epoch})"
+    return model, f"{name} ({model.origin})"
 
 
 def score(settings: params.Params, model: AcousticModel, name: str, path: Path) -> Evaluation:
@@ -54,11 +51,18 @@ def score(settings: params.Params, model: AcousticModel, name: str, path: Path) 
     decoder = choice.decoder(chosen, model.vocabulary)
     manifest = Manifest(path)
     logger.info(f"{name} on {len(manifest)} utterances of {path}")
+    if chosen_on_it(model, path):
+        logger.warning(f"the model was chosen by its score on {path}: on other data it will be worse than here")
     with loader(settings, model, manifest) as batches:
         return evaluator.evaluate(model, manifest, batches, chosen.batch_size, decoder)
 
 
-def write(folder: Path, evaluation: Evaluation, chosen: params.EvaluateSettings, name: str) -> None:
+def chosen_on_it(model: AcousticModel, path: Path) -> bool:
+    """Whether a model was chosen by its score on the data of this manifest, so that the score flatters it."""
+    return model.chosen_on is not None and path.resolve() == layout.manifest_path(model.chosen_on).resolve()
+
+
+def write(folder: Path, evaluation: Evaluation, chosen: params.EvaluateSettings, name: str, chosen_on_it: bool) -> None:
     """Writes predictions.jsonl, errors.txt, evaluate.json and report.html, by the metric of the section evaluate."""
     metric = chosen.metrics_type
     metrics = evaluation.metrics(metric)
@@ -66,7 +70,7 @@ def write(folder: Path, evaluation: Evaluation, chosen: params.EvaluateSettings,
     report.write_errors(folder / layout.ERRORS.name, evaluation, metric)
     write_json(folder / layout.EVALUATE_METRICS.name, metrics)
     names = {"decoder": chosen.decoder, "checkpoint": name}
-    page.write(folder / layout.REPORT.name, evaluation, metric, metrics, names)
+    page.write(folder / layout.REPORT.name, evaluation, metric, metrics, names, chosen_on_it)
 
 
 @contextmanager

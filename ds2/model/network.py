@@ -28,6 +28,14 @@ class Network(nn.Layer):
         buffers = [buffer for buffer in self.buffers() if buffer.dtype == paddle.float32]
         return buffers + [parameter for parameter in self.parameters() if parameter.stop_gradient]
 
+    def forget_statistics(self) -> None:
+        """Makes the next forward pass in training mode leave that batch's own statistics as the running ones."""
+        for layer in self.sublayers():
+            if isinstance(layer, MaskedBatchNorm):
+                layer.steps.set_value(paddle.zeros_like(layer.steps))
+            elif isinstance(layer, nn.layer.norm._BatchNormBase):
+                layer._momentum = 0.0
+
     def synchronise(self, all_gather_rows: Callable[[paddle.Tensor], paddle.Tensor]) -> None:
         """Makes the masked normalisations count the frames of all processes, by their group's `all_gather_rows`."""
         for layer in self._masked():

@@ -33,14 +33,6 @@ def load(path: Path = layout.PARAMS) -> Params:
         raise UserError(
             "train.resume_model: null does not start over any more: write auto, and for train.start_over a new word"
         )
-    # Refused before a training, not by its evaluation.
-    count, train = settings.evaluate.average_checkpoints, settings.train
-    for name, epochs in (("num_epoch", train.num_epoch), ("keep_checkpoints", train.keep_checkpoints)):
-        if count > epochs:
-            raise UserError(
-                f"evaluate.average_checkpoints ({count}) must not be greater than train.{name} ({epochs}): "
-                "there would be too few epochs to average"
-            )
     return settings
 
 

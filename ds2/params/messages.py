@@ -27,6 +27,8 @@ _WRONG_TYPE = {
     "tuple_type": "a list",
     "model_type": "a section with parameters",
 }
+# Parameters that there were, and what does their work.
+_GONE = {"evaluate.average_checkpoints": "models/best_model is an average of weights where that is better on dev"}
 # What ruamel tells badly, or of the line after it.
 _SLIPS = (
     (re.compile(r"\s*\w+\s*："), "the colon is a full-width one: write an ordinary one and a space"),
@@ -69,6 +71,8 @@ def sentence(root: type[Section], error: Any) -> str:
     value, kind, context = error["input"], error["type"], error.get("ctx", {})
     if kind in ("extra_forbidden", "invalid_key"):
         name = ".".join(map(str, error["loc"]))
+        if name in _GONE:
+            return f"{name}: this parameter is gone, remove its line: {_GONE[name]}"
         known = [known for known, _ in fields(root)] + list(root.model_fields)
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
         return f"{name}: there is no such parameter" + (f"; did you mean {close[0]}?" if close else "")

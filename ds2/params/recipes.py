@@ -119,7 +119,7 @@ def edited() -> list[str]:
     if not layout.PARAMS.exists():
         return []
     try:
-        here = loading.values(loading.from_dict(loading.read(layout.PARAMS)))
+        here = loading.values(loading.over_defaults(loading.read(layout.PARAMS)))
     except UserError as error:
         return [str(error)]
     known = [loading.values(read(name).settings) for name in names()]

@@ -228,6 +228,11 @@ class TrainSettings(Section):
     evaluate_on: Literal["dev", "test"] | None = Field(
         "dev", description="data scored after every epoch: dev, test or null"
     )
+    average_share: Annotated[Real, Field(gt=0, le=0.5)] | None = added(
+        0.1,
+        before=None,
+        description="share of the steps so far that the average of the weights covers; null: no average",
+    )
     resume_model: OptionalPath = Field(
         "auto", min_length=1, description="auto: this training's latest state; or a checkpoint's folder"
     )
@@ -299,12 +304,6 @@ class EvaluateSettings(Section):
         None, description="words that a beam search favours, each with its boost above 0: {word: 5.0}"
     )
     checkpoint: str = Field("best_model", min_length=1, description="folder below models/: best_model, epoch_N")
-    average_checkpoints: int = Field(
-        1,
-        ge=1,
-        le=1000,
-        description="above 1: the mean of this many last epochs' weights is used instead of `checkpoint`",
-    )
     batch_size: int = Field(16, ge=1, le=100_000, description="utterances per forward pass")
 
 

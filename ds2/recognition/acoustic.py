@@ -17,7 +17,8 @@ class AcousticModel(Protocol):
     statistics: MeanIstd
     features: params.FeaturesSettings  # that it was trained with
     device: str  # "cpu" or "gpu", where it runs
-    epoch: int
+    origin: str  # which weights of its training these are, in words
+    chosen_on: str | None  # dev or test, whose score chose these weights; None where none did
 
     def log_probabilities(self, batch: Batch) -> list[np.ndarray]:
         """Ln P of the tokens at every real output step of each utterance, float32 [steps, tokens]."""

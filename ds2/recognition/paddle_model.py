@@ -8,7 +8,6 @@ import paddle
 
 from ds2 import params
 from ds2.checkpoint import trained
-from ds2.checkpoint.trained import Trained
 from ds2.data.loader import Batch
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
@@ -26,7 +25,8 @@ class PaddleModel:
     statistics: MeanIstd
     features: params.FeaturesSettings
     device: str
-    epoch: int = 0
+    origin: str = ""
+    chosen_on: str | None = None
 
     def log_probabilities(self, batch: Batch) -> list[np.ndarray]:
         """As every AcousticModel; the network is left in the mode, training or evaluation, that it was in."""
@@ -48,14 +48,6 @@ def load(folder: Path, use_gpu: str | bool) -> PaddleModel:
         UserError: it does not exist or is damaged, or there is no such device.
     """
     on = device.choose(use_gpu)
-    return _ready(trained.load(folder), on)
-
-
-def load_mean(models: Path, count: int, use_gpu: str | bool) -> PaddleModel:
-    """As `load`, the mean of the last `count` epochs in a folder of checkpoints; UserError where there are fewer."""
-    on = device.choose(use_gpu)
-    return _ready(trained.load_mean(models, count), on)
-
-
-def _ready(one: Trained, on: str) -> PaddleModel:
-    return PaddleModel(one.model, one.vocabulary, one.statistics, one.params.features, on, one.state.epoch)
+    one = trained.load(folder)
+    features, state = one.params.features, one.state
+    return PaddleModel(one.model, one.vocabulary, one.statistics, features, on, state.origin, state.chosen_on)

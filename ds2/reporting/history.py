@@ -8,6 +8,8 @@ from typing import Any
 from ds2.files import replacing
 from ds2.metrics import TOKENS
 
+# The name of an average's score in a row begins so.
+AVERAGE = "average_"
 # Points of the step curves in an epoch, at most: enough to see, few enough to keep for hundreds of epochs.
 _POINTS = 50
 
@@ -27,6 +29,26 @@ class Mean:
         self.steps += 1
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Weights that a training may end with.
+
+    Attributes:
+        epoch: after which they were.
+        averaged: whether they are the average's and not the epoch's own.
+        metric: by which they were scored; None where no set is scored.
+        rate: the score.
+    """
+
+    epoch: int
+    averaged: bool = False
+    metric: str | None = None
+    rate: float | None = None
+
+    def __str__(self) -> str:
+        return f"average up to epoch {self.epoch}" if self.averaged else f"epoch {self.epoch}"
+
+
 @dataclass
 class History:
     """Rows of the curves.
@@ -34,7 +56,7 @@ class History:
     Attributes:
         steps: rows of step, loss (mean since the last row), learning_rate, grad_norm (mean).
         epochs: rows of epoch, loss (mean of the epoch; none where all steps were skipped) and, where a set is scored,
-            every metric.
+            every metric, also with the prefix AVERAGE where the weights are averaged.
         since_point: steps that are in no row yet.
         since_epoch: steps of the epoch that has not ended.
         nonfinite: steps that were skipped because their loss or gradients were not finite.
@@ -80,25 +102,31 @@ class History:
         self.nonfinite_in_a_row += 1
 
     def add_epoch(self, epoch: int, scores: dict[str, float]) -> None:
-        """Ends an epoch, with the error rates of the scored set if there is one."""
+        """Ends an epoch, with the error rates of the scored set if there is one, by the names of a row."""
         mean, self.since_epoch = self.since_epoch, Mean()
         self.most_unreadable, self.unreadable = max(self.most_unreadable, self.unreadable), 0
         loss = {"loss": mean.loss / mean.steps} if mean.steps else {}
         self.epochs.append({"epoch": epoch} | loss | scores)
 
-    def ranked(self, metric: str) -> list[dict[str, float]]:
-        """The epochs from the best on: lowest rate first, then first come; without scores the last one first."""
-        scored = [row for row in self.epochs if metric in row]
-        return sorted(scored, key=lambda row: row[metric]) or self.epochs[::-1]
+    def ranked(self, metric: str) -> list[Choice]:
+        """All weights from the best on: lowest rate first, then first come; without scores the last epoch first."""
+        scored = [
+            Choice(int(row["epoch"]), bool(prefix), metric, row[prefix + metric])
+            for row in self.epochs
+            for prefix in (AVERAGE, "")
+            if prefix + metric in row
+        ]
+        return sorted(scored, key=lambda one: one.rate) or [Choice(int(row["epoch"])) for row in self.epochs[::-1]]
 
-    def best(self, metric: str) -> dict[str, float] | None:
-        """The first of the ranked epochs; None before any."""
+    def best(self, metric: str) -> Choice | None:
+        """The first of the ranked weights; None before any."""
         return next(iter(self.ranked(metric)), None)
 
     def write(self, folder: Path) -> None:
         """Writes the curves whole: steps.tsv and epochs.tsv, a header line, then a row a point."""
         _write_table(folder / "steps.tsv", ("step", "loss", "learning_rate", "grad_norm"), self.steps)
-        scores = [metric for metric in TOKENS if any(metric in row for row in self.epochs)]
+        names = [prefix + metric for prefix in ("", AVERAGE) for metric in TOKENS]
+        scores = [name for name in names if any(name in row for row in self.epochs)]
         _write_table(folder / "epochs.tsv", ("epoch", "loss", *scores), self.epochs)
 
 

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from ds2 import log, params
 from ds2.evaluation.evaluator import Prediction
-from ds2.reporting.history import History
+from ds2.reporting.history import AVERAGE, History
 from ds2.reporting.reporter import Moment, Reporter
 
 tqdm.monitor_interval = 0  # no thread that looks after bars
@@ -45,7 +45,9 @@ class Lines(Reporter):
         line += f"{row['loss']:.5f}" if "loss" in row else "none, all steps were skipped"
         if metric in row:
             line += f", {self._train.evaluate_on} {metric.upper()}: {row[metric]:.5f}"
-            line += f", best: {best[metric]:.5f} (epoch {best['epoch']})"
+            if (average := AVERAGE + metric) in row:
+                line += f", of the average: {row[average]:.5f}"
+            line += f", best: {best.rate:.5f} ({best})"
         logger.info(line)
 
 

@@ -113,12 +113,12 @@ def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:
 def _metrics(training: Training) -> dict[str, int | float]:
     metric = training.settings.evaluate.metrics_type
     last = training.history.epochs[-1]
-    best = next(row for row in training.history.epochs if row["epoch"] == training.best_epoch)
+    chosen = training.chosen
     found: dict[str, int | float] = {"epochs": training.epoch, "steps": training.step}
     if "loss" in last:
         found["loss"] = round(last["loss"], 6)
-    if metric in best:
-        found |= {"epoch_of_best": int(best["epoch"]), f"{metric}_of_best": round(best[metric], 6)}
+    if chosen.rate is not None:
+        found |= {"epoch_of_best": chosen.epoch, f"{metric}_of_best": round(chosen.rate, 6)}
     return found | {
         "weights": int(sum(parameter.size for parameter in training.model.parameters())),
         "nonfinite_steps": training.history.nonfinite,

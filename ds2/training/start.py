@@ -31,6 +31,8 @@ def begin(training: Training, store: Store) -> None:
     if found := store.furthest(train.num_epoch):
         folder, state = found
         training.restore(folder, state)
+        ranked = training.history.ranked(training.settings.evaluate.metrics_type)
+        store.refuse_unkept(state.epoch, train.num_epoch, ranked)
         logger.info(f"going on from {folder}: epoch {state.epoch} done, {state.batch} batches of the next")
     elif train.resume_model != "auto":
         transfer.resume(training, train.resume_model)

@@ -23,8 +23,9 @@ from ds2.data.vocabulary import Vocabulary
 from ds2.distributed.process_group import Group
 from ds2.model import build
 from ds2.params.networks import frames_a_step
-from ds2.reporting.history import History
+from ds2.reporting.history import Choice, History
 from ds2.reporting.meter import Meter
+from ds2.training.average import BATCHES, Average
 from ds2.training.fingerprint import fingerprint
 from ds2.training.precision import LossScaler
 from ds2.training.store import Store
@@ -66,6 +67,11 @@ class TrainingData:
         plan = batches.of_epoch(durations, train.batch_size, train.seed, 1, train.max_batch_seconds)
         return max((plan[i] for i in range(len(plan))), key=lambda batch: len(batch) * durations[batch].max())
 
+    def sample(self, train: params.TrainSettings) -> list[np.ndarray]:
+        """Positions of the batches that an average's statistics are measured on, the same after every epoch."""
+        plan = batches.of_epoch(self.train.durations, train.batch_size, train.seed, 0, train.max_batch_seconds)
+        return [plan[i] for i in range(min(BATCHES, len(plan)))]
+
     def augmentation_files(self) -> dict[str, int]:
         """How many files of noise and impulse responses there are, by their folder in params.yaml."""
         return {} if self.augmenter is None else self.augmenter.counts()
@@ -84,18 +90,19 @@ class TrainingData:
 
 
 class Training:
-    """Model, optimiser, position and history.
+    """Model, its average, optimiser, position and history.
 
     Everything random follows from (seed, epoch, utterance) and (seed, step), and the schedule from the step: what
     a checkpoint holds is all that the rest of the training depends on.
 
     Attributes:
         ingredients: of the fingerprint; both stand in every checkpoint.
+        average: of the model's weights, if any.
         scaler: fp16's, if any.
         epoch: epochs that are done.
         batch: batches done of the epoch that follows.
         step: steps of the optimiser since the beginning.
-        best_epoch: the one that is published as best_model.
+        chosen: the weights that are published as best_model.
     """
 
     def __init__(self, settings: params.Params, data: TrainingData, ingredients: Mapping[str, Any]) -> None:
@@ -103,6 +110,9 @@ class Training:
         self.settings, self.data, self.ingredients = settings, data, ingredients
         paddle.seed(settings.train.seed)
         self.model = build(settings, len(data.vocabulary))
+        self.average: Average | None = None
+        if settings.train.average_share is not None and settings.train.evaluate_on == "dev":
+            self.average = Average(build(settings, len(data.vocabulary)), settings.train.average_share)
         self.optimizer = paddle.optimizer.Adam(
             parameters=self.model.parameters(),
             learning_rate=settings.train.learning_rate,
@@ -111,7 +121,8 @@ class Training:
         self.scaler = LossScaler.of(settings.train.amp)
         self.history = History()
         self.meter = Meter()
-        self.epoch = self.batch = self.step = self.best_epoch = 0
+        self.epoch = self.batch = self.step = 0
+        self.chosen = Choice(0)
 
     def restore(self, folder: Path, state: State) -> None:
         """Resumes from a checkpoint of this training.
@@ -122,6 +133,8 @@ class Training:
         weights.restore_model(folder, self.model)
         if disk.resumable(folder):
             weights.restore_optimizer(folder, self.optimizer, self.model)
+            if self.average is not None:
+                weights.restore_model(folder, self.average.network, disk.AVERAGE)
         # Those of a continued checkpoint may not be the ones computed from today's data.
         self.data.statistics = MeanIstd.read(folder / disk.MEAN_ISTD)
         self.history = History.from_json(state.history)
@@ -136,7 +149,8 @@ class Training:
         known = group.broadcast((place, self.history, self.scaler, self.data.statistics))
         (self.epoch, self.batch, self.step), self.history, self.scaler, self.data.statistics = known
         if group.world_size > 1:
-            weights.put(self.model, group.broadcast_arrays(weights.of(self.model)))
+            for model in (self.model, *([self.average.network] if self.average else [])):
+                weights.put(model, group.broadcast_arrays(weights.of(model)))
             moments = group.broadcast_arrays(weights.moments(self.optimizer, self.model))
             weights.put_moments(moments, self.optimizer, self.model)
 
@@ -160,7 +174,8 @@ class Training:
             cost=self.meter.as_json(),
         )
         arrays, moments = weights.of(self.model), weights.moments(self.optimizer, self.model)
-        disk.write(folder, arrays, moments, self.data.vocabulary, self.data.statistics, state)
+        average = weights.of(self.average.network) if self.average else None
+        disk.write(folder, arrays, moments, self.data.vocabulary, self.data.statistics, state, average)
         store.tidy(folder)
         if self.batch:
             logger.info(f"saved after batch {self.batch} of epoch {self.epoch + 1}")

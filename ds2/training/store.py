@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from loguru import logger
@@ -22,8 +23,11 @@ from ds2.checkpoint.disk import EPOCH, DamagedError, State, numbered
 from ds2.errors import UserError
 from ds2.files import claimed
 from ds2.pipeline import cache
+from ds2.reporting.history import Choice
 
 BEST = "best_model"
+# The best model of a longer training, while one of fewer epochs has another.
+_LATER = "later_model"
 _STEP = re.compile(r"step_(\d+)")
 # States that keep their optimiser in the autosave folder: the newest, and one to fall back on.
 _RESUMABLE = 2
@@ -47,7 +51,7 @@ class Store:
         self._models = models
         self._fingerprint = fingerprint
         self._keep = keep
-        self._lost: set[int] = set()  # best epochs that are not kept any more, and logged
+        self._lost: set[Choice] = set()  # best weights that are not kept any more, and logged
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -148,39 +152,64 @@ class Store:
         for folder in steps:
             disk.remove_folder(folder)
 
-    def publish(self, epoch: int, ranked: Sequence[int]) -> int:
-        """Makes models/ the image of the training after `epoch`: the last epochs and the best.
+    def refuse_unkept(self, epoch: int, num_epoch: int, ranked: Sequence[Choice]) -> None:
+        """Refuses to choose among what is left where a fresh run would choose what is not kept any more.
+
+        Args:
+            epoch: that is done.
+            num_epoch: to be done.
+            ranked: all weights up to `epoch`, from the best on.
+
+        Raises:
+            UserError: the best of them is gone, and that which was kept in its place is another.
+        """
+        state = disk.glance(self._own / BEST)  # damaged: publish says so
+        if state is None or not ranked or self._source(ranked[0]) is not None:
+            return
+        if epoch < state.epoch <= num_epoch:
+            return  # a state was damaged: these epochs come again, and with them the best
+        scored = f" ({ranked[0].metric.upper()} {ranked[0].rate:.5f})" if ranked[0].metric else ""
+        raise UserError(
+            f"of the first {epoch} epochs the best model is the {ranked[0]}{scored}, whose weights are not kept any "
+            f"more ({BEST} is of {state.origin}): put evaluate.metrics_type and train.num_epoch back, or set "
+            "train.start_over to a new word to train anew"
+        )
+
+    def publish(self, epoch: int, ranked: Sequence[Choice]) -> Choice:
+        """Makes models/ the image of the training after `epoch`: the last epochs and the model to use.
 
         Epochs that are not kept any more go; those beyond `epoch`, of a longer training, stay in the autosave folder.
         Doing it again changes nothing, so that an interrupted call is made good by the next one.
 
         Args:
             epoch: the last one.
-            ranked: all epochs up to it, from the best on: the first of them whose weights are kept is published.
+            ranked: all weights up to it, from the best on: the first of them that are kept are published.
 
         Returns:
-            that epoch.
+            those.
         """
-        best = self._own / BEST
-        kept = self._epoch_of(best)
-        chosen = next((one for one in ranked if one == kept or self._has(one)), epoch)
+        best, later = self._own / BEST, self._own / _LATER
+        chosen, source = next(
+            ((one, source) for one in ranked if (source := self._source(one)) is not None),
+            (Choice(epoch), self.epoch_folder(epoch)),
+        )
         if chosen != ranked[0] and ranked[0] not in self._lost:
             self._lost.add(ranked[0])
-            logger.warning(
-                f"the best model, of epoch {ranked[0]}, is not kept any more: epoch {chosen} takes its place"
-            )
-        if kept != chosen:
-            if kept is not None and kept > epoch and not self.epoch_folder(kept).exists():
-                # num_epoch was lowered: raised again, the training will want it back
-                disk.duplicate(best, self.epoch_folder(kept), with_optimizer=False)
-            disk.duplicate(self.epoch_folder(chosen), best, with_optimizer=False)
+            logger.warning(f"the best model, the {ranked[0]}, is not kept any more: the {chosen} takes its place")
+        kept = disk.glance(best)
+        if kept is None or kept.made_of != asdict(chosen):
+            if kept is not None and kept.epoch > epoch:  # num_epoch was lowered, and may be raised again
+                disk.duplicate(best, later, to_resume=False)
+            disk.take_model(source, best, asdict(chosen), averaged=chosen.averaged and source not in (best, later))
+        if later.exists() and ((state := disk.glance(later)) is None or state.epoch <= epoch):
+            disk.remove_folder(later)
         done = [folder for folder in numbered(self._own, EPOCH) if _number(folder) <= epoch]
         epochs = done[-self._keep :]
         for folder in [*epochs, best]:
             newest = folder in epochs[-1:]
             image = self._models / folder.name
-            if not _same(folder, image, with_optimizer=newest):
-                disk.duplicate(folder, image, with_optimizer=newest)
+            if not _same(folder, image, newest):
+                disk.duplicate(folder, image, newest)
         wanted = {folder.name for folder in epochs}
         for folder in numbered(self._models, EPOCH):
             if folder.is_dir() and folder.name not in wanted:
@@ -189,7 +218,7 @@ class Store:
         for folder in done[: -max(self._keep, _RESUMABLE)]:
             disk.remove_folder(folder)
         for folder in done[-max(self._keep, _RESUMABLE) : -_RESUMABLE]:
-            (folder / disk.OPTIMIZER).unlink(missing_ok=True)
+            disk.make_smaller(folder)
         return chosen
 
     def _states(self) -> dict[Path, State | None]:
@@ -206,16 +235,23 @@ class Store:
                 continue
             state = self._intact(image)
             if state is not None and state.fingerprint == self._fingerprint:
-                disk.duplicate(image, folder, with_optimizer=True)
+                disk.duplicate(image, folder, to_resume=True)
                 if folder in states:
                     logger.info(f"{folder} is whole again: {image} has a copy")
                 states[folder] = state
         return states
 
-    def _has(self, epoch: int) -> bool:
-        folder = self.epoch_folder(epoch)
-        state = self._intact(folder) if folder.exists() else None
-        return state is not None and state.epoch == epoch
+    def _source(self, wanted: Choice) -> Path | None:
+        """The folder that has these weights."""
+        for model in (self._own / BEST, self._own / _LATER):
+            state = disk.glance(model)
+            if state is not None and (state.epoch, state.is_average) == (wanted.epoch, wanted.averaged):
+                return model
+        folder = self.epoch_folder(wanted.epoch)
+        if not folder.exists() or (wanted.averaged and not disk.has_average(folder)):
+            return None
+        state = self._intact(folder)
+        return folder if state is not None and state.epoch == wanted.epoch else None
 
     def _intact(self, folder: Path) -> State | None:
         try:
@@ -223,10 +259,6 @@ class Store:
         except DamagedError as error:
             logger.warning(f"{folder} is damaged and not used: {error}")
             return None
-
-    def _epoch_of(self, folder: Path) -> int | None:
-        state = disk.glance(folder)
-        return None if state is None else state.epoch
 
     def _folders(self) -> list[Path]:
         """All states of this training."""
@@ -274,10 +306,10 @@ def _number(folder: Path) -> int:
     return int(folder.name.rpartition("_")[2])
 
 
-def _same(folder: Path, image: Path, with_optimizer: bool) -> bool:
+def _same(folder: Path, image: Path, to_resume: bool) -> bool:
     if not image.is_dir():
         return False
-    names = {file.name for file in folder.iterdir() if with_optimizer or file.name != disk.OPTIMIZER}
+    names = {file.name for file in folder.iterdir() if to_resume or file.name not in disk.RESUMING}
     if names != {file.name for file in image.iterdir()}:
         return False
     pairs = [(folder / name, image / name) for name in names]

@@ -8,17 +8,21 @@ from typing import NoReturn
 import paddle
 from loguru import logger
 
+from ds2.checkpoint import weights
 from ds2.data import unreadable
 from ds2.data.batches import shares
 from ds2.data.loader import Batch, Loader
 from ds2.distributed.process_group import Group
 from ds2.distributed.signals import StopSignals
 from ds2.errors import UserError
-from ds2.evaluation.evaluator import evaluate
+from ds2.evaluation.evaluator import Evaluation, evaluate
 from ds2.metrics import TOKENS
 from ds2.model import device
+from ds2.model.network import Network
 from ds2.recognition.paddle_model import PaddleModel
+from ds2.reporting.history import AVERAGE
 from ds2.reporting.reporter import Moment, Reporter
+from ds2.training.average import Average
 from ds2.training.schedule import learning_rate
 from ds2.training.state import Training
 from ds2.training.step import Outcome, Step
@@ -54,7 +58,7 @@ class Trainer:
                 self._step.probe(loader.load([longest], 1))
             while training.epoch < train.num_epoch:
                 self._train_epoch(loader)
-                self._end_epoch(scoring)
+                self._end_epoch(loader, scoring)
                 if self._stop_asked() and training.epoch < train.num_epoch:
                     self._stop()
         self._group.shutdown()
@@ -90,6 +94,8 @@ class Trainer:
                 training.step += 1
                 training.meter.count(outcome.utterances)
                 if outcome.finite:
+                    if training.average is not None:
+                        training.average.add(training.model, training.step)
                     self._record(outcome, rate, len(plan))
                     self._note_place()
                 else:
@@ -178,23 +184,37 @@ class Trainer:
         self._group.shutdown()
         raise UserError(sentence)
 
-    def _end_epoch(self, scoring: Loader | None) -> None:
+    def _end_epoch(self, loader: Loader, scoring: Loader | None) -> None:
         """Scores, records, saves and reports an epoch."""
-        training, data, settings = self._training, self._training.data, self._settings
+        training = self._training
         training.epoch, training.batch = training.epoch + 1, 0
         training.meter.note_peak(max(self._group.all_gather(device.peak_memory_mb())))
         scores = {}
         if scoring is not None:
-            on = paddle.get_device().split(":")[0]
-            model = PaddleModel(training.model, data.vocabulary, data.statistics, settings.features, on)
-            result = evaluate(model, data.scored, scoring, settings.train.batch_size, group=self._group)
+            result = self._score(training.model, scoring)
             self._reporter.scored(result.predictions, training.epoch)
             scores = {metric: result.errors(metric).rate for metric in TOKENS}
+        if scoring is not None and training.average is not None:
+            self._measure(training.average, loader)
+            result = self._score(training.average.network, scoring)
+            scores |= {AVERAGE + metric: result.errors(metric).rate for metric in TOKENS}
         training.history.add_epoch(training.epoch, scores)
         self._save()
         self._publish()
         self._reporter.epoch()
         self._group.barrier()  # copies and hashes can take longer than a collective call waits
+
+    def _score(self, network: Network, scoring: Loader) -> Evaluation:
+        data, settings, on = self._training.data, self._settings, paddle.get_device().split(":")[0]
+        model = PaddleModel(network, data.vocabulary, data.statistics, settings.features, on)
+        return evaluate(model, data.scored, scoring, settings.train.batch_size, group=self._group)
+
+    def _measure(self, average: Average, loader: Loader) -> None:
+        """Measures an average's statistics in the first process, for all."""
+        if self._group.rank == 0:
+            average.measure_statistics(loader.load(self._training.data.sample(self._settings.train)))
+        if self._group.world_size > 1:
+            weights.put(average.network, self._group.broadcast_arrays(weights.of(average.network)))
 
     def _save(self) -> None:
         """Saves the state; nobody continues before it is written."""
@@ -205,8 +225,7 @@ class Trainer:
     def _publish(self) -> None:
         if self._group.rank == 0:
             ranked = self._training.history.ranked(self._settings.evaluate.metrics_type)
-            epochs = [int(row["epoch"]) for row in ranked]
-            self._training.best_epoch = self._store.publish(self._training.epoch, epochs)
+            self._training.chosen = self._store.publish(self._training.epoch, ranked)
 
     def _stop_asked(self) -> bool:
         return self._group.any(self._stop_signals.asked is not None)

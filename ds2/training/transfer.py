@@ -12,6 +12,7 @@ from ds2 import layout, params
 from ds2.checkpoint import disk, weights
 from ds2.checkpoint.disk import Checkpoint, DamagedError
 from ds2.errors import UserError
+from ds2.model.network import Network
 from ds2.training.fingerprint import PRETRAINED
 from ds2.training.state import Training
 
@@ -40,11 +41,14 @@ def resume(training: Training, name: str) -> None:
             f"train.num_epoch is {training.settings.train.num_epoch}, but the checkpoint has {epoch} epochs: raise it"
         )
     places = _places(known, training)
-    taken = _put(known, training, places)
+    taken = _put(known, training.model, places)
     moments = weights.read_moments(folder, training.model, len(known.vocabulary))
     for key in [key for key in moments if key.split("/")[0] in training.model.token_arrays and "pow" not in key]:
         moments[key] = _rearranged(moments[key], np.zeros_like(taken[key.split("/")[0]]), places)
     weights.put_moments(moments, training.optimizer, training.model)
+    if training.average is not None:
+        name = disk.AVERAGE if disk.has_average(folder) else disk.MODEL
+        _put(known, training.average.network, places, name)
     training.data.statistics = known.statistics
     training.epoch, training.step = epoch, known.state.step
     logger.info(f"going on from {folder}, epoch {epoch}, with its statistics, on the data of today")
@@ -60,7 +64,7 @@ def take_weights(training: Training, name: str) -> None:
     """
     known = _read(name, "train.pretrained_model", disk.read)
     _check_sizes(known, training, "train.pretrained_model")
-    taken = _put(known, training, _places(known, training))
+    taken = _put(known, training.model, _places(known, training))
     logger.info(f"{len(taken)} arrays of weights come from {known.folder}")
 
 
@@ -116,10 +120,9 @@ def _check_sizes(known: Checkpoint, training: Training, parameter: str) -> None:
         raise UserError(f"{parameter}: {known.folder} was trained with {', '.join(different)}: set these values")
 
 
-def _put(known: Checkpoint, training: Training, places: np.ndarray) -> dict[str, np.ndarray]:
-    """Puts the weights of a checkpoint into the model, the rows of the output layer by token, and returns them."""
-    model = training.model
-    fresh, saved = weights.of(model), disk.read_arrays(known.folder / disk.MODEL)
+def _put(known: Checkpoint, model: Network, places: np.ndarray, name: str = disk.MODEL) -> dict[str, np.ndarray]:
+    """Puts weights of a checkpoint into a model, the rows of the output layer by token, and returns them."""
+    fresh, saved = weights.of(model), disk.read_arrays(known.folder / name)
     for name in model.token_arrays & saved.keys():
         if saved[name].shape == (*fresh[name].shape[:-1], len(known.vocabulary)):
             saved[name] = _rearranged(saved[name], fresh[name], places)

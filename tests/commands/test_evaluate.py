@@ -4,6 +4,7 @@ import re
 import pytest
 
 from ds2 import layout, params
+from ds2.checkpoint import disk
 from ds2.evaluation import session
 from tests.training import tiny
 
@@ -61,8 +62,8 @@ def test_any_model_is_scored_on_any_manifest_and_nothing_is_written(copied, comm
 
 def test_without_options_it_is_the_best_model_on_the_test_data(copied, command):
     _, out, err = command("evaluate")
-    epoch = json.loads((copied / "models/best_model/state.json").read_text())["epoch"]
-    assert f"models/best_model (epoch {epoch}) on {len(tiny.TEXTS)} utterances of dataset/manifest.test" in err
+    origin = disk.read_state(copied / "models/best_model").origin
+    assert f"models/best_model ({origin}) on {len(tiny.TEXTS)} utterances of dataset/manifest.test" in err
     assert out.count("\n") == 1
 
 

@@ -105,11 +105,9 @@ def test_a_mistake_in_a_list_is_told_with_its_place(load, rates, expected):
     assert found == f"augment.resample.new_sample_rate{expected}"
 
 
-@pytest.mark.parametrize(("name", "there", "wanted"), [("num_epoch", 2, 3), ("keep_checkpoints", 4, 5)])
-def test_more_epochs_averaged_than_there_will_be_are_refused(load, name, there, wanted):
-    found = sentence_of(load, f"{{train: {{{name}: {there}}}, evaluate: {{average_checkpoints: {wanted}}}}}")
-    least = f"evaluate.average_checkpoints ({wanted}) must not be greater than train.{name} ({there})"
-    assert found.startswith(least)
+def test_a_parameter_that_is_gone_is_refused_with_what_does_its_work(load):
+    found = sentence_of(load, "evaluate: {average_checkpoints: 1}")
+    assert found.startswith("evaluate.average_checkpoints: this parameter is gone, remove its line: models/best_model ")
 
 
 def test_the_sentence_for_a_text_where_an_integer_belongs_is_exact(load):
@@ -264,7 +262,8 @@ def test_any_text_gives_parameters_or_one_sentence(tmp_path_factory, text):
 
 def test_what_is_not_said_has_its_default(load):
     found = load("train: {num_epoch: 5}\n")
-    assert found == params.Params(train=params.TrainSettings(num_epoch=5))
+    added_later = params.TrainSettings(num_epoch=5, average_share=None)
+    assert found == params.Params(train=added_later)
 
 
 def test_nothing_read_can_be_changed(load):

@@ -378,7 +378,7 @@ def _differences(recorded: Path, fresh: Path, newest: str, entry: Mapping[str, A
     found = []
     for name in (newest, "best_model"):
         # With num_epoch lowered the last epoch may be one that was not the newest, and kept no optimiser.
-        for file in disk.MODEL, *([disk.OPTIMIZER] if disk.resumable(recorded / name) else []):
+        for file in disk.MODEL, *(disk.RESUMING if disk.resumable(recorded / name) else []):
             left, right = (disk.read_arrays(place / name / file) for place in (recorded, fresh / "models"))
             if left.keys() != right.keys() or any(not np.array_equal(left[key], right[key]) for key in left):
                 found.append(f"{name}/{file} has other bits than the training of the record")

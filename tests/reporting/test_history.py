@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from ds2.reporting.history import History
+from ds2.reporting.history import Choice, History
 
 
 def filled(batches, epochs=1, cers=()):
@@ -56,21 +56,35 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_steps():
 
 def test_the_best_is_the_first_epoch_with_the_lowest_rate_and_the_others_follow():
     history = filled(2, 5, [0.5, 0.2, 0.3, 0.2, 0.4])
-    assert [row["epoch"] for row in history.ranked("cer")] == [2, 4, 3, 5, 1]
-    assert history.best("cer")["epoch"] == 2
+    assert [one.epoch for one in history.ranked("cer")] == [2, 4, 3, 5, 1]
+    assert history.best("cer") == Choice(2, averaged=False, metric="cer", rate=0.2)
+
+
+def test_an_average_is_chosen_where_no_epoch_of_its_own_or_before_is_better():
+    history = filled(2, 3, [0.5, 0.3, 0.2])
+    for row, rate in zip(history.epochs, (0.6, 0.2, 0.2), strict=True):
+        row["average_cer"] = rate
+    assert [(one.epoch, one.averaged) for one in history.ranked("cer")] == [
+        (2, True),
+        (3, True),
+        (3, False),
+        (2, False),
+        (1, False),
+        (1, True),
+    ]
 
 
 def test_each_metric_has_a_best_of_its_own():
     history = filled(1, 3, [0.3, 0.2, 0.1])
     for row, rate in zip(history.epochs, (0.6, 0.5, 0.7), strict=True):
         row["wer"] = rate
-    assert [history.best(metric)["epoch"] for metric in ("cer", "wer")] == [3, 2]
+    assert [history.best(metric).epoch for metric in ("cer", "wer")] == [3, 2]
 
 
 def test_without_scores_the_last_epoch_is_the_best():
     history = filled(2, 3)
-    assert [row["epoch"] for row in history.ranked("cer")] == [3, 2, 1]
-    assert history.best("cer")["epoch"] == 3
+    assert history.ranked("cer") == [Choice(3), Choice(2), Choice(1)]
+    assert history.best("cer") == Choice(3)
 
 
 def test_before_the_first_epoch_there_is_no_best():

@@ -14,6 +14,7 @@ from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
 from ds2.model.deepspeech2 import DeepSpeech2
 from ds2.pipeline import cache
+from ds2.reporting.history import Choice
 from ds2.training.store import Store
 from tests.pipeline.running import until
 from tests.training import tiny
@@ -41,7 +42,12 @@ def network():
 
 def ranked(last, best):
     """The epochs up to the last: the best, then the latest first."""
-    return [best, *(epoch for epoch in range(last, 0, -1) if epoch != best)]
+    return choices(best, *(epoch for epoch in range(last, 0, -1) if epoch != best))
+
+
+def choices(*epochs):
+    """The epochs' own weights."""
+    return [Choice(epoch) for epoch in epochs]
 
 
 class Training:
@@ -200,22 +206,22 @@ def test_a_best_model_damaged_in_every_place_is_said_and_the_last_epoch_takes_it
     training.store.furthest(5)  # a run's first look
     training.store.publish(5, ranked(5, 1))
     assert any(str(training.own / "best_model") in message and "model.safetensors" in message for message in warnings)
-    assert any("the best model, of epoch 1, is not kept any more" in message for message in warnings)
+    assert any("the best model, the epoch 1, is not kept any more" in message for message in warnings)
     assert epoch_in(training.models / "best_model") == 5
 
 
 def test_of_the_epochs_whose_weights_are_kept_the_best_takes_the_place_of_one_that_is_lost(training, warnings):
     training.epochs(1, 6, best=2)  # kept: 2, 4, 5, 6
     for order, epoch in (([3, 5, 2, 1, 6, 4], 5), ([3, 1, 5, 6, 4, 2], 5), ([4, 3, 5, 6, 1, 2], 4), ([4, 6], 4)):
-        assert training.store.publish(6, order) == epoch
+        assert training.store.publish(6, choices(*order)) == Choice(epoch)
         assert epoch_in(training.models / "best_model") == epoch
-    assert warnings == ["the best model, of epoch 3, is not kept any more: epoch 5 takes its place"]
+    assert warnings == ["the best model, the epoch 3, is not kept any more: the epoch 5 takes its place"]
 
 
 def test_a_best_epoch_is_not_taken_from_a_damaged_state(training, warnings):
     training.epochs(1, 4, best=4)
     spoil(training.own / "epoch_3" / "model.safetensors")
-    training.store.publish(4, [3, 2, 4, 1])
+    training.store.publish(4, choices(3, 2, 4, 1))
     assert epoch_in(training.models / "best_model") == 2
     assert any(str(training.own / "epoch_3") in message for message in warnings)
 

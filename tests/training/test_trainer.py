@@ -3,6 +3,7 @@ import json
 import multiprocessing
 import re
 import signal
+from dataclasses import asdict
 
 import numpy as np
 import paddle
@@ -67,11 +68,11 @@ def test_a_small_training_set_is_learned(root, tmp_path):
     trainer = tiny.train(root, tmp_path, tiny.settings(num_epoch=22))
     rows = trainer.history.epochs
     assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
-    assert trainer.history.best("cer")["cer"] <= 0.05
+    assert trainer.history.best("cer").rate <= 0.05
     assert [row["epoch"] for row in rows] == list(range(1, 23))
     assert [row["step"] for row in trainer.history.steps] == list(range(1, 22 * BATCHES + 1))
     best = trained.load(tmp_path / "models" / "best_model")
-    assert best.state.epoch == trainer.history.best("cer")["epoch"]
+    assert best.state.made_of == asdict(trainer.history.best("cer"))
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(root, tmp_path):
@@ -226,8 +227,8 @@ def test_another_metric_chooses_another_best_epoch_and_trains_nothing(root, tmp_
     for metric in ("cer", "wer", "cer"):
         trainer = tiny.train(root, tmp_path, tiny.choosing_by(metric, chosen), watcher=tiny.dying_at(4 * BATCHES + 1))
         assert trainer.step == 4 * BATCHES
-        best = trained.load(tmp_path / "models" / "best_model").state.epoch
-        assert best == trainer.history.best(metric)["epoch"]
+        best = trained.load(tmp_path / "models" / "best_model").state
+        assert best.made_of == asdict(trainer.history.best(metric))
 
 
 def test_another_learning_rate_is_another_training(root, tmp_path):

@@ -57,6 +57,7 @@ TRAIN = {
     "warmup_steps": 10,
     "seed": 3,
     "augment": False,
+    "average_share": 0.2,
 }
 
 
@@ -202,7 +203,7 @@ def weights(model: paddle.nn.Layer) -> dict[str, np.ndarray]:
 def saved(folder: Path) -> dict[str, np.ndarray]:
     """All arrays that a checkpoint with its optimiser holds."""
     found = {}
-    for file in (disk.MODEL, disk.OPTIMIZER):
+    for file in (disk.MODEL, disk.OPTIMIZER, *([disk.AVERAGE] if disk.has_average(folder) else [])):
         for name, value in disk.read_arrays(folder / file).items():
             found[f"{file}/{name}"] = np.asarray(value)
     return found

@@ -1,0 +1,46 @@
+"""The average of a training's weights, a model beside the one that is trained: Karras et al. 2024, section 3.1.
+
+"Analyzing and Improving the Training Dynamics of Diffusion Models": the weights after step t enter with
+t^(exponent), so that the average covers the same share of the training at any time, however long it is to be.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import paddle
+
+from ds2.data.loader import Batch
+from ds2.model.network import Network
+
+# Batches that the normalisation's statistics are measured on, at most.
+BATCHES = 20
+
+
+class Average:
+    """A network whose parameters are averages; its running statistics are void until they are measured."""
+
+    def __init__(self, network: Network, share: float) -> None:
+        """Averages into `network`; the weights are on average as old as this share of the steps so far."""
+        self.network = network
+        self._exponent = 1.0 / share - 1.0
+
+    @paddle.no_grad()
+    def add(self, model: Network, step: int) -> None:
+        """Counts the weights of a model after a step, from 1."""
+        new = 1.0 - (1.0 - 1.0 / step) ** self._exponent
+        for average, now in zip(self.network.parameters(), model.parameters(), strict=True):
+            average.set_value(average + (now - average) * new)
+
+    @paddle.no_grad()
+    def measure_statistics(self, batches: Iterable[Batch]) -> None:
+        """Makes the running statistics the means of those of batches, of which one at least is not empty."""
+        self.network.train()
+        means = [np.zeros(value.shape) for value in self.network.running_statistics()]
+        for count, batch in enumerate((batch for batch in batches if len(batch)), start=1):
+            self.network.forget_statistics()
+            self.network(paddle.to_tensor(batch.features), paddle.to_tensor(batch.frames))
+            for mean, value in zip(means, self.network.running_statistics(), strict=True):
+                mean += (value.numpy() - mean) / count
+        for value, mean in zip(self.network.running_statistics(), means, strict=True):
+            value.set_value(mean.astype(np.float32))
+        self.network.eval()
