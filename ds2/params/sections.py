@@ -231,7 +231,7 @@ class TrainSettings(Section):
     average_share: Annotated[Real, Field(gt=0, le=0.5)] | None = added(
         0.1,
         before=None,
-        description="share of the steps so far that the average of the weights covers; null: no average",
+        description="mean age of the averaged weights, as a share of the steps so far; null: no average",
     )
     resume_model: OptionalPath = Field(
         "auto", min_length=1, description="auto: this training's latest state; or a checkpoint's folder"

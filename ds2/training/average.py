@@ -20,7 +20,7 @@ class Average:
     """A network whose parameters are averages; its running statistics are void until they are measured."""
 
     def __init__(self, network: Network, share: float) -> None:
-        """Averages into `network`; the weights are on average as old as this share of the steps so far."""
+        """Averages into `network`; `share` is the mean age of the averaged weights, as a share of the steps so far."""
         self.network = network
         self._exponent = 1.0 / share - 1.0
 
@@ -29,7 +29,7 @@ class Average:
         """Counts the weights of a model after a step, from 1."""
         new = 1.0 - (1.0 - 1.0 / step) ** self._exponent
         for average, now in zip(self.network.parameters(), model.parameters(), strict=True):
-            average.set_value(average + (now - average) * new)
+            average.lerp_(now, new)
 
     @paddle.no_grad()
     def measure_statistics(self, batches: Iterable[Batch]) -> None:

@@ -194,7 +194,7 @@ def products(repository: Path, epochs: int = EPOCHS) -> dict[str, Any]:
     models = repository / "models"
     newest = models / f"epoch_{epochs}"
     for folder in sorted(models.iterdir()):
-        for file in ("model.safetensors", "optimizer.safetensors"):
+        for file in ("model.safetensors", "optimizer.safetensors", "average.safetensors"):
             if (folder / file).exists():
                 for name, value in disk.read_arrays(folder / file).items():
                     array = np.asarray(value)

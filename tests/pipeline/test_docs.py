@@ -64,7 +64,6 @@ RUN = {
     "dvc exp run -S runtime.num_workers=0": AS_IT_IS,
     "dvc exp run -S train.augment=false": AS_IT_IS,
     "dvc exp run -S augment.noise.prob=0.8 -S augment.noise.min_snr_dB=0": AS_IT_IS,
-    "dvc exp run -S evaluate.average_checkpoints=3": "dvc exp run -S evaluate.average_checkpoints=2",
     "dvc exp run -S evaluate.decoder=ctc_beam_search": AS_IT_IS,
     "python -m ds2 tune": AS_IT_IS,
     "dvc exp run -S evaluate.decoder=ctc_beam_search -S evaluate.alpha=1.5 -S evaluate.beta=2": AS_IT_IS,
