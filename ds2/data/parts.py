@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-_FEWEST_SPEAKERS, _FEWEST_MINUTES = 3, 10
+FEWEST_SPEAKERS, FEWEST_MINUTES = 3, 10
 
 
 class Spoken(Protocol):
@@ -39,8 +39,8 @@ class Size:
     @property
     def too_small(self) -> bool:
         """Whether an error rate of so little test data says little of other recordings."""
-        few = self.known_speakers is not None and self.known_speakers < _FEWEST_SPEAKERS
-        return few or self.seconds < 60 * _FEWEST_MINUTES
+        few = self.known_speakers is not None and self.known_speakers < FEWEST_SPEAKERS
+        return few or self.seconds < 60 * FEWEST_MINUTES
 
 
 def doubt(size: Size) -> str | None:
@@ -50,7 +50,7 @@ def doubt(size: Size) -> str | None:
     speakers = "" if size.known_speakers is None else f"{count(size.known_speakers, 'speaker')} and "
     return (
         f"the test data is too small to rely on its error rate: {speakers}{size.seconds / 60:.1f} minutes; it should "
-        f"have {_FEWEST_SPEAKERS} speakers and {_FEWEST_MINUTES} minutes or more"
+        f"have {FEWEST_SPEAKERS} speakers and {FEWEST_MINUTES} minutes or more"
     )
 
 
