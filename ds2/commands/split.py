@@ -10,6 +10,7 @@ stage manifest it opens every recording. Then run dvc repro, and commit the file
 
 import argparse
 import itertools
+import math
 from collections import defaultdict
 
 from loguru import logger
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     sources = annotation.sources(layout.ANNOTATION, settings.corpora, registry.NAMES)
     rule = Rule.of(sources, settings.manifest, placed)
     speakers = _speakers([source for source in sources if not source.fixed], rule, settings)
-    seconds = {name: sum(u.duration for u in utterances) for name, utterances in speakers.items()}
+    seconds = {name: math.fsum(u.duration for u in utterances) for name, utterances in speakers.items()}
     after = balance.place(seconds, rule.asked(), _least(rule, len(speakers)), placed)
     if after != placed:
         splits.write(layout.SPLITS_FILE, after)

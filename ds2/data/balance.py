@@ -26,7 +26,8 @@ def place(
     Returns:
         First those placed, in their order, then the new ones by name.
     """
-    new = sorted(seconds.keys() - placed.keys())
+    seconds = dict(sorted(seconds.items()))  # sums depend on the order by a rounding error
+    new = [speaker for speaker in seconds if speaker not in placed]
     there = {part: [s for s in seconds if placed.get(s) == part] for part in ("train", *_HELD_OUT)}
     total = sum(seconds.values())
     gaps = {part: asked[part] * total - sum(seconds[s] for s in there[part]) for part in _HELD_OUT}

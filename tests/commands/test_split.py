@@ -60,6 +60,15 @@ def test_the_stage_makes_the_parts_that_the_command_has_written(data, workspace,
     table = out.splitlines()[1:]
     assert [line for line in table if line in done.stderr] == table
     assert "is not read" not in done.stderr
+    assert "WARNING the test data is too small to rely on its error rate: 3 speakers and 0.1 minutes" in done.stderr
+
+
+def test_a_speaker_of_a_test_file_who_is_trained_on_too_is_told(data, workspace):
+    data("my.txt", names(10))
+    data("my.test.txt", ["s01"])
+    layout.SPLITS_FILE.write_text("speaker\tpart\ns01\ttrain\ns02\tdev\n")
+    done = run_stage("manifest", workspace, PARAMS)
+    assert "WARNING 1 speaker of the test data also in the training data (first: s01): expect a higher" in done.stderr
 
 
 def test_run_again_it_keeps_who_is_there_and_places_only_new_speakers(data, workspace, command):
@@ -93,6 +102,14 @@ def test_files_of_dev_and_test_data_stay_and_the_rest_is_divided(data, workspace
     done = run_stage("manifest", workspace, PARAMS)
     assert done.returncode == 0, done.stderr
     assert in_manifests(workspace) == placed | {"t1": "test", "d1": "dev"}
+
+
+def test_beside_a_dev_file_nobody_is_held_out_as_dev_data_where_that_would_be_too_many(data, workspace, command):
+    (workspace / layout.PARAMS).write_text(PARAMS.replace('"dev_fraction": 0.1', '"dev_fraction": 0.02'))
+    data("my.txt", names(4))
+    data("my.dev.txt", ["d1"])
+    command("split")
+    assert sorted(splits.read(layout.SPLITS_FILE).values()) == ["test", "train", "train", "train"]
 
 
 def test_built_in_corpora_with_parts_of_their_own_stay(data, workspace, command):
