@@ -161,6 +161,13 @@ def test_data_that_is_all_dev_and_test_files_is_nothing_to_divide(data, refused)
     assert "dataset/annotation has nothing to divide" in refused("split")
 
 
+def test_where_nobody_is_to_be_held_out_the_parameters_are_named(data, workspace, refused):
+    data("my.txt", names(4))
+    (workspace / layout.PARAMS).write_text(PARAMS.replace("0.1", "0.0"))
+    assert "nobody is to be held out: manifest.dev_fraction is 0, and manifest.test_fraction too" in refused("split")
+    assert not layout.SPLITS_FILE.exists()
+
+
 def test_too_many_rejected_lines_are_refused_and_nothing_is_written(data, refused):
     data("my.txt", names(4), texts=("打开", "……"))
     sentence = refused("split")

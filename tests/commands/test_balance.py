@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ds2.data import balance
+from ds2.commands import split
 
 PARTS = ("train", "dev", "test")
 ONE = {"dev": 1, "test": 1}
@@ -31,7 +31,7 @@ def off(found, seconds, shares):
 
 @given(SPEAKERS, FRACTIONS, st.integers(1, 3), PLACED)
 def test_every_speaker_is_in_one_part_and_those_placed_before_stay(seconds, fractions, least, placed):
-    found = balance.place(seconds, asked(*fractions), {"dev": 1, "test": least}, placed)
+    found = split.place(seconds, asked(*fractions), {"dev": 1, "test": least}, placed)
     assert found.keys() == seconds.keys() | placed.keys()
     assert set(found.values()) <= set(PARTS)
     assert list(found.items())[: len(placed)] == list(placed.items())
@@ -42,7 +42,7 @@ def test_every_speaker_is_in_one_part_and_those_placed_before_stay(seconds, frac
 @example({"a": 1.0, "b": 1.0, "c": 9e4}, (0.45, 0.45), 1, {})
 @example(dict.fromkeys("abcd", 1.0), (0.45, 0.45), 1, {})
 def test_no_part_is_empty_where_there_are_speakers_for_all(seconds, fractions, least, placed):
-    found = balance.place(seconds, asked(*fractions), {"dev": 1, "test": least}, placed)
+    found = split.place(seconds, asked(*fractions), {"dev": 1, "test": least}, placed)
     wanted = {"train": 1, "dev": 1, "test": least}
     before = {part: sum(placed.get(s) == part for s in seconds) for part in PARTS}
     new = len(seconds.keys() - placed.keys())
@@ -54,8 +54,8 @@ def test_no_part_is_empty_where_there_are_speakers_for_all(seconds, fractions, l
 def test_the_same_data_is_divided_the_same_whatever_its_order(seconds, fractions, placed, shuffled):
     items = list(seconds.items())
     shuffled.shuffle(items)
-    first = balance.place(seconds, asked(*fractions), ONE, placed)
-    assert balance.place(dict(items), asked(*fractions), ONE, placed) == first
+    first = split.place(seconds, asked(*fractions), ONE, placed)
+    assert split.place(dict(items), asked(*fractions), ONE, placed) == first
 
 
 @given(st.lists(SECONDS, min_size=3, max_size=6), FRACTIONS)
@@ -67,7 +67,7 @@ def test_of_few_speakers_it_is_close_to_the_best_division_there_is(durations, fr
         for choice in choices
         if set(choice) == set(PARTS)
     )
-    found = balance.place(seconds, asked(*fractions), ONE, {})
+    found = split.place(seconds, asked(*fractions), ONE, {})
     assert off(found, seconds, asked(*fractions)) <= best + 0.002
 
 
@@ -75,14 +75,14 @@ def test_of_few_speakers_it_is_close_to_the_best_division_there_is(durations, fr
 def test_of_many_speakers_of_unlike_durations_it_is_within_a_thousandth(count):
     draw = random.Random(count)
     seconds = {f"s{i}": draw.lognormvariate(5, 1.5) for i in range(count)}
-    found = balance.place(seconds, asked(0.05, 0.1), {"dev": 1, "test": 3}, {})
+    found = split.place(seconds, asked(0.05, 0.1), {"dev": 1, "test": 3}, {})
     assert off(found, seconds, asked(0.05, 0.1)) <= 0.001
     assert len(members(found, seconds, "test")) >= 3
 
 
 def test_the_held_out_speakers_are_a_mixture_and_not_the_shortest():
     seconds = {f"s{i:04}": 1.0 + i for i in range(1000)}
-    found = balance.place(seconds, asked(0.1, 0.1), ONE, {})
+    found = split.place(seconds, asked(0.1, 0.1), ONE, {})
     for part in ("dev", "test"):
         durations = [seconds[s] for s in members(found, seconds, part)]
         assert 400 < sum(durations) / len(durations) < 600
@@ -91,19 +91,19 @@ def test_the_held_out_speakers_are_a_mixture_and_not_the_shortest():
 def test_new_speakers_make_up_for_those_placed_before():
     placed = {f"old{i}": "train" for i in range(8)}
     seconds = dict.fromkeys([*placed, "new1", "new2"], 10.0)
-    found = balance.place(seconds, asked(0.1, 0.1), ONE, placed)
+    found = split.place(seconds, asked(0.1, 0.1), ONE, placed)
     assert sorted(found[name] for name in ("new1", "new2")) == ["dev", "test"]
 
 
 def test_what_was_placed_before_counts_for_the_share():
     placed = {"a": "dev", "b": "dev", "c": "test", "d": "test"}
     seconds = dict.fromkeys("abcdefghij", 10.0)
-    found = balance.place(seconds, asked(0.2, 0.2), ONE, placed)
+    found = split.place(seconds, asked(0.2, 0.2), ONE, placed)
     assert {found[name] for name in "efghij"} == {"train"}
 
 
 def test_what_is_not_asked_for_gets_nobody():
     seconds = dict.fromkeys("abcdef", 10.0)
-    found = balance.place(seconds, asked(0.0, 0.2), {"dev": 0, "test": 1}, {})
+    found = split.place(seconds, asked(0.0, 0.2), {"dev": 0, "test": 1}, {})
     assert members(found, seconds, "dev") == []
     assert members(found, seconds, "test") != []
