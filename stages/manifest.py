@@ -1,6 +1,6 @@
 """Checks every line of the annotations and divides them into training, dev and test data.
 
-reads   dataset/annotation/*.txt and the audio they name
+reads   dataset/annotation: *.txt and the audio they name, splits.tsv where it is there
 params  corpora, manifest, text, features.sample_rate, model.type
 writes  dataset/manifest.{train,dev,test}, dataset/rejected.jsonl, results/data.json
 """
@@ -11,7 +11,7 @@ from loguru import logger
 
 from ds2 import layout, parallel, params, stage
 from ds2.corpora import registry
-from ds2.data import annotation, manifest, screening
+from ds2.data import annotation, manifest, parts, screening, splits
 from ds2.files import replacing, write_json
 
 
@@ -24,22 +24,25 @@ def main(settings: params.Params) -> None:
     own = [source.path.as_posix() for source in sources if source.path.name.split(".")[0] not in registry.NAMES]
     if own and "demo" in settings.corpora:
         logger.warning(f"the demo's sentences are mixed with {own[0]}: set corpora to [] to leave them out")
-    screened = screening.screen(sources, settings, parallel.processes(settings.runtime.num_workers))
+    placed = splits.read(layout.SPLITS_FILE)
+    screened = screening.screen(sources, settings, parallel.processes(settings.runtime.num_workers), placed)
     # The report comes first: it says what to mend when the check fails.
     with replacing(layout.REJECTED) as file:
         file.writelines(json.dumps(r.as_json(), ensure_ascii=False) + "\n" for r in screened.rejected)
     screening.check(screened, settings)
-    if doubt := screening.doubt(screened):
-        logger.warning(doubt)
     for split, utterances in screened.accepted.items():
         manifest.write(layout.manifest_path(split), utterances)
-    metrics = screened.metrics()
-    write_json(layout.DATA_METRICS, metrics)
-    logger.info(
-        f"{metrics['lines']} lines of {len(sources)} files: "
-        + ", ".join(f"{metrics[f'{s}_utterances']} {s} ({metrics[f'{s}_hours']:.2f} h)" for s in layout.SPLITS)
-        + f", {metrics['rejected']} rejected ({layout.REJECTED})"
-    )
+    write_json(layout.DATA_METRICS, screened.metrics())
+    lines = f"{parts.count(screened.lines, 'line')} of {parts.count(len(sources), 'file')}"
+    logger.info(f"{lines}, {len(screened.rejected)} rejected ({layout.REJECTED})")
+    for line in parts.table(screened.accepted, screened.divided, screened.rule.asked()):
+        logger.info(line)
+    for note in splits.notes(screened.divided, screened.rule):
+        logger.info(note)
+    test = parts.Size.of(screened.accepted["test"])
+    for doubt in (screening.doubt(screened), parts.shared_voices(screened.accepted), parts.doubt(test)):
+        if doubt:
+            logger.warning(doubt)
 
 
 if __name__ == "__main__":

@@ -45,3 +45,4 @@ def run(arguments: argparse.Namespace) -> None:
     metric = settings.evaluate.metrics_type
     low, high = (evaluation.metrics(metric)[f"{metric}_{end}"] for end in ("low", "high"))
     print(f"{report.headline(evaluation, metric)}; 95 % interval {low:.2%} to {high:.2%}")
+    session.warn_of_size(evaluation)

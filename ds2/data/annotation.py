@@ -2,9 +2,10 @@
 
 import codecs
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ds2 import layout
 from ds2.errors import UserError
 
 
@@ -14,6 +15,7 @@ class Source:
 
     path: Path
     split: str
+    fixed: bool = False  # of a built-in corpus that has dev or test data of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ def sources(folder: Path, corpora: Collection[str], reserved: Collection[str]) -
             "with lines of audio path, tab and transcript, or name a built-in corpus in params.yaml (corpora: [demo])"
         )
     found = [source for source in found if source.path.stat().st_size > 0]
+    fixed = {_name(source.path) for source in found if source.split != "train"}.intersection(reserved)
+    found = [replace(source, fixed=_name(source.path) in fixed) for source in found]
     # An utterance that stands in two files counts once: better in the test set than in the training set too.
     return sorted(found, key=lambda source: ("test", "dev", "train").index(source.split))
 
@@ -82,7 +86,7 @@ def left_out(folder: Path, corpora: Collection[str], reserved: Collection[str]) 
     for path in sorted(folder.glob("[!.]*")):
         if path.is_dir():
             found.append(f"{path} is not read: a folder")
-        elif path.suffix != ".txt":
+        elif path.suffix != ".txt" and path.name != layout.SPLITS_FILE.name:
             found.append(f"{path} is not read: its name does not end in .txt")
         elif _is_reserved(path, corpora, reserved) and path.suffixes not in built:
             found.append(f"{path} is not read: its name is that of a built-in corpus, rename it")
@@ -90,7 +94,11 @@ def left_out(folder: Path, corpora: Collection[str], reserved: Collection[str]) 
 
 
 def _is_reserved(path: Path, corpora: Collection[str], reserved: Collection[str]) -> bool:
-    return path.name.split(".")[0] in set(reserved).difference(corpora)
+    return _name(path) in set(reserved).difference(corpora)
+
+
+def _name(path: Path) -> str:
+    return path.name.split(".")[0]
 
 
 def read(source: Source) -> Iterator[Line | Rejection]:

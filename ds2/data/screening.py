@@ -1,20 +1,19 @@
 """From annotations to manifests: every line is accepted into one part of the data or rejected with a reason."""
 
 import functools
-import hashlib
 import itertools
-import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ds2 import layout, parallel, params
 from ds2.audio import reading
-from ds2.data import annotation, frames, text
+from ds2.data import annotation, frames, parts, splits, text
 from ds2.data.annotation import Line, Rejection, Source
 from ds2.data.manifest import Utterance
+from ds2.data.splits import Rule
 from ds2.errors import UserError
 from ds2.params.networks import frames_a_step
 
@@ -23,11 +22,13 @@ _CHUNK = 64
 
 @dataclass(frozen=True, slots=True)
 class Screened:
-    """The outcome: accepted utterances of each part, rejected lines, lines read."""
+    """The outcome: accepted utterances of each part, rejected lines, the number of lines, and how parts were made."""
 
     accepted: dict[str, list[Utterance]]
     rejected: list[Rejection]
     lines: int
+    rule: Rule  # that divided the utterances of files without a part in their name
+    divided: dict[str, list[Utterance]]  # these utterances, in the parts they came into
 
     def metrics(self) -> dict[str, int | float]:
         """Counts and hours, flat, for results/data.json."""
@@ -37,71 +38,73 @@ class Screened:
             "rejected": len(self.rejected),
         }
         for split, utterances in self.accepted.items():
-            found[f"{split}_utterances"] = len(utterances)
-            found[f"{split}_hours"] = round(sum(u.duration for u in utterances) / 3600, 4)
-            found[f"{split}_speakers"] = len({u.speaker for u in utterances} - {None})
+            size = parts.Size.of(utterances)
+            found[f"{split}_utterances"] = size.utterances
+            found[f"{split}_hours"] = round(size.seconds / 3600, 4)
+            found[f"{split}_speakers"] = size.speakers
+        for split, share in parts.shares(self.divided).items():
+            if self.rule.asked().get(split) and split != "train":
+                found[f"{split}_share"] = round(share, 4)
         for reason, count in sorted(Counter(r.reason for r in self.rejected).items()):
             found[f"rejected_{reason}"] = count
         return found
 
 
-def screen(sources: Sequence[Source], settings: params.Params, workers: int) -> Screened:
+def screen(
+    sources: Sequence[Source], settings: params.Params, workers: int, placed: Mapping[str, str] | None = None
+) -> Screened:
     """Reads all annotation files and inspects all audio, in `workers` processes.
 
     Of two lines with the same audio that of the first source wins. The sections manifest, text, features, model count.
+    Speakers that are `placed` are in the part that this names.
     """
     lines, rejected = _unique_lines(sources)
     look = functools.partial(_screen_lines, settings=settings)
     accepted: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
-    test_fraction = 0.0 if any(source.split == "test" for source in sources) else settings.manifest.test_fraction
+    divided: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
+    rule = Rule.of(sources, settings.manifest, placed or {})
     count = len(lines) + len(rejected)
     found = parallel.ordered_map(look, parallel.chunks(lines, _CHUNK), len(lines), workers, "manifest")
     for line, result in zip(lines, itertools.chain.from_iterable(found), strict=True):
         if isinstance(result, Rejection):
             rejected.append(result)
         else:
-            accepted[_split_of(line, settings.manifest.dev_fraction, test_fraction)].append(result)
+            part = rule.part(line.source, result)
+            accepted[part].append(result)
+            if rule.divides(line.source):
+                divided[part].append(result)
     order = {source.path: position for position, source in enumerate(sources)}
     rejected.sort(key=lambda rejection: (order[rejection.source.path], rejection.number))
-    return Screened(accepted, rejected, count)
+    return Screened(accepted, rejected, count, rule, divided)
 
 
 def check(screened: Screened, settings: params.Params) -> None:
     """Raises UserError when the outcome is of no use: too many lines are rejected, or a part of the data is empty."""
     if screened.lines == 0:
         raise UserError(f"the files of {layout.ANNOTATION} are empty")
-    share, limit = len(screened.rejected) / screened.lines, settings.manifest.max_rejected_fraction
-    if share > limit:
-        first = screened.rejected[0]
-        reasons = Counter(rejection.reason for rejection in screened.rejected).most_common(3)
-        raise UserError(
-            f"{len(screened.rejected)} of {screened.lines} lines are rejected "
-            f"({', '.join(f'{count} {reason}' for reason, count in reasons)}), more than "
-            f"manifest.max_rejected_fraction ({limit:g}) allows; the first is {first.source.path} line "
-            f"{first.number}: {first.detail}; all are in {layout.REJECTED}"
-        )
+    if sentence := too_many_rejected(screened, settings.manifest):
+        raise UserError(f"{sentence}; all are in {layout.REJECTED}")
+    divided = list(itertools.chain.from_iterable(screened.divided.values()))
     for split, utterances in screened.accepted.items():
         if not utterances:
             raise UserError(
                 f"the {split} part is empty ({screened.lines} lines, {len(screened.rejected)} rejected): "
-                + _remedy(split, screened.accepted["train"], settings.manifest)
+                + splits.remedy(split, divided, screened.rule)
             )
 
 
-def _remedy(split: str, train: Sequence[Utterance], manifest: params.ManifestSettings) -> str:
-    """What to do about an empty part: the smallest fraction that holds somebody out, if not all, or a file."""
-    if split == "train":
-        return "add annotations that are not called dev or test"
-    name = f"{split}_fraction"
-    given = getattr(manifest, name)
-    depths = [_depth(split, _place(u.speaker, u.audio_filepath)) for u in train]
-    enough = math.floor(min(depths) * 1000 + 1) / 1000
-    held_out = sum(depth < enough for depth in depths)
-    if held_out == len(depths) or manifest.dev_fraction + manifest.test_fraction - given + enough >= 1:
-        return f"add a file my.{split}.txt, since no manifest.{name} holds out some and not all"
+def too_many_rejected(screened: Screened, manifest: params.ManifestSettings) -> str | None:
+    """What is wrong where more lines are rejected than manifest.max_rejected_fraction allows, with the first."""
+    share, limit = len(screened.rejected) / screened.lines, manifest.max_rejected_fraction
+    if share <= limit:
+        return None
+    first = screened.rejected[0]
+    reasons = Counter(rejection.reason for rejection in screened.rejected).most_common(3)
     return (
-        f"raise manifest.{name} from {given:g} to {enough:g}, which holds out {held_out} of {len(depths)} utterances, "
-        f"or add a file my.{split}.txt"
+        f"{len(screened.rejected)} of {screened.lines} lines are rejected "
+        f"({', '.join(f'{count} {reason}' for reason, count in reasons)}), more than "
+        f"manifest.max_rejected_fraction ({limit:g}) allows; the first is {first.source.path} line "
+        f"{first.number}: {first.detail}"
     )
 
 
@@ -117,28 +120,6 @@ def doubt(screened: Screened) -> str | None:
         f"{len(spoken) - sentences} of {len(spoken)} transcripts look like speakers ({spoken[0].text}) and the "
         f"speakers like transcripts ({spoken[0].speaker}): a line is audio path, tab, transcript, tab, speaker"
     )
-
-
-def _split_of(line: Line, dev_fraction: float, test_fraction: float) -> str:
-    """Decides by a hash which utterances of undivided files are held out: adding data moves none of them."""
-    if line.source.split != "train":
-        return line.source.split
-    place = _place(line.speaker, line.audio)
-    if _depth("dev", place) < dev_fraction:
-        return "dev"
-    return "test" if _depth("test", place) <= test_fraction else "train"
-
-
-def _place(speaker: str | None, audio_path: str) -> float:
-    """A number in 0..1, always the same for a speaker, or where no one is named for an audio path."""
-    key = f"speaker {speaker}" if speaker else f"audio {audio_path}"
-    digest = hashlib.blake2b(key.encode("utf-8"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
-
-
-def _depth(split: str, place: float) -> float:
-    """The fraction from which on a place is held out, of the two ends: one fraction leaves the other part as it is."""
-    return place if split == "dev" else 1.0 - place
 
 
 def _unique_lines(sources: Iterable[Source]) -> tuple[list[Line], list[Rejection]]:

@@ -11,6 +11,8 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ds2 import layout
+from ds2.data import parts
+from ds2.data.parts import Size
 from ds2.evaluation import breakdown, curves, error_rate
 from ds2.evaluation.breakdown import Column, Scored, Slice
 from ds2.evaluation.evaluator import Evaluation
@@ -59,6 +61,7 @@ def write(
     worst = breakdown.worst_first(scored)
     speakers, others = breakdown.by_speaker(scored, _ROWS)
     groups = {"duration": breakdown.by_duration(scored), "speaker": speakers, "snr": breakdown.by_snr(scored)}
+    size = Size.of(evaluation.predictions)
     training = path.parent / layout.CURVES.name
     learning = curves.read(training / "steps.tsv", "step", "loss")
     held_out = curves.read(training / "epochs.tsv", "epoch", metric)
@@ -68,6 +71,9 @@ def write(
         metric=metric,
         other_metrics=[name for name in TOKENS if name != metric],
         metrics=metrics,
+        doubt=parts.doubt(size),
+        size=size,
+        fewest={"speakers": parts.FEWEST_SPEAKERS, "minutes": parts.FEWEST_MINUTES},
         names=names,
         chosen_on_it=chosen_on_it,
         groups=groups,

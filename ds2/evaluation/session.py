@@ -7,8 +7,10 @@ from pathlib import Path
 from loguru import logger
 
 from ds2 import layout, parallel, params
+from ds2.data import parts
 from ds2.data.loader import Assembler, Loader, worker_count
 from ds2.data.manifest import Manifest
+from ds2.data.parts import Size
 from ds2.errors import enough_memory
 from ds2.evaluation import evaluator, page, report
 from ds2.evaluation.evaluator import Evaluation
@@ -27,6 +29,7 @@ def evaluate(settings: params.Params) -> None:
     evaluation = score(settings, model, name, layout.manifest_path("test"))
     write(layout.REPORT.parent, evaluation, settings.evaluate, name, chosen_on_it(model, layout.manifest_path("test")))
     logger.info(f"{settings.evaluate.decoder}: {report.headline(evaluation, settings.evaluate.metrics_type)}")
+    warn_of_size(evaluation)
 
 
 def chosen_model(settings: params.Params) -> tuple[AcousticModel, str]:
@@ -71,6 +74,12 @@ def write(folder: Path, evaluation: Evaluation, chosen: params.EvaluateSettings,
     write_json(folder / layout.EVALUATE_METRICS.name, metrics)
     names = {"decoder": chosen.decoder, "checkpoint": name}
     page.write(folder / layout.REPORT.name, evaluation, metric, metrics, names, chosen_on_it)
+
+
+def warn_of_size(evaluation: Evaluation) -> None:
+    """Warns in the log of a test set that is too small."""
+    if doubt := parts.doubt(Size.of(evaluation.predictions)):
+        logger.warning(doubt)
 
 
 @contextmanager

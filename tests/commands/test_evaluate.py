@@ -60,6 +60,16 @@ def test_any_model_is_scored_on_any_manifest_and_nothing_is_written(copied, comm
     assert everything(copied) == before
 
 
+def test_a_test_set_that_is_too_small_is_called_so_at_the_end_of_the_stage(copied, log):
+    session.evaluate(params.load())
+    assert log[-1].startswith("the test data is too small to rely on its error rate: ")
+
+
+def test_a_test_set_that_is_too_small_is_called_so_at_the_end_of_the_command(copied, command):
+    _, _, err = command("evaluate")
+    assert "WARNING the test data is too small to rely on its error rate: " in err.splitlines()[-1]
+
+
 def test_without_options_it_is_the_best_model_on_the_test_data(copied, command):
     _, out, err = command("evaluate")
     origin = disk.read_state(copied / "models/best_model").origin

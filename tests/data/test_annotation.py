@@ -151,6 +151,19 @@ def test_a_file_that_is_not_read_is_named_with_the_reason(tmp_path, name, reason
     assert annotation.left_out(tmp_path, [], ["demo"]) == [f"{tmp_path}/{reason}"]
 
 
+def test_the_file_of_the_split_is_no_annotation_and_none_that_is_left_out(tmp_path):
+    write(tmp_path, "splits.tsv", "my.txt")
+    assert names_and_splits(tmp_path) == [("my.txt", "train")]
+    assert annotation.left_out(tmp_path, [], ["demo"]) == []
+
+
+def test_built_in_corpora_with_dev_or_test_data_are_fixed(tmp_path):
+    write(tmp_path, "demo.train.txt", "demo.dev.txt", "aishell.train.txt", "my.txt", "my.dev.txt")
+    (tmp_path / "aishell.dev.txt").touch()
+    found = annotation.sources(tmp_path, ["demo", "aishell"], ["demo", "aishell"])
+    assert {source.path.name for source in found if source.fixed} == {"demo.train.txt", "demo.dev.txt"}
+
+
 def test_a_folder_is_named_as_not_read_and_what_built_in_corpora_leave_behind_is_not(tmp_path):
     write(tmp_path, "demo.train.txt", "demo.dev.txt", "demo.test.txt", ".gitkeep", "my.txt")
     (tmp_path / "calls").mkdir()

@@ -31,9 +31,9 @@ def write(workspace, write_audio):
 def screen(workspace):
     """screen(values) screens all annotations with these parameters."""
 
-    def screen(values=HALVES, workers=1):
+    def screen(values=HALVES, workers=1, placed=None):
         sources = annotation.sources(workspace / "dataset" / "annotation", [], ["demo"])
-        return screening.screen(sources, params.from_dict(values), workers)
+        return screening.screen(sources, params.from_dict(values), workers, placed)
 
     return screen
 
@@ -237,14 +237,100 @@ def test_the_fraction_that_is_advised_is_the_smallest_that_holds_somebody_out(wr
     assert not screen(values).accepted[part]
 
 
-def test_no_fraction_is_advised_where_it_would_hold_all_out(write, screen):
-    write("my.txt", clips(0, 5, lambda i: "the only one"))
-    values = {"manifest": {"dev_fraction": 0, "test_fraction": 0}}
+NOTHING = {"manifest": {"dev_fraction": 0, "test_fraction": 0}}
+
+
+def refusal(screened, values=NOTHING):
     with pytest.raises(UserError) as caught:
-        check(screen(values), values)
-    assert str(caught.value).endswith(
+        check(screened, values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("fractions", [(0, 0), (0.1, 0.1), (0.4, 0.4)])
+@pytest.mark.parametrize(("speakers", "said"), [(1, "1 speaker"), (2, "2 speakers")])
+def test_too_few_speakers_are_refused_with_both_remedies(write, screen, speakers, said, fractions):
+    write("my.txt", clips(0, 6, lambda i: f"s{i % speakers}"))
+    values = {"manifest": dict(zip(("dev_fraction", "test_fraction"), fractions, strict=True))}
+    sentence = refusal(screen(values), values)
+    assert f"part is empty (6 lines, 0 rejected): the 6 utterances to divide are of {said}, too few to" in sentence
+    assert "as dev and test data: add my.dev.txt and my.test.txt, or drop the speaker column" in sentence
+    assert sentence.endswith("(the score is then of voices that the model was trained on)")
+
+
+def test_with_a_test_file_two_speakers_are_enough_and_one_is_not(write, screen):
+    write("my.test.txt", clips(50, 60))
+    write("my.txt", clips(0, 6, lambda i: "only"))
+    assert "are of 1 speaker, too few to hold out whole speakers as dev data: add my.dev.txt, or drop" in refusal(
+        screen()
+    )
+    write("my.txt", clips(0, 6, lambda i: f"s{i % 2}"))
+    assert "holds out 3 of 6 utterances, or add a file my.dev.txt, or drop" in refusal(screen(NOTHING))
+
+
+def test_an_empty_part_of_several_speakers_is_what_split_fills(write, screen):
+    write("my.txt", clips(0, 12, lambda i: f"s{i % 4}"))
+    small = {"manifest": {"dev_fraction": 0.001, "test_fraction": 0.001}}
+    assert "python -m ds2 split gives it whole speakers; or raise manifest.dev_fraction" in refusal(
+        screen(small), small
+    )
+    assert "ds2 split" not in refusal(screen(NOTHING))  # which would give a fraction of 0 nobody either
+    large = {"manifest": {"dev_fraction": 0.5, "test_fraction": 0.499999}}
+    sentence = refusal(screen(large), large)
+    assert "the train part is empty" in sentence
+    assert "python -m ds2 split divides the speakers as evenly as it can; or lower manifest.dev_fraction" in sentence
+
+
+def test_an_empty_part_of_files_or_of_splits_tsv_has_remedies_of_its_own(write, screen, workspace):
+    write("my.txt", [("clips/1.wav", "你好")])
+    assert refusal(screen()).endswith(
         ": add a file my.dev.txt, since no manifest.dev_fraction holds out some and not all"
     )
+    write("my.test.txt", [("clips/2.wav", "……")])
+    write("my.dev.txt", clips(3, 4))
+    values = {"manifest": {"dev_fraction": 0, "max_rejected_fraction": 1}}
+    assert "the test part is empty (3 lines, 1 rejected): no line of its files is accepted" in refusal(
+        screen(values), values
+    )
+    (workspace / "dataset/annotation/my.test.txt").unlink()
+    (workspace / "dataset/annotation/my.dev.txt").unlink()
+    write("my.txt", clips(0, 12, lambda i: f"s{i % 4}"))
+    placed = {"s0": "train", "s1": "train", "s2": "train", "s3": "test"}
+    assert "give it a speaker in dataset/annotation/splits.tsv, or add a file my.dev.txt" in refusal(
+        screen(placed=placed)
+    )
+
+
+def test_speakers_who_are_placed_are_there_and_others_where_the_hash_puts_them(write, screen):
+    write("my.txt", clips(0, 60, lambda i: f"s{i % 12}"))
+    before = screen().accepted
+    name = before["train"][0].speaker
+    after = screen(placed={name: "test", "nobody": "dev"}).accepted
+    assert {u.speaker for u in after["test"]} == {u.speaker for u in before["test"]} | {name}
+    assert after["dev"] == before["dev"]
+
+
+def test_a_built_in_corpus_with_parts_of_its_own_is_left_alone_by_splits_tsv(write, workspace):
+    write("demo.train.txt", clips(0, 60, lambda i: f"s{i % 12}"))
+    write("demo.test.txt", clips(60, 70, lambda i: "t"))
+    write("aishell.train.txt", clips(70, 130, lambda i: f"a{i % 12}"))
+    write("aishell.test.txt", [])
+    sources = annotation.sources(workspace / "dataset/annotation", ["demo", "aishell"], ["demo", "aishell"])
+    placed = {"s0": "dev", "a1": "dev"}
+    found = screening.screen(sources, params.from_dict({"manifest": {"dev_fraction": 0.5}}), 1, placed)
+    assert {u.speaker for u in found.accepted["train"]} >= {f"s{i}" for i in range(12)}
+    assert {u.speaker for u in found.accepted["dev"]} > {"a1"}
+    assert {u.speaker[0] for utterances in found.divided.values() for u in utterances} == {"a"}
+
+
+def test_the_shares_of_what_was_asked_for_are_metrics(write, screen):
+    write("my.txt", clips(0, 60, lambda i: f"s{i % 12}"))
+    found = screen().metrics()
+    assert found["dev_share"] == pytest.approx(found["dev_utterances"] / 60, abs=1e-4)
+    assert found["test_share"] == pytest.approx(found["test_utterances"] / 60, abs=1e-4)
+    write("my.test.txt", clips(60, 70))
+    found = screen().metrics()
+    assert "test_share" not in found
+    assert found["dev_share"] == pytest.approx(found["dev_utterances"] / 60, abs=1e-4)
 
 
 def test_empty_files_fail_with_a_sentence(write, screen):

@@ -101,6 +101,35 @@ def test_without_a_beam_search_no_decoders_are_compared(root):
     assert not {"cer_greedy", "cer_beam"} & shown
 
 
+@pytest.mark.parametrize(
+    ("speakers", "seconds", "english", "chinese"),
+    [
+        (
+            ["a", "b"],
+            1800.0,
+            "error rate: 2 speakers and 60.0 minutes; it",
+            "2 位说话人，60.0 分钟；至少应有 3 位",
+        ),
+        (
+            ["a", "b", "c"],
+            90.0,
+            "error rate: 3 speakers and 4.5 minutes; it",
+            "3 位说话人，4.5 分钟；至少应有 3 位",
+        ),
+        ([None], 90.0, "error rate: 1.5 minutes; it", "不可靠：1.5 分钟；至少应有 3 位"),
+        (["a", "b", "c"], 200.0, None, None),
+        ([None], 600.0, None, None),
+    ],
+)
+def test_a_test_set_that_is_too_small_is_called_so_in_both_languages(root, speakers, seconds, english, chinese):
+    predictions = [Prediction("a.wav", "一", "二", speaker, seconds) for speaker in speakers]
+    text = Page(written(Evaluation(predictions, seconds * len(speakers), 1.0))).text
+    assert ("The test data is too small" in text) == ("测试数据太少" in text) == (english is not None)
+    if english:
+        assert english in text
+        assert chinese in text
+
+
 def test_the_same_evaluation_gives_the_same_bytes(root):
     first = written()
     slower = Evaluation(PREDICTIONS, 29.5, 4.0, 1.0, 2.0, EVALUATION.greedy)

@@ -105,6 +105,7 @@ RUN = {
 
 # What other tests run, and which.
 RUN_ELSEWHERE = {
+    "python -m ds2 split": "test_split.test_a_split_written_edited_and_extended_reruns_just_what_it_changes",
     "dvc exp run -S train.num_epoch=110": "test_continuing.test_more_epochs_as_an_experiment",
     "dvc exp run -S train.start_over=again": "test_continuing.test_deleted_models_come_back_and_a_new_word_starts_over",
     "dvc add dataset/noise dataset/reverb": (
