@@ -109,6 +109,7 @@ def test_what_differs_has_a_column_by_the_end_of_its_name_and_nothing_else_has(s
 
 
 def test_dev_data_that_differ_are_told(shown):
+    assert shown[0].endswith("  dev data")
     data = {line.split()[2]: line.split()[-1] for line in shown[1:]}
     assert data["early"] != data["other"]
     assert data["unchosen"] == data["other"]
