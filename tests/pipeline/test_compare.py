@@ -105,6 +105,7 @@ def test_make_compare_and_make_experiments(compared):
     compared.run("git", "commit", "-q", "--allow-empty", "-m", "later")
     header, *rows = compared.run(*make, "experiments").splitlines()
     compared.run("git", "reset", "-q", "--soft", "HEAD~1")
+    assert max(map(len, (header, *rows))) <= 80
     assert header.split("  ") == ["dev CER", "test CER", "experiment", "num_epoch", "learning_rate"]
     dev, test = (
         json.loads((compared.folder / f"results/{name}.json").read_text())[key]
