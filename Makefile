@@ -1,7 +1,7 @@
 # make repro        environment, dependencies, dvc repro, dvc metrics show
 # make test         the same environment plus the test tools; the tests that fit ten minutes
 # make compare      what changed between HEAD and the workspace (FROM=... TO=... for others), in a page with the curves
-# make experiments  the experiments of all commits: the parameters in which they differ, and their CER
+# make experiments  the experiments of all commits: dev score, test score, the parameters in which they differ
 # PADDLE=gpu or PADDLE=cpu chooses the wheel; without it gpu where nvidia-smi works, else cpu.
 
 PYTHON ?= python3
@@ -16,12 +16,6 @@ export PATH := $(BIN):$(PATH)
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-# Without the columns of files and of other metrics; cer stays even where it is the same.
-COLUMNS_DROPPED := ^(?!(Experiment|State|Executor|cer|wer|corpora)$$|(?!runtime)\w+\.)
-# The commits that have experiments, which are named refs/exps/01/23456.../NAME; dvc exp show -A reads every commit.
-WITH_EXPERIMENTS = git for-each-ref --sort=-committerdate --format='--rev %(refname:lstrip=2)' 'refs/exps/??/*/*' \
-	| sed 's,/,,; s,/.*,,' | awk '!seen[$$0]++'
-
 .PHONY: repro compare experiments test test-slow test-wheel lint pictures install install-dev
 
 repro: install
@@ -32,8 +26,7 @@ compare: install
 	@$(BIN)/python -m ds2 compare $(or $(FROM),HEAD) $(or $(TO),workspace)
 
 experiments: install
-	@dvc exp show --rev HEAD $$($(WITH_EXPERIMENTS)) \
-		--no-pager --only-changed --keep '^cer$$' --drop '$(COLUMNS_DROPPED)' --sort-by cer
+	@$(BIN)/python -m ds2 experiments
 
 test: install-dev
 	$(PYTEST) -m "not slow"

@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "score a trained model on a manifest",
     "tune": "find the weights of the beam search that make the fewest errors",
     "compare": "show what changed between two commits, branches or experiments",
+    "experiments": "list all experiments with the dev score to choose by and the test score to report",
     "split": "divide whole speakers into training, dev and test data",
     "params": "explain every parameter of params.yaml",
     "recipe": "write a complete params.yaml from a recipe",

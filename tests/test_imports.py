@@ -34,7 +34,17 @@ BELOW = {
         "params",
     },
     "transcribing": {"recognition", "decoding", "data", "audio"},
-    "commands": {"transcribing", "evaluation", "recognition", "decoding", "corpora", "data", "audio", "params"},
+    "commands": {
+        "transcribing",
+        "evaluation",
+        "recognition",
+        "checkpoint",
+        "decoding",
+        "corpora",
+        "data",
+        "audio",
+        "params",
+    },
 }
 # What both stages and commands stand on.
 ENTRANCE = {"ds2.stage": {"distributed", "pipeline", "params"}, "ds2.__main__": {"commands"}}

@@ -278,6 +278,24 @@ def read(folder: Path) -> Checkpoint:
     return Checkpoint(folder, state, settings, vocabulary, statistics)
 
 
+def read_named(folder: Path) -> Checkpoint:
+    """Reads a checkpoint that a user has named.
+
+    Raises:
+        UserError: it does not exist, is no checkpoint or damaged, or was written by another version.
+    """
+    if folder.is_file():
+        raise UserError(f"{folder} is a file: name the checkpoint's folder, {folder.parent}")
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist: train first (dvc repro train), or name another checkpoint")
+    for inner in filter(Path.is_dir, (folder / "best_model", *numbered(folder, EPOCH)[-1:])):
+        raise UserError(f"{folder} is the folder of all checkpoints: name one of them, such as {inner}")
+    try:
+        return read(folder)
+    except DamagedError as error:
+        raise UserError(f"{folder} is damaged ({error}): use another checkpoint, or dvc checkout models") from None
+
+
 def _part(reader: Callable[[Path], _Part], path: Path) -> _Part:
     try:
         return reader(path)

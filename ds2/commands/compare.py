@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{_TEMPLATE} is not here: run this in the root of the repository")
     tables: list[list[_Row]] = []
     for title, kind in (("parameters", "params"), ("metrics", "metrics")):
-        tables.append([(title, old, new, "change"), *_rows(json.loads(_dvc(kind, "diff", "--json", old, new)))])
+        tables.append([(title, old, new, "change"), *_rows(json.loads(dvc(kind, "diff", "--json", old, new)))])
     page = _page(old, new, tables)
     # All at once, and last: whoever reads it may stop, as `head` does.
     print("\n\n".join([*map(_text, tables), page]))
@@ -61,9 +61,12 @@ def _value(value: Any) -> str:
 
 
 def _text(table: list[_Row]) -> str:
-    """Columns for a terminal."""
-    if len(table) == 1:
-        return f"no {table[0][0]} differ"
+    """What a terminal shows of it."""
+    return columns(table) if len(table) > 1 else f"no {table[0][0]} differ"
+
+
+def columns(table: Sequence[Sequence[str]]) -> str:
+    """Rows as lines, of cells as wide as the widest of their column."""
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     return "\n".join(lines)
@@ -76,7 +79,7 @@ def _page(old: str, new: str, tables: list[list[_Row]]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         template = Path(folder) / "template.html"
         template.write_text(_TEMPLATE.read_text(encoding="utf-8").replace(_TABLES, drawn), encoding="utf-8")
-        return _dvc("plots", "diff", "--out", str(_OUT), "--html-template", str(template), old, new).strip()
+        return dvc("plots", "diff", "--out", str(_OUT), "--html-template", str(template), old, new).strip()
 
 
 def _drawn(table: list[_Row]) -> str:
@@ -87,7 +90,7 @@ def _drawn(table: list[_Row]) -> str:
     return f"<table>\n<tr>{head}</tr>\n{body}\n</table>"
 
 
-def _dvc(*arguments: str) -> str:
+def dvc(*arguments: str) -> str:
     """What a dvc command prints; UserError with what it said where it failed."""
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -4,7 +4,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ _ABOUT = """\
 # Written by python -m ds2 recipe {name}, to be edited.
 # python -m ds2 params has types, bounds and full-size defaults. A comment above a value is the recipe's reason for it.
 """
+# The sections that say what a checkpoint's weights and tokens mean.
+_OF_A_NETWORK = ("text", "features", "model")
 # A text that YAML reads as one without quotes.
 _PLAIN = re.compile(r"[^\W\d][\w./+-]*")
 
@@ -78,6 +80,34 @@ def _reasons(text: str) -> Iterator[tuple[str, str]]:
                 yield from below(value, f"{name}.")
 
     return below(YAML(typ="safe", pure=True).compose(text), "")
+
+
+def continuing(recipe: Recipe, trained: Params, origin: str, folder: Path) -> Recipe:
+    """A recipe whose training begins with the weights of a checkpoint.
+
+    Args:
+        recipe: the rest of it.
+        trained: the checkpoint's parameters; rules of the transcripts, features and architecture are taken.
+        origin: the checkpoint, as the head of params.yaml names it.
+        folder: where the training will find it.
+
+    Raises:
+        UserError: it is none of the recipes that train a model further.
+    """
+    if recipe.settings.train.pretrained_model is None:
+        raise UserError(
+            f"--from: the recipe {recipe.name} trains from the beginning, at rates that would undo what a "
+            "checkpoint has learned: choose one that sets train.pretrained_model, such as finetune"
+        )
+    taken: dict[str, Section] = {name: getattr(trained, name) for name in _OF_A_NETWORK}
+    train = recipe.settings.train.model_copy(update={"pretrained_model": folder.as_posix()})
+    reasons = {name: reason for name, reason in recipe.reasons.items() if name.split(".")[0] not in taken}
+    full = loading.values(Params())
+    for name, value in loading.values(trained).items():
+        if name.split(".")[0] in taken and value != full[name]:
+            reasons[name] = "as the checkpoint has it"
+    settings = recipe.settings.model_copy(update={**taken, "train": train})
+    return replace(recipe, name=f"{recipe.name} --from {origin}", settings=settings, reasons=reasons)
 
 
 def written_out(recipe: Recipe) -> str:

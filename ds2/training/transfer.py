@@ -82,7 +82,7 @@ def pretrained_content(name: str | None, autosave: Path) -> str | None:
     if layout.MODELS.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise UserError(
             f"train.pretrained_model: {name} lies in {layout.MODELS}, which the training will replace: copy it "
-            f"(cp -rL {name} pretrained) and name the copy"
+            f"(mkdir -p {layout.PRETRAINED} && cp -rL {name} {layout.PRETRAINED}) and name the copy"
         )
     if not folder.is_dir():
         for place in (layout.MODELS, *autosave.glob("*")):
@@ -96,7 +96,10 @@ def _read(name: str, parameter: str, reader: Callable[[Path], _Found]) -> _Found
     """What a reader finds in the checkpoint that a parameter names."""
     folder = _folder(name)
     if not folder.is_dir():
-        raise UserError(f"{parameter}: there is no folder {name}; it should be a checkpoint's, as models/epoch_100")
+        raise UserError(
+            f"{parameter}: there is no folder {name}; it should be a checkpoint's, which git does not bring: "
+            f"python -m ds2 recipe finetune --from CHECKPOINT copies one to {layout.PRETRAINED}/"
+        )
     try:
         return reader(folder)
     except DamagedError as error:
@@ -109,15 +112,20 @@ def _folder(name: str) -> Path:
 
 
 def _check_sizes(known: Checkpoint, training: Training, parameter: str) -> None:
-    """Raises UserError where parameters of features and architecture differ."""
+    """Raises UserError where parameters of features and architecture differ; warns where those of transcripts do."""
     there, here = params.values(known.params), params.values(training.settings)
-    different = [
-        f"{name}: {json.dumps(there[name])} (not {json.dumps(here[name])})"
-        for name in there
-        if name.startswith(("features.", "model.")) and name != "model.dropout" and there[name] != here[name]
-    ]
-    if different:
-        raise UserError(f"{parameter}: {known.folder} was trained with {', '.join(different)}: set these values")
+
+    def different(*sections: str) -> str:
+        return ", ".join(
+            f"{name}: {json.dumps(there[name])} (not {json.dumps(here[name])})"
+            for name in there
+            if name.startswith(sections) and name != "model.dropout" and there[name] != here[name]
+        )
+
+    if told := different("features.", "model."):
+        raise UserError(f"{parameter}: {known.folder} was trained with {told}: set these values")
+    if told := different("text."):
+        logger.warning(f"{parameter}: {known.folder} was trained with {told}: its tokens come from other transcripts")
 
 
 def _put(known: Checkpoint, model: Network, places: np.ndarray, name: str = disk.MODEL) -> dict[str, np.ndarray]:

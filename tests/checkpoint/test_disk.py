@@ -324,7 +324,7 @@ def test_a_second_place_holds_the_same_files(with_optimizer, copied):
 
 def test_a_second_place_outlives_the_first(copied, written):
     other = copied.parent / "best_model"
-    disk.duplicate(copied, other, with_optimizer=False)
+    disk.duplicate(copied, other, to_resume=False)
     disk.write(copied, *arrays(*fresh()), VOCABULARY, statistics(), state(epoch=2))
     shutil.rmtree(copied)
     assert np.array_equal(outputs(trained.load(other).model), outputs(written[1]))

@@ -350,7 +350,7 @@ def test_links_into_a_dvc_cache_are_followed(how, folder, tmp_path):
         (folder / name).symlink_to(cached)
     before = trained.load(folder).state
     # And the autosave has files of its own: the cache may be cleaned.
-    disk.duplicate(folder, tmp_path / "autosave" / "second", with_optimizer=True)
+    disk.duplicate(folder, tmp_path / "autosave" / "second", to_resume=True)
     shutil.rmtree(tmp_path / "shared")
     assert trained.load(tmp_path / "autosave" / "second").state == before
     refusal(folder)

@@ -9,12 +9,19 @@ import sys
 
 import pytest
 
+from ds2 import params
+from ds2.checkpoint import disk
 from ds2.commands import recipe
 from ds2.errors import UserError
+from ds2.params import recipes
 from tests.documents import ROOT
 
 EDITED = "train: {num_epoch: 5, seed: 7, batch_size: 4}\n"
-RUN = "import argparse; from ds2.commands import recipe; recipe.run(argparse.Namespace(name='aishell', yes=False))"
+RUN = """
+import argparse
+from ds2.commands import recipe
+recipe.run(argparse.Namespace(name="aishell", checkpoint=None, yes=False))
+"""
 
 
 @pytest.fixture
@@ -103,6 +110,93 @@ def test_a_write_that_fails_leaves_what_was_there(params_yaml, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         run("aishell")
     assert params_yaml.read_bytes() == before
+
+
+def damaged(origin):
+    (origin / "model.safetensors").write_bytes(b"damage")
+
+
+def pickled(origin):
+    (origin / "model.pdparams").touch()
+
+
+@pytest.fixture
+def origin(model_folder, repository):
+    """A copy of a trained model, outside models/, whose features and sizes are not the recipe's."""
+    return shutil.copytree(model_folder, repository / "given")
+
+
+def test_from_a_checkpoint_come_what_its_tokens_and_weights_mean_and_nothing_else(origin, params_yaml, capsys):
+    run("finetune", "--from", "given")
+    (copy,) = (params_yaml.parent / "pretrained").iterdir()
+    recipe, now, known = recipes.read("finetune").settings, params.load(), disk.read(origin).params
+    taken = {"text": known.text, "features": known.features, "model": known.model}
+    assert known.features != recipe.features
+    assert known.model != recipe.model
+    train = recipe.train.model_copy(update={"pretrained_model": f"pretrained/{copy.name}"})
+    assert now == recipe.model_copy(update={**taken, "train": train})
+    assert disk.read(copy).params == known
+    assert not disk.resumable(copy)
+    assert f"pretrained/{copy.name} is a copy of given" in capsys.readouterr().out
+    assert "\n# Written by python -m ds2 recipe finetune --from given, " in params_yaml.read_text(encoding="utf-8")
+
+
+def test_a_copy_can_be_named_itself_and_is_not_copied(origin, params_yaml, capsys):
+    run("finetune", "--from", "given")
+    (copy,) = (params_yaml.parent / "pretrained").iterdir()
+    shutil.rmtree(origin)
+    settings, _ = params.load(), capsys.readouterr()
+    run("finetune", "--from", f"pretrained/{copy.name}", "--yes")
+    assert params.load() == settings
+    assert "is a copy of" not in capsys.readouterr().out
+    assert disk.read(copy).params.model == settings.model
+
+
+@pytest.mark.parametrize(
+    ("arguments", "spoil", "told"),
+    [
+        (("finetune", "--from", "nowhere"), None, r"nowhere does not exist"),
+        (("finetune", "--from", "given/state.json"), None, r"is a file: name the checkpoint's folder, given"),
+        (("finetune", "--from", "models"), None, r"models is the folder of all checkpoints: .* as models/epoch_3"),
+        (("finetune", "--from", "recipes"), None, r"recipes is damaged \(state\.json is missing\)"),
+        (("finetune", "--from", "given"), damaged, r"given is damaged \(model\.safetensors is not what was written\)"),
+        (("finetune", "--from", "given"), pickled, r"given holds its weights as a pickle"),
+        (("small", "--from", "given"), None, r"the recipe small trains from the beginning.* such as finetune"),
+        (("--from", "given"), None, r"--from needs a recipe"),
+    ],
+)
+def test_what_cannot_be_trained_further_is_one_sentence_and_changes_nothing(
+    arguments, spoil, told, origin, model_folder, params_yaml
+):
+    shutil.copytree(model_folder, params_yaml.parent / "models/epoch_3")
+    run("demo")
+    before = params_yaml.read_bytes()
+    if spoil:
+        spoil(origin)
+    with pytest.raises(UserError, match=told):
+        run(*arguments)
+    assert params_yaml.read_bytes() == before
+    assert not (params_yaml.parent / "pretrained").exists()
+
+
+def test_without_room_for_the_copy_params_yaml_stays(origin, params_yaml, monkeypatch):
+    run("demo")
+    before = params_yaml.read_bytes()
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(UserError, match=r"pretrained/\w+ cannot be written \(No space left"):
+        run("finetune", "--from", "given")
+    assert params_yaml.read_bytes() == before
+    assert list((params_yaml.parent / "pretrained").iterdir()) == []
+
+
+def test_paddle_is_not_loaded(origin, repository):
+    program = (
+        "import sys; sys.argv = ['ds2', 'recipe', 'finetune', '--from', 'given'];"
+        "from ds2.__main__ import main; main(); assert 'paddle' not in sys.modules"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env=environment)
+    assert (repository / "pretrained").exists()
 
 
 def full_disk(_: int) -> None:

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 from ruamel.yaml import YAML
 
 from ds2 import params
 from ds2.errors import UserError
 from ds2.params import recipes
+from ds2.params.types import added
 from tests.params import later
 
 MINE = """\
@@ -134,3 +137,23 @@ def test_it_is_compared_with_the_nearest_recipe(mine, write, workspace):
     (workspace / "recipes/other.yaml").write_text("corpora: []\ntrain: {seed: 2}\n", encoding="utf-8")
     (workspace / "params.yaml").write_text("train: {seed: 2, batch_size: 4}\n", encoding="utf-8")
     assert recipes.edited() == ["train.batch_size"]
+
+
+class _Model(params.ModelSettings):
+    lookahead: int = added(20, before=0)
+
+
+class _Later(params.Params):
+    model: _Model = _Model()
+
+
+def test_what_a_checkpoint_lacks_is_as_it_was_before_the_parameter_existed(write, workspace, monkeypatch):
+    for module in (recipes, recipes.loading):
+        monkeypatch.setattr(module, "Params", _Later)
+    write("train: {pretrained_model: a}  # the copy\n")
+    recipe, trained = recipes.read("mine"), recipes.loading.from_dict({"model": {"rnn_layer_size": 7}})
+    assert recipe.settings.model.lookahead == 20
+    text = recipes.written_out(recipes.continuing(recipe, trained, "models/x", Path("pretrained/y")))
+    assert "\n  # as the checkpoint has it\n  lookahead: 0" in text
+    assert "\n  rnn_layer_size: 7" in text
+    assert "\n  pretrained_model: pretrained/y" in text

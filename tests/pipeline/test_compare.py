@@ -1,5 +1,6 @@
 """Comparing experiments: tables and pages that need no network."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -102,11 +103,15 @@ def test_make_compare_and_make_experiments(compared):
     assert table(compared.run(*make, "compare"), "parameters")["train.num_epoch"] == ["2", "3", "+1"]
     assert "no parameters differ" in compared.run(*make, "compare", "FROM=faster")
     compared.run("git", "commit", "-q", "--allow-empty", "-m", "later")
-    shown = compared.run("env", "COLUMNS=120", *make, "experiments")
+    header, *rows = compared.run(*make, "experiments").splitlines()
     compared.run("git", "reset", "-q", "--soft", "HEAD~1")
-    header = next(line for line in shown.splitlines() if "Experiment" in line)
-    assert header.split() == ["Experiment", "cer", "wer", "train.num_epoch", "train.learning_rate"]
-    assert "[faster]" in shown
+    assert max(map(len, (header, *rows))) <= 80
+    assert header.split("  ") == ["dev CER", "test CER", "experiment", "num_epoch", "learning_rate"]
+    dev, test = (
+        json.loads((compared.folder / f"results/{name}.json").read_text())[key]
+        for name, key in (("train", "cer_of_best"), ("evaluate", "cer"))
+    )
+    assert next(row.split() for row in rows if "faster" in row) == [f"{dev:.4f}", f"{test:.4f}", "faster", "3", "0.01"]
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium")

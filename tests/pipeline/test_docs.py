@@ -69,14 +69,15 @@ RUN = {
     "dvc exp run -S evaluate.decoder=ctc_beam_search -S evaluate.alpha=1.5 -S evaluate.beta=2": AS_IT_IS,
     "dvc repro lm": AS_IT_IS,
     # ... and those that train.
-    "cp -rL models/epoch_100 pretrained": "cp -rL models/epoch_2 pretrained",
-    "dvc exp run -S train.resume_model=pretrained -S train.num_epoch=120": (
-        "dvc exp run -S train.resume_model=pretrained -S train.num_epoch=3 train"
+    "mkdir -p pretrained && cp -rL models/epoch_100 pretrained": (
+        "mkdir -p pretrained && cp -rL models/epoch_2 pretrained"
     ),
-    "cp -rL models/best_model pretrained": "rm -r pretrained && cp -rL models/best_model pretrained",
-    "python -m ds2 recipe finetune": (
-        "python -m ds2 recipe finetune --yes && git checkout params.yaml"
-        " && dvc exp run -S train.pretrained_model=pretrained -S train.num_epoch=1 train"
+    "dvc exp run -S train.resume_model=pretrained/epoch_100 -S train.num_epoch=120": (
+        "dvc exp run -S train.resume_model=pretrained/epoch_2 -S train.num_epoch=3 train"
+    ),
+    "python -m ds2 recipe finetune --from models/best_model": (
+        "python -m ds2 recipe finetune --from models/best_model --yes"
+        " && dvc exp run -S train.num_epoch=1 -S runtime.num_workers=0 train"
     ),
     "git checkout . && dvc checkout": AS_IT_IS,
     "dvc exp run -S train.augment=false -S train.warmup_steps=100 -S train.num_epoch=100 -S model.dropout=0.0": (
@@ -114,10 +115,13 @@ RUN_ELSEWHERE = {
     "git add dataset/noise.dvc dataset/reverb.dvc": (
         "test_mistakes.test_a_clone_without_the_noises_does_not_train_without_them_and_goes_on_when_dvc_has_brought_them"
     ),
+    "dvc add pretrained": "test_finetuning.test_experiments_in_a_copy_find_it_and_a_clone_has_it_from_dvc",
+    "git add pretrained.dvc": "test_finetuning.test_experiments_in_a_copy_find_it_and_a_clone_has_it_from_dvc",
     "python -m stages.corpus musan": (
         "test_corpora.test_noises_named_as_a_corpus_are_there_before_the_training_and_added_later_they_train_anew"
     ),
     "dvc exp run --temp": "test_continuing.test_more_epochs_in_a_temporary_copy",
+    "dvc push": "test_continuing.test_a_clone_goes_on_from_what_dvc_pull_brings",
     "dvc pull": "test_continuing.test_a_clone_goes_on_from_what_dvc_pull_brings",
     "dvc exp run --pull": "test_continuing.test_a_clone_without_dvc_pull_starts_from_the_beginning",
     "dvc commit": "test_interrupted.test_half_a_training_is_hard_to_commit_and_completed_by_force",

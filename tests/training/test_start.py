@@ -131,6 +131,14 @@ def test_other_features_are_refused_with_both_values(parameter, base, other):
         tiny.train(other, other, changed)
 
 
+def test_other_rules_of_the_transcripts_are_warned_about(base, other, warnings):
+    settings = tiny.settings(num_epoch=1, pretrained_model=str(base / "models/epoch_2"))
+    text = settings.text.model_copy(update={"lower_case": False})
+    tiny.train(other, other, settings.model_copy(update={"text": text}))
+    (told,) = [line for line in warnings if "pretrained_model" in line]
+    assert told.endswith("was trained with text.lower_case: true (not false): its tokens come from other transcripts")
+
+
 def test_another_dropout_is_no_other_architecture(base, other):
     settings = tiny.settings(model={"dropout": 0.3}, resume_model=str(base / "models/epoch_2"), num_epoch=3)
     assert tiny.train(other, other, settings).epoch == 3
