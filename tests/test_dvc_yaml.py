@@ -122,7 +122,7 @@ def test_the_artifact_is_the_best_model():
 def test_the_plots_show_columns_that_the_curves_have(tmp_path):
     history = History()
     history.add_step(1, 1, 1, 2.0, 1e-3, 3.0)
-    history.add_epoch(1, {"cer": 0.5, "wer": 0.75})
+    history.add_epoch(1, {"cer": 0.5, "wer": 0.75, "average_cer": 0.25, "average_wer": 0.5})
     history.write(tmp_path)
     for plot in DVC["plots"]:
         [drawn] = plot.values()

@@ -22,7 +22,7 @@ def test_the_tables_are_for_the_terminal_and_for_the_page(workspace, monkeypatch
             return "file:///page\n"
         return json.dumps(DIFF if arguments[0] == "params" else {})
 
-    monkeypatch.setattr(compare, "_dvc", dvc)
+    monkeypatch.setattr(compare, "dvc", dvc)
     _, out, _ = command("compare", "one", "two")
     assert out.splitlines() == [
         "parameters  one    two   change",

@@ -91,7 +91,7 @@ def expected(history):
     points = {f"train/{name}": [] for name in ("loss", "learning_rate", "grad_norm")}
     for name in ("loss", "learning_rate", "grad_norm"):
         points[f"train/{name}"] = [(row["step"], pytest.approx(row[name], rel=1e-5)) for row in history.steps]
-    for name in ("loss", "cer", "wer"):
+    for name in ("loss", "cer", "wer", "average_cer", "average_wer"):
         points[f"epoch/{name}"] = [(row["epoch"], pytest.approx(row[name], rel=1e-5)) for row in history.epochs]
     return points
 

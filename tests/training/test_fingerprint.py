@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ds2 import params
+from ds2.params import loading
 from ds2.training import fingerprint as fingerprints
 from ds2.training.fingerprint import differences, fingerprint, ingredients
 from tests.params import later
@@ -47,7 +48,7 @@ OTHERS = [
 
 def changed(name, **train):
     """Default parameters with one changed to another valid value."""
-    values = params.from_dict({"train": train}).model_dump(mode="json")
+    values = loading.over_defaults({"train": train}).model_dump(mode="json")
     *sections, key = name.split(".")
     section = functools.reduce(lambda found, part: found[part], sections, values)
     old = section[key]
