@@ -97,7 +97,7 @@ def test_what_decides_only_how_long_how_fast_or_how_it_is_scored_does_not_change
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("augment.")])
 def test_augmentation_that_is_off_does_not_change_it(name, files):
-    off = params.from_dict({"train": {"augment": False}})
+    off = loading.over_defaults({"train": {"augment": False}})
     assert of(changed(name, augment=False), files) == of(off, files)
 
 
@@ -173,7 +173,7 @@ def test_noise_that_makes_another_training_is_named(files):
 
 def test_pretrained_weights_count_by_their_content(files):
     def began(path, content):
-        return ingredients(params.from_dict({"train": {"pretrained_model": path}}), files, pretrained=content)
+        return ingredients(loading.over_defaults({"train": {"pretrained_model": path}}), files, pretrained=content)
 
     assert fingerprint(began("a", "1")) == fingerprint(began("b", "1"))
     assert differences(began("a", "1"), began("a", "2")) == ["train.pretrained_model has changed"]

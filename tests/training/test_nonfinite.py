@@ -47,7 +47,8 @@ def test_a_batch_that_is_not_finite_is_skipped_and_the_training_ends_well(root, 
     assert (trainer.epoch, trainer.step) == (3, 3 * BATCHES)
     assert trainer.history.nonfinite == 2
     assert len(trainer.history.steps) == 3 * BATCHES - 2
-    assert np.isfinite([value for row in trainer.history.steps + trainer.history.epochs for value in row.values()]).all()
+    rows = trainer.history.steps + trainer.history.epochs
+    assert np.isfinite([value for row in rows for value in row.values()]).all()
     assert all(np.isfinite(value).all() for value in tiny.saved(tmp_path / "models" / "epoch_3").values())
     skipped = [line for line in log if " skipped: " in line]
     assert [line.split(" skipped: ")[0] for line in skipped] == ["step 3", "step 9"]
