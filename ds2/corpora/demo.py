@@ -100,7 +100,7 @@ def _drawn(text: str, voice: str, draw: random.Random) -> SpokenSentence:
 
     def edge() -> Edge:
         length = round(_LONGEST_EDGE * draw.random() ** 2)  # mostly short, as recordings are cut
-        other = round(length * draw.random()) if draw.random() < 0.5 else 0
+        other = draw.choice((0, length, draw.randint(0, length)))
         return Edge(length - other, other, noise(_LOUDEST_EDGE))
 
     numbers = [draw.randint(*ends) for ends in _RANGES]
