@@ -24,18 +24,42 @@ from ds2.files import replacing
 
 _SEED = 2016  # the year of the DeepSpeech2 paper
 _SAMPLE_RATE = 16000
-_COUNTS = {"train": 900, "dev": 64, "test": 100}
-# Of the numbers of a SpokenSentence, in their order.
-_RANGES = ((210, 290), (35, 65), (40, 70), (0, 300), (0, 300), (35, 60))
+_COUNTS = {"train": 1500, "dev": 64, "test": 100}
+_RANGES = ((210, 290), (35, 65), (40, 70))  # of rate, pitch and pitch_range
+_LEVELS = (-35, -22)
+# dB below the speech. The quietest is just above digital silence, which is left out: its logarithm would stretch the
+# deviation that features are normalised with by half, and its frames are clipped to those of quiet noise anyway.
+_LOUDEST_ROOM, _LOUDEST_EDGE, _QUIETEST = 30, 0, 55
+_LONGEST_EDGE = 1000  # milliseconds
 # Variants of the Mandarin voice that sound like different people.
 _VOICES = {
     "train": (
         *("m1", "m2", "m3", "m5", "m6", "m7", "m8", "f1", "f2", "f4", "f5", "adam", "anika", "antonio", "belinda"),
         *("caleb", "david", "edward", "gustave", "ian", "linda", "marcelo", "michel", "pablo", "quincy", "shelby"),
+        *("Alex", "Alicia", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo", "Jacky", "Lee"),
+        *("Marco", "Mario", "Michael", "Mike", "Reed", "benjamin", "boris", "ed", "grandma", "iven", "max", "miguel"),
+        *("norbert", "paul", "pedro", "sandro", "travis", "victor", "zac"),
     ),
     "dev": ("steph", "john"),
     "test": ("m4", "f3", "robert", "aunty"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A stationary noise."""
+
+    below: int  # dB below the speech
+    colour: float  # its power falls with the frequency to this power: 0 is white, 1 pink, 2 brown
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What is recorded before the speech or after it; a model that has never heard such edges finds words in them."""
+
+    room: int  # milliseconds of the room alone, next to the speech
+    other: int  # milliseconds of another noise, beyond the room
+    noise: Noise  # the other one
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +71,10 @@ class SpokenSentence:
     rate: int  # words a minute
     pitch: int  # from 0 to 99
     pitch_range: int  # from 0 to 99
-    before: int  # milliseconds of silence; recordings have some, and a model that has never seen any fails on it
-    after: int  # likewise
-    snr: int  # of the speech over the room's noise, in dB
+    room: Noise  # under the speech
+    level: int  # RMS of the speech, in dB of full scale
+    before: Edge
+    after: Edge
 
     @property
     def audio(self) -> Path:
@@ -64,12 +89,22 @@ def utterances() -> dict[str, list[SpokenSentence]]:
     draw = random.Random(_SEED)
     texts = iter(grammar.sentences(sum(_COUNTS.values()), _SEED))
     return {
-        split: [
-            SpokenSentence(next(texts), draw.choice(_VOICES[split]), *(draw.randint(*ends) for ends in _RANGES))
-            for _ in range(count)
-        ]
+        split: [_drawn(next(texts), draw.choice(_VOICES[split]), draw) for _ in range(count)]
         for split, count in _COUNTS.items()
     }
+
+
+def _drawn(text: str, voice: str, draw: random.Random) -> SpokenSentence:
+    def noise(loudest: int) -> Noise:
+        return Noise(draw.randint(loudest, _QUIETEST), round(draw.uniform(0, 2), 1))
+
+    def edge() -> Edge:
+        length = round(_LONGEST_EDGE * draw.random() ** 2)  # mostly short, as recordings are cut
+        other = draw.choice((0, length, draw.randint(0, length)))
+        return Edge(length - other, other, noise(_LOUDEST_EDGE))
+
+    numbers = [draw.randint(*ends) for ends in _RANGES]
+    return SpokenSentence(text, voice, *numbers, noise(_LOUDEST_ROOM), draw.randint(*_LEVELS), edge(), edge())
 
 
 def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
@@ -102,12 +137,31 @@ def _speak(chunk: Sequence[SpokenSentence]) -> None:
             raise UserError(f"{spoken.audio} could not be made: see the message above, and run the stage again")
 
 
-def _recorded(samples: np.ndarray, spoken: SpokenSentence) -> np.ndarray:
-    """Speech, float32 [n], in a quiet room."""
-    edges = [milliseconds * _SAMPLE_RATE // 1000 for milliseconds in (spoken.before, spoken.after)]
-    noise = np.sqrt(np.mean(samples**2)) * 10 ** (-spoken.snr / 20)
+def _recorded(speech: np.ndarray, spoken: SpokenSentence) -> np.ndarray:
+    """Speech, float32 [n], as a microphone records it: in a room, between its edges, at its level."""
     random = np.random.default_rng(list(spoken.text.encode("utf-8")))
-    return np.pad(samples, edges) + noise * random.standard_normal(len(samples) + sum(edges))
+
+    def heard(noise: Noise, count: int) -> np.ndarray:
+        return coloured_noise(noise.colour, count, random) * 10 ** (-noise.below / 20)
+
+    edges = (spoken.before, spoken.after)
+    in_room = np.pad(speech / np.sqrt(np.mean(speech**2)), [_samples(edge.room) for edge in edges])
+    in_room += heard(spoken.room, len(in_room))
+    before, after = (heard(edge.noise, _samples(edge.other)) for edge in edges)
+    return np.concatenate([before, in_room, after]) * 10 ** (spoken.level / 20)
+
+
+def _samples(milliseconds: int) -> int:
+    return milliseconds * _SAMPLE_RATE // 1000
+
+
+def coloured_noise(colour: float, count: int, random: np.random.Generator) -> np.ndarray:
+    """Noise with an RMS of 1 and of a colour as in `Noise`, float64 [count]; below 20 Hz it is white."""
+    length = max(count, _SAMPLE_RATE)  # a shorter one has no low frequencies
+    spectrum = np.fft.rfft(random.standard_normal(length))
+    spectrum *= np.maximum(np.fft.rfftfreq(length, 1 / _SAMPLE_RATE), 20) ** (-colour / 2)
+    samples = np.fft.irfft(spectrum, length)
+    return samples[:count] / np.sqrt(np.mean(samples**2))
 
 
 def _write_and_exit(voice: espeak.Synthesizer, spoken: SpokenSentence) -> NoReturn:

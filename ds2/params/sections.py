@@ -182,7 +182,7 @@ class SpeedSettings(Section):
 
 
 class VolumeSettings(Section):
-    """Louder and softer."""
+    """Louder and softer: without effect unless features.target_db is null."""
 
     prob: Probability = Field(0.5, description="share of utterances it is applied to")
     min_gain_dBFS: Real = Field(-15.0, description="lowest gain, in dB")

@@ -86,6 +86,11 @@ def _log_settings(settings: params.Params, augmenter: Augmenter | None) -> None:
         return
     for line in augmenter.describe():
         logger.info(line)
+    if settings.augment.volume.prob and settings.features.target_db is not None:
+        logger.warning(
+            "augment.volume has no effect: every utterance is levelled to features.target_db afterwards; set its prob "
+            "to 0 in your next training (in this one that would start over)"
+        )
 
 
 def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:

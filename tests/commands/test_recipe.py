@@ -16,7 +16,7 @@ from ds2.errors import UserError
 from ds2.params import recipes
 from tests.documents import ROOT
 
-EDITED = "train: {num_epoch: 5, seed: 7, batch_size: 4}\n"
+EDITED = "augment: {volume: {prob: 0.0}}\ntrain: {num_epoch: 5, seed: 7, batch_size: 4}\n"
 RUN = """
 import argparse
 from ds2.commands import recipe

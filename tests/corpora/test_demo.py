@@ -40,6 +40,10 @@ def files(folder) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def decibels(samples) -> float:
+    return 10 * np.log10(np.mean(samples**2))
+
+
 def test_two_builds_are_the_same_files(few, workspace, tmp_path_factory, monkeypatch):
     built = []
     for _ in range(2):
@@ -91,17 +95,55 @@ def test_what_is_spoken_is_audible_16_khz_mono_and_not_clipped(few, workspace):
         assert np.mean(np.abs(samples) > 0.999) < 1e-3
 
 
-def test_silence_is_recorded_before_and_after_the_speech_and_a_room_is_heard_in_it(speak):
-    # Of the same speech, only the edges differ.
-    close = dataclasses.replace(demo.utterances()["train"][0], before=0, after=0, snr=40)
-    far = dataclasses.replace(close, before=200, after=100)
-    found = speak("silence", [close, far])
-    close, far = (soundfile.read(io.BytesIO(found[spoken.audio]))[0] for spoken in (close, far))
-    assert len(far) == len(close) + 0.3 * 16000
-    speech = np.sqrt(np.mean(close**2))
-    for silence in (far[:3200], far[-1600:]):
-        assert np.sqrt(np.mean(silence**2)) == pytest.approx(speech / 100, rel=0.1)
-    assert np.corrcoef(far[3200:-1600], close)[0, 1] > 0.99
+def test_an_utterance_is_recorded_in_its_room_at_its_level_between_its_edges(speak):
+    quiet = demo.Noise(55, 0.0)
+    alone = dataclasses.replace(
+        demo.utterances()["train"][0],
+        room=quiet,
+        level=-30,
+        before=demo.Edge(0, 0, quiet),
+        after=demo.Edge(0, 0, quiet),
+    )
+    edged = dataclasses.replace(
+        alone,
+        room=demo.Noise(40, 1.0),
+        before=demo.Edge(200, 300, demo.Noise(10, 2.0)),
+        after=demo.Edge(100, 0, quiet),
+    )
+    found = speak("edges", [alone, edged])
+    alone, edged = (soundfile.read(io.BytesIO(found[spoken.audio]))[0] for spoken in (alone, edged))
+    assert decibels(alone) == pytest.approx(-30, abs=0.1)
+    assert len(edged) == len(alone) + 0.6 * 16000
+    other, room, speech, after = np.split(edged, [4800, 8000, len(edged) - 1600])
+    assert decibels(other) == pytest.approx(-30 - 10, abs=2)
+    assert decibels(room) == pytest.approx(-30 - 40, abs=2)
+    assert decibels(after) == pytest.approx(-30 - 40, abs=2)
+    assert np.corrcoef(speech, alone)[0, 1] > 0.99
+
+
+def test_edges_rooms_and_levels_of_every_part_are_as_different_as_those_of_recordings():
+    for part in demo.utterances().values():
+        edges = [edge for spoken in part for edge in (spoken.before, spoken.after)]
+        seconds = [(edge.room + edge.other) / 1000 for edge in edges]
+        assert 0 <= min(seconds) < 0.01
+        assert 0.9 < max(seconds) <= 1
+        assert 0.25 < np.mean([edge.other == 0 for edge in edges]) < 0.5  # the room alone
+        assert 0.25 < np.mean([edge.room == 0 for edge in edges]) < 0.5  # another noise up to the speech
+        loudness = [edge.noise.below for edge in edges if edge.other > 100]
+        assert min(loudness) < 10
+        assert max(loudness) > 45
+        assert len({spoken.room.below for spoken in part}) > 20
+        assert len({spoken.room.colour for spoken in part}) > 15
+        assert np.std([spoken.level for spoken in part]) > 3
+
+
+@pytest.mark.parametrize("colour", [0.0, 1.0, 2.0])
+def test_noise_falls_by_three_decibels_an_octave_for_every_step_of_its_colour(colour):
+    samples = demo.coloured_noise(colour, 10 * 16000, np.random.default_rng(1))
+    assert decibels(samples) == pytest.approx(0, abs=0.01)
+    power = np.abs(np.fft.rfft(samples)) ** 2
+    octaves = [power[start * 10 : 2 * start * 10].mean() for start in (500, 1000, 2000)]
+    assert np.diff(10 * np.log10(octaves)) == pytest.approx([-3.01 * colour] * 2, abs=0.3)
 
 
 def test_a_second_build_speaks_nothing_and_mends_what_is_missing(few, workspace):

@@ -85,9 +85,17 @@ def test_params_yaml_is_the_demos(in_the_repository):
 
 
 def test_the_recipes_full_and_aishell_are_the_full_size(in_the_repository):
-    assert recipes.read("full").settings == params.Params()
+    # But for the volume, whose default stays for those who train with it.
+    augment = params.AugmentSettings(volume={"prob": 0.0})
+    assert recipes.read("full").settings == params.Params(augment=augment)
     official = params.ManifestSettings(dev_fraction=0.0, test_fraction=0.0)
-    assert recipes.read("aishell").settings == params.Params(corpora=("aishell",), manifest=official)
+    assert recipes.read("aishell").settings == params.Params(corpora=("aishell",), manifest=official, augment=augment)
+
+
+@EACH_RECIPE
+def test_a_recipe_asks_for_no_change_of_volume_that_levelling_undoes(name, in_the_repository):
+    settings = recipes.read(name).settings
+    assert settings.features.target_db is None or settings.augment.volume.prob == 0
 
 
 @EACH_RECIPE

@@ -50,6 +50,9 @@ RUN = {
         "find folder -name '*.wav' | python -m ds2 transcribe --json -"
     ),
     "python -m ds2 evaluate --manifest dataset/manifest.dev --out scored": AS_IT_IS,
+    "python -m benchmarks.microphone models/best_model": (
+        f"PYTHONPATH={documents.ROOT} python -m benchmarks.microphone models/best_model"
+    ),
     "python -m ds2 show a.wav": AS_IT_IS,
     "python -m ds2 show a.wav --out heard --seed 7": AS_IT_IS,
     "python -m ds2 recipe aishell": "python -m ds2 recipe aishell --yes",  # the repository's is edited

@@ -3,7 +3,7 @@ import json
 import multiprocessing
 import re
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import paddle
@@ -13,6 +13,7 @@ from loguru import logger
 
 from ds2 import layout, params
 from ds2.checkpoint import disk, trained
+from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
 from ds2.model.ctc import ctc_losses
@@ -441,6 +442,18 @@ def test_the_log_says_that_augmentation_is_off_and_how_to_turn_it_on(own_root, l
     assert len([line for line in log if line.startswith(off)]) == 1
     session.train(tiny.settings(num_epoch=1, augment=True))
     assert len([line for line in log if line.startswith("augmentation is off")]) == 1
+
+
+@pytest.mark.parametrize(("target_db", "prob", "warnings"), [(-20.0, 0.5, 1), (-20.0, 0.0, 0), (None, 0.5, 0)])
+def test_the_log_warns_once_that_levelling_undoes_the_volume(own_root, log, target_db, prob, warnings):
+    chosen = tiny.settings(num_epoch=1, augment=True)
+    volume = chosen.augment.volume.model_copy(update={"prob": prob})
+    features = chosen.features.model_copy(update={"target_db": target_db})
+    augment = chosen.augment.model_copy(update={"volume": volume})
+    statistics = MeanIstd.read(layout.MEAN_ISTD)
+    replace(statistics, features=features).write(layout.MEAN_ISTD)
+    session.train(chosen.model_copy(update={"augment": augment, "features": features}))
+    assert len([line for line in log if "augment.volume has no effect" in line]) == warnings
 
 
 def test_a_training_that_starts_over_says_which_parameter_made_it(root, tmp_path, log):
