@@ -1,7 +1,7 @@
 """The average of a training's weights, a model beside the one that is trained: Karras et al. 2024, section 3.1.
 
-"Analyzing and Improving the Training Dynamics of Diffusion Models": the weights after step t enter with
-t^(exponent), so that the average covers the same share of the training at any time, however long it is to be.
+"Analyzing and Improving the Training Dynamics of Diffusion Models": the weights after step t count in proportion to
+t^gamma, so that at any time the average covers the same share of the steps so far, however many are to come.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ class Average:
     def __init__(self, network: Network, share: float) -> None:
         """Averages into `network`; `share` is the mean age of the averaged weights, as a share of the steps so far."""
         self.network = network
-        self._exponent = 1.0 / share - 1.0
+        self._exponent = 1.0 / share - 1.0  # gamma + 1
 
     @paddle.no_grad()
     def add(self, model: Network, step: int) -> None:

@@ -20,6 +20,8 @@ from ds2.model import build
 from ds2.training.average import Average
 from tests.training import tiny
 
+pytestmark = pytest.mark.wheel
+
 
 def untrained(seed=1):
     paddle.seed(seed)
