@@ -29,7 +29,7 @@ EPOCH = re.compile(r"epoch_(\d+)")
 MODEL, OPTIMIZER, AVERAGE, STATE = "model.safetensors", "optimizer.safetensors", "average.safetensors", "state.json"
 VOCABULARY, MEAN_ISTD = "vocabulary.txt", "mean_istd.json"
 _FORMAT = 2
-_UNFINISHED = re.compile(r"\.(epoch_\d+|step_\d+|best_model|later_model)\.(tmp|old)")
+_UNFINISHED = re.compile(r"\.(epoch_\d+|step_\d+|best_model|later_\d+)\.(tmp|old)")
 # What only resuming needs: the optimiser goes first, so that without it nobody misses the other.
 RESUMING = (OPTIMIZER, AVERAGE)
 # Weights as a pickle, of the format before, and the last commit that reads it.
@@ -145,7 +145,7 @@ def duplicate(source: Path, folder: Path, to_resume: bool) -> None:
     Elsewhere it is a copy: what models/ has can be one file with what DVC's cache has, and be harmed there.
     What a damaged one lacks, its second place lacks too.
     """
-    put = _link if source.parent == folder.parent else shutil.copy2
+    put = _putting(source, folder)
     with _replacing(folder) as target:
         there = {path.name for path in source.iterdir()}
         for name in (MODEL, *RESUMING, STATE, VOCABULARY, MEAN_ISTD):
@@ -154,7 +154,7 @@ def duplicate(source: Path, folder: Path, to_resume: bool) -> None:
 
 
 def take_model(source: Path, folder: Path, made_of: Mapping[str, JsonValue], averaged: bool) -> None:
-    """Makes a model to use of a checkpoint beside it, without its optimiser and the room for a second one.
+    """Makes a model to use of a checkpoint, without its optimiser; beside it without the room for a second one.
 
     Args:
         source: the checkpoint.
@@ -170,10 +170,16 @@ def take_model(source: Path, folder: Path, made_of: Mapping[str, JsonValue], ave
     hashes = {MODEL: hashes[weights], OPTIMIZER: hashes[OPTIMIZER]} | {
         name: hashes[name] for name in (VOCABULARY, MEAN_ISTD)
     }
+    put = _putting(source, folder)
     with _replacing(folder) as target:
         for name, path in ((MODEL, weights), (VOCABULARY, VOCABULARY), (MEAN_ISTD, MEAN_ISTD)):
-            _link(source / path, target / name)
+            put(source / path, target / name)
         _write_json(target, replace(state, made_of=dict(made_of)), hashes)
+
+
+def _putting(source: Path, folder: Path) -> Callable[[Path, Path], object]:
+    """How files of a checkpoint get a second place: beside it as a second name, elsewhere as a copy."""
+    return _link if source.parent == folder.parent else shutil.copy2
 
 
 def _link(file: Path, target: Path) -> None:
@@ -373,8 +379,8 @@ def resumable(folder: Path) -> bool:
 
 
 def has_average(folder: Path) -> bool:
-    """Whether the average of the weights is still there."""
-    return (folder / AVERAGE).exists()
+    """Whether the average of the weights is still there; without the optimiser nobody has looked at its hash."""
+    return resumable(folder) and (folder / AVERAGE).exists()
 
 
 def _checksum(values: dict[str, Any]) -> str:

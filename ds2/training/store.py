@@ -26,8 +26,8 @@ from ds2.pipeline import cache
 from ds2.reporting.history import Choice
 
 BEST = "best_model"
-# The best model of a longer training, while one of fewer epochs has another.
-_LATER = "later_model"
+# The best model of a longer training, by its epoch, while one of fewer epochs has another.
+_LATER = re.compile(r"later_(\d+)")
 _STEP = re.compile(r"step_(\d+)")
 # States that keep their optimiser in the autosave folder: the newest, and one to fall back on.
 _RESUMABLE = 2
@@ -89,10 +89,11 @@ class Store:
 
     def furthest(self, num_epoch: int) -> tuple[Path, State] | None:
         """The intact, resumable state of this training that is furthest, not beyond `num_epoch` epochs."""
-        states, end, best = self._states(), (num_epoch, 0), self._own / BEST
-        if best.exists() and states.get(best) is None:
-            shutil.rmtree(best)  # publish takes it from its epoch, or says that it cannot
-        intact = [(folder, state) for folder, state in states.items() if folder != best and state is not None]
+        states, end, models = self._states(), (num_epoch, 0), self._kept_models()
+        for model in models:
+            if states.get(model) is None:
+                shutil.rmtree(model)  # publish takes it from its epoch, or says that it cannot
+        intact = [(folder, state) for folder, state in states.items() if folder not in models and state is not None]
         beyond = [state.epoch for _, state in intact if state.position > end]
         # A training that is complete needs no optimiser.
         found = [
@@ -161,13 +162,16 @@ class Store:
             ranked: all weights up to `epoch`, from the best on.
 
         Raises:
-            UserError: the best of them is gone, and that which was kept in its place is another.
+            UserError: the best of them is gone, and that which would take its place is another than until now.
         """
         state = disk.glance(self._own / BEST)  # damaged: publish says so
-        if state is None or not ranked or self._source(ranked[0]) is not None:
+        kept = next((one for one in ranked if self._source(one) is not None), None)
+        if state is None or kept is None or kept == ranked[0]:
             return
         if epoch < state.epoch <= num_epoch:
             return  # a state was damaged: these epochs come again, and with them the best
+        if kept == Choice(state.epoch, state.is_average, state.made_of.get("metric", kept.metric), kept.rate):
+            return  # it was lost before this run, and has its place
         scored = f" ({ranked[0].metric.upper()} {ranked[0].rate:.5f})" if ranked[0].metric else ""
         raise UserError(
             f"of the first {epoch} epochs the best model is the {ranked[0]}{scored}, whose weights are not kept any "
@@ -188,21 +192,24 @@ class Store:
         Returns:
             those.
         """
-        best, later = self._own / BEST, self._own / _LATER
-        chosen, source = next(
-            ((one, source) for one in ranked if (source := self._source(one)) is not None),
-            (Choice(epoch), self.epoch_folder(epoch)),
-        )
+        best = self._own / BEST
+        found = next(((one, source) for one in ranked if (source := self._source(one)) is not None), None)
+        if found is None:  # all are damaged but a state within the next epoch
+            logger.warning(f"no weights of an epoch are kept: {self._models} stays as it is until the next epoch ends")
+            return ranked[0]
+        chosen, source = found
         if chosen != ranked[0] and ranked[0] not in self._lost:
             self._lost.add(ranked[0])
             logger.warning(f"the best model, the {ranked[0]}, is not kept any more: the {chosen} takes its place")
         kept = disk.glance(best)
         if kept is None or kept.made_of != asdict(chosen):
             if kept is not None and kept.epoch > epoch:  # num_epoch was lowered, and may be raised again
-                disk.duplicate(best, later, to_resume=False)
-            disk.take_model(source, best, asdict(chosen), averaged=chosen.averaged and source not in (best, later))
-        if later.exists() and ((state := disk.glance(later)) is None or state.epoch <= epoch):
-            disk.remove_folder(later)
+                disk.duplicate(best, self._own / f"later_{kept.epoch}", to_resume=False)
+            averaged = chosen.averaged and source == self.epoch_folder(chosen.epoch)
+            disk.take_model(source, best, asdict(chosen), averaged)
+        for later in numbered(self._own, _LATER):
+            if _number(later) <= epoch:
+                disk.remove_folder(later)
         done = [folder for folder in numbered(self._own, EPOCH) if _number(folder) <= epoch]
         epochs = done[-self._keep :]
         for folder in [*epochs, best]:
@@ -243,9 +250,12 @@ class Store:
 
     def _source(self, wanted: Choice) -> Path | None:
         """The folder that has these weights."""
-        for model in (self._own / BEST, self._own / _LATER):
+        # The last is another where dvc checkout has brought the model of an earlier run back.
+        for model in (*self._kept_models(), self._models / BEST):
             state = disk.glance(model)
-            if state is not None and (state.epoch, state.is_average) == (wanted.epoch, wanted.averaged):
+            if state is None or (state.epoch, state.is_average) != (wanted.epoch, wanted.averaged):
+                continue
+            if model.parent == self._own or (state.fingerprint == self._fingerprint and self._intact(model)):
                 return model
         folder = self.epoch_folder(wanted.epoch)
         if not folder.exists() or (wanted.averaged and not disk.has_average(folder)):
@@ -262,8 +272,12 @@ class Store:
 
     def _folders(self) -> list[Path]:
         """All states of this training."""
+        return [*numbered(self._own, EPOCH), *numbered(self._own, _STEP), *self._kept_models()]
+
+    def _kept_models(self) -> list[Path]:
+        """The models to use that the autosave folder has: of the epochs so far, and of more."""
         best = self._own / BEST
-        return [*numbered(self._own, EPOCH), *numbered(self._own, _STEP), *([best] if best.exists() else [])]
+        return [*([best] if best.exists() else []), *numbered(self._own, _LATER)]
 
     def _others(self) -> list[Path]:
         """The autosave folders of other trainings, the latest first."""

@@ -145,6 +145,16 @@ def test_a_training_that_lost_its_average_is_resumed_from_the_state_before(root,
     assert tiny.same_bits(tiny.saved(place / name), tiny.saved(tmp_path / "alone" / name))
 
 
+def test_an_average_that_a_kill_has_left_without_the_optimiser_is_not_taken(root, tmp_path):
+    """Nobody has compared it with its hash; the kill came within disk.make_smaller."""
+    tiny.train(root, tmp_path, tiny.settings(num_epoch=2))
+    folder = next(tmp_path.glob("autosave/*/epoch_2"))
+    (folder / disk.AVERAGE).write_bytes(b"damaged")
+    (folder / disk.OPTIMIZER).unlink()
+    disk.read_state(folder)
+    assert not disk.has_average(folder)
+
+
 def test_a_checkpoint_from_before_the_average_is_resumed_with_one(root, tmp_path):
     tiny.train(root, tmp_path / "old", tiny.settings(num_epoch=2, average_share=None))
     old = tmp_path / "old/models/epoch_2"

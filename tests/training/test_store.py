@@ -226,6 +226,66 @@ def test_a_best_epoch_is_not_taken_from_a_damaged_state(training, warnings):
     assert any(str(training.own / "epoch_3") in message for message in warnings)
 
 
+def test_a_best_model_that_was_lost_does_not_end_the_training(training):
+    training.epochs(1, 5, best=1)
+    spoil_everywhere(training, "best_model/model.safetensors")
+    for _ in range(2):  # the run that sees the damage, and one that is to make more epochs
+        assert position(training.store, 8) == (5, 0)
+        training.store.refuse_unkept(5, 8, ranked(5, 1))
+        training.store.publish(5, ranked(5, 1))
+    training.epochs(6, 8, best=7)
+    assert epoch_in(training.models / "best_model") == 7
+
+
+def test_a_second_interruption_while_the_best_epoch_is_trained_anew_ends_nothing(training):
+    training.epochs(1, 6, best=6)
+    spoil_everywhere(training, "epoch_6/optimizer.safetensors")
+    for _ in range(2):
+        assert position(training.store, 6) == (5, 0)
+        training.store.refuse_unkept(5, 6, ranked(5, 1))  # the first epoch is not kept: the sixth was better
+        training.store.publish(5, ranked(5, 1))
+    training.epochs(6, 6, best=6)
+    assert epoch_in(training.models / "best_model") == 6
+
+
+def test_the_model_that_dvc_checkout_has_brought_back_is_used(training, tmp_path):
+    training.epochs(1, 6, best=2)
+    shutil.copytree(training.models, tmp_path / "recorded")
+    whole = contents(training.models)
+    training.store.publish(6, choices(5, 6, 4))  # as with another metrics_type
+    shutil.rmtree(training.models)
+    shutil.copytree(tmp_path / "recorded", training.models)
+    assert position(training.store) == (6, 0)
+    training.store.refuse_unkept(6, 6, ranked(6, 2))
+    training.store.publish(6, ranked(6, 2))
+    assert contents(training.models) == whole
+    spoil(training.models / "best_model" / "model.safetensors")
+    assert epoch_in(training.own / "best_model") == 2
+
+
+def test_a_model_of_another_training_in_models_is_not_taken_for_ones_own(training, tmp_path, network):
+    training.epochs(1, 6, best=5)
+    Training(tmp_path, network, mark="b" * 64).epochs(1, 2, best=1)
+    training.store.publish(6, ranked(6, 1))
+    assert disk.read_state(training.models / "best_model").fingerprint == MARK
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_with_no_epochs_weights_left_the_training_goes_on_within_the_next(lost, training, warnings):
+    training.epochs(1, 1)
+    training.stop_within(1, 3)
+    for name in ("epoch_1", "best_model"):
+        spoil_everywhere(training, f"{name}/model.safetensors")
+    if lost:
+        shutil.rmtree(training.own / "epoch_1")
+    assert position(training.store) == (1, 3)
+    training.store.publish(1, ranked(1, 1))
+    assert not (training.own / "best_model").exists()
+    assert any("until the next epoch ends" in message for message in warnings)
+    training.epochs(2, 2)
+    assert epoch_in(training.models / "best_model") == 2
+
+
 @pytest.mark.parametrize("left", [".epoch_4.tmp", ".epoch_4.old", ".step_33.tmp", ".best_model.old"])
 def test_what_a_kill_has_left_is_gone_after_the_next_start(left, training):
     training.epochs(1, 3)
@@ -474,6 +534,28 @@ def test_the_best_of_a_longer_training_is_back_when_the_number_is_raised_again(t
     training.epochs(1, 2)
     training.store.publish(8, ranked(8, 4))
     assert contents(training.models) == whole
+
+
+def test_the_best_of_each_longer_training_is_back_after_the_number_was_lowered_twice(training):
+    training.epochs(1, 8, best=4)
+    longest = contents(training.models)
+    training.epochs(1, 3, best=2)
+    training.epochs(1, 1)
+    training.epochs(1, 3, best=2)
+    assert epoch_in(training.models / "best_model") == 2
+    training.store.publish(8, ranked(8, 4))
+    assert contents(training.models) == longest
+    assert not [name for name in names(training.own) if name.startswith("later")]
+
+
+def test_a_damaged_best_of_a_longer_training_is_not_published(training, warnings):
+    training.epochs(1, 8, best=4)
+    training.epochs(1, 2)
+    spoil(training.own / "later_4" / "model.safetensors")
+    assert position(training.store, 8) == (8, 0)
+    training.store.publish(8, ranked(8, 4))
+    assert any(str(training.own / "later_4") in message for message in warnings)
+    assert epoch_in(training.models / "best_model") == 8
 
 
 @pytest.mark.parametrize("keep", [1, 3])
