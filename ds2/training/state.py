@@ -37,7 +37,7 @@ class TrainingData:
 
     Attributes:
         train: the utterances to learn.
-        scored: the utterances that choose the best epoch, if any.
+        scored: the utterances that choose the model to use, if any.
         vocabulary: tokens.
         statistics: for the features.
         augmenter: changes the utterances anew every epoch, if any.
