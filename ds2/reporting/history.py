@@ -109,7 +109,7 @@ class History:
         self.epochs.append({"epoch": epoch} | loss | scores)
 
     def ranked(self, metric: str) -> list[Choice]:
-        """All weights from the best on: lowest rate first, then the earlier one; without rates the last epoch."""
+        """All weights, the best first: lowest rate, then the earlier ones; without rates the last epoch first."""
         scored = [
             Choice(int(row["epoch"]), bool(prefix), metric, row[prefix + metric])
             for row in self.epochs
