@@ -30,7 +30,7 @@ MODEL, OPTIMIZER, AVERAGE, STATE = "model.safetensors", "optimizer.safetensors",
 VOCABULARY, MEAN_ISTD = "vocabulary.txt", "mean_istd.json"
 _FORMAT = 2
 _UNFINISHED = re.compile(r"\.(epoch_\d+|step_\d+|best_model|later_\d+)\.(tmp|old)")
-# What only resuming needs: the optimiser goes first, so that without it nobody misses the other.
+# Files that only resuming needs. The optimiser is deleted first: `resumable` asks for it alone.
 RESUMING = (OPTIMIZER, AVERAGE)
 # Weights as a pickle, of the format before, and the last commit that reads it.
 _PICKLED, _LAST_TO_READ_IT = "model.pdparams", "ece99fa83a"
@@ -75,7 +75,7 @@ class State:
     @property
     def origin(self) -> str:
         """Which weights of its training these are."""
-        return f"the average of the weights up to epoch {self.epoch}" if self.is_average else f"epoch {self.epoch}"
+        return f"average of the weights up to epoch {self.epoch}" if self.is_average else f"epoch {self.epoch}"
 
     @property
     def is_average(self) -> bool:
@@ -84,7 +84,7 @@ class State:
 
     @property
     def chosen_on(self) -> JsonValue:
-        """The data whose score the weights were chosen by: dev or test; None where nobody has chosen."""
+        """The data whose score the weights were chosen by: dev or test; None where no score chose them."""
         return self.param("evaluate_on") if self.made_of.get("metric") else None
 
     def param(self, name: str) -> JsonValue:
@@ -118,7 +118,7 @@ def write(
 ) -> None:
     """Writes a checkpoint under a temporary name, flushes it to the disk and gives it its name.
 
-    `average` is that of the weights in the course of the training, if there is one.
+    `average` has the averaged weights, where the training keeps an average.
 
     Raises:
         UserError: the disk is full or not writable; what was there before is still there.
@@ -154,13 +154,13 @@ def duplicate(source: Path, folder: Path, to_resume: bool) -> None:
 
 
 def take_model(source: Path, folder: Path, made_of: Mapping[str, JsonValue], averaged: bool) -> None:
-    """Makes a model to use of a checkpoint, without its optimiser; beside it without the room for a second one.
+    """Makes the model to use from a checkpoint: no optimiser; beside it by links, without the room for a copy.
 
     Args:
         source: the checkpoint.
         folder: of the model to use.
-        made_of: what its state is to say of that.
-        averaged: whether the average's weights become the model's.
+        made_of: `State.made_of` of the model to use.
+        averaged: whether it takes the checkpoint's average instead of its weights.
 
     Raises:
         DamagedError, UserError: as `read_state` and `write`.
@@ -368,7 +368,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def make_smaller(folder: Path) -> None:
-    """Takes away what only resuming needs."""
+    """Deletes the files that only resuming needs."""
     for name in RESUMING:
         (folder / name).unlink(missing_ok=True)
 

@@ -70,7 +70,7 @@ def _at_most(values: int, folder: Path) -> Iterator[None]:
 
 
 def restore_model(folder: Path, model: Network, name: str = disk.MODEL) -> None:
-    """Puts weights and running statistics, by the name of their file in a checkpoint, into a model of their sizes.
+    """Puts weights and running statistics, the file `name` of a checkpoint, into a model of the same architecture.
 
     Raises:
         UserError: they are another model's, or no arrays.

@@ -1,8 +1,8 @@
-"""Lists the experiments of all commits: the dev score to choose by, the test score to report, what they differ in.
+"""Lists the experiments of all commits: dev score to choose by, test score to report, parameters that differ.
 
 A row is an experiment, a commit that experiments started from, or the last commit; the lowest dev score stands first.
-Parameters have as much of their names as is needed to tell them apart. Data that differ have a column too, with part of
-their hash: scores on other data cannot be compared.
+Parameters go by the shortest end of their names that tells them apart. Where data differ, a column has the beginning
+of their hash: scores on different data cannot be compared.
 
     python -m ds2 experiments
 """
@@ -49,7 +49,7 @@ def run(_: argparse.Namespace) -> None:
     for scores, row in sorted(scored, key=lambda one: [math.inf if score is None else score for score in one[0]]):
         told = [_NONE if score is None else f"{score:.4f}" for score in scores]
         table.append((*told, row.name, *(_cell(row, name) for name in differ)))
-    print(f"{columns(table)}\n\nChoose by the dev score. The test score is for the report, of the one chosen.")
+    print(f"{columns(table)}\n\nChoose an experiment by its dev score, then report its test score.")
 
 
 def _revisions() -> Iterator[str]:
@@ -80,7 +80,7 @@ def _row(shown: dict[str, Any], state: str = _DONE) -> _Row:
     for split in layout.SPLITS:
         if known := (data.get("deps") or {}).get(str(layout.manifest_path(split))):
             settings[f"{split} data"] = (known["hash"] or "")[:6]
-    # Until it has succeeded dvc shows the metrics of the commit that it started from.
+    # Until an experiment has succeeded, dvc shows the metrics of the commit that it started from.
     return _Row(name, settings, made) if state == _DONE else _Row(f"{name} ({state})", settings, {})
 
 

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{copied} is a copy of {origin}, without its optimiser")
     with replacing(layout.PARAMS) as file:
         file.write(recipes.written_out(recipe))
-    print(f"{layout.PARAMS} is the recipe {recipe.name}'s")
+    print(f"{layout.PARAMS} now has the recipe {recipe.name}")
 
 
 def _may_replace() -> bool:

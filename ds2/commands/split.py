@@ -1,9 +1,10 @@
 """Divides whole speakers into training, dev and test data, in dataset/annotation/splits.tsv.
 
 The parts come as close as possible to manifest.dev_fraction and manifest.test_fraction of the hours; the test data has
-three speakers where that is no more than a third of all. Who is in the file stays: run it again after adding data, and
-only new speakers are placed. Files called dev or test, and built-in corpora with such parts, stay as they are. Like the
-stage manifest it opens every recording. Then run dvc repro, and commit the file.
+at least three speakers, or a third of all where there are fewer than nine. Speakers who are in the file stay where they
+are: run the command again after adding data, and it places only the new ones. Files called dev or test, and built-in
+corpora with such parts, stay as they are. Like the stage manifest the command opens every recording. Then run dvc
+repro, and commit splits.tsv.
 
     python -m ds2 split
 """
@@ -40,8 +41,8 @@ def run(arguments: argparse.Namespace) -> None:
     rule = Rule.of(sources, settings.manifest, placed)
     if not rule.asked():
         raise UserError(
-            "nobody is to be held out: manifest.dev_fraction is 0, and manifest.test_fraction too, or there is a test "
-            "file; raise what you want more of"
+            "nothing is to be held out: manifest.dev_fraction is 0, and manifest.test_fraction is 0 or without "
+            "effect beside a test file; raise a fraction that has an effect"
         )
     speakers = _speakers([source for source in sources if not source.fixed], rule, settings)
     seconds = {name: math.fsum(u.duration for u in utterances) for name, utterances in speakers.items()}
@@ -68,7 +69,10 @@ def _speakers(sources: list[annotation.Source], rule: Rule, settings: params.Par
     unnamed = [utterance.audio_filepath for utterance in divided if not utterance.speaker]
     remedy = "name the speakers in the third column, or add my.dev.txt and my.test.txt"
     if not divided:
-        raise UserError(f"{layout.ANNOTATION} has nothing to divide: its files are dev or test data, or a corpus's")
+        raise UserError(
+            f"{layout.ANNOTATION} has nothing to divide: all its files are dev or test data, or a built-in corpus's "
+            "that has such data of its own"
+        )
     if not found:
         raise UserError(f"none of the {len(divided)} utterances to divide names its speaker: {remedy}")
     if unnamed:

@@ -44,7 +44,7 @@ class Size:
 
 
 def doubt(size: Size) -> str | None:
-    """Says of test data that is too small that it is."""
+    """A warning that the test data is too small; None where it is not."""
     if not size.too_small:
         return None
     speakers = "" if size.known_speakers is None else f"{count(size.known_speakers, 'speaker')} and "
@@ -55,14 +55,14 @@ def doubt(size: Size) -> str | None:
 
 
 def shared_voices(parts: Mapping[str, Sequence[Spoken]]) -> str | None:
-    """Says of speakers of the test data who are in the training data too that they are."""
+    """A warning that speakers of the test data are in the training data too; None where none is."""
     train, test = ({u.speaker for u in parts[part]} - {None} for part in ("train", "test"))
     both = train & test
     if not both:
         return None
     return (
-        f"{count(len(both), 'speaker')} of the test data also in the training data (first: {min(both)}): expect a "
-        "higher error rate of new voices"
+        f"the test data shares {count(len(both), 'speaker')} with the training data (first: {min(both)}): expect a "
+        "higher error rate for new voices"
     )
 
 
@@ -81,7 +81,7 @@ def shares(divided: Mapping[str, Sequence[Spoken]]) -> dict[str, float]:
 def table(
     parts: Mapping[str, Sequence[Spoken]], divided: Mapping[str, Sequence[Spoken]], asked: Mapping[str, float]
 ) -> list[str]:
-    """Lines of at most 52 columns, to stand behind the time in a log.
+    """Lines of at most 52 columns, which fit a terminal behind the time of a log line.
 
     Args:
         parts: all utterances of each part.

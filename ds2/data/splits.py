@@ -60,7 +60,7 @@ class Rule:
 
 
 def _depth(part: str, utterance: Utterance) -> float:
-    """The fraction from which on a part holds an utterance, 0 to 1: always the same for a speaker, else for a path."""
+    """The fraction, 0 to 1, above which a part takes an utterance: a hash of its speaker, else of its path."""
     key = f"speaker {utterance.speaker}" if utterance.speaker else f"audio {utterance.audio_filepath}"
     place = int.from_bytes(hashlib.blake2b(key.encode("utf-8"), digest_size=8).digest(), "big") / 2**64
     return place if part == "dev" else 1.0 - place
@@ -89,7 +89,7 @@ def remedy(part: str, divided: Sequence[Utterance], rule: Rule) -> str:
     enough = math.floor(min(depths) * 1000 + 1) / 1000
     held_out = sum(depth < enough for depth in depths)
     if held_out == len(depths) or other + enough >= 1:
-        return f"{split}{others}, since no {name} holds out some and not all"
+        return f"{split}{others}, since no value of {name} holds out some but not all"
     return (
         f"{split}raise {name} from {given:g} to {enough:g}, which holds out {held_out} of {len(depths)} utterances, "
         f"or {others}"
@@ -97,7 +97,7 @@ def remedy(part: str, divided: Sequence[Utterance], rule: Rule) -> str:
 
 
 def too_few_speakers(divided: Collection[Utterance], rule: Rule) -> str | None:
-    """What is wrong, and what to do, where every utterance has a speaker and there are fewer of them than parts."""
+    """What is wrong, and what to do, where all utterances name speakers, but fewer than there are parts; else None."""
     speakers = {u.speaker for u in divided}
     wanted = [part for part in ("dev", "test") if part not in rule.own]
     if None in speakers or len(speakers) > len(wanted):
@@ -111,23 +111,23 @@ def too_few_speakers(divided: Collection[Utterance], rule: Rule) -> str | None:
 
 
 def notes(divided: Mapping[str, Sequence[Utterance]], rule: Rule) -> list[str]:
-    """What there is to say of speakers that splits.tsv lacks or has in vain, or of a hash that is far off."""
+    """Sentences on speakers whom splits.tsv or the data lack, and on a hash that misses a share by more than half."""
     speakers = {u.speaker for utterances in divided.values() for u in utterances if u.speaker}
     lacking, in_vain = sorted(speakers - rule.placed.keys()), rule.placed.keys() - speakers
     found = []
     if rule.placed and lacking:
         found.append(
-            f"{count(len(lacking), 'speaker')} (first: {lacking[0]}) not in {layout.SPLITS_FILE}, so placed by a hash "
-            "of the name: python -m ds2 split places them"
+            f"{layout.SPLITS_FILE} lacks {count(len(lacking), 'speaker')} (first: {lacking[0]}): a hash of the name "
+            "places them until python -m ds2 split does"
         )
     if in_vain:
-        found.append(f"{count(len(in_vain), 'speaker')} of {layout.SPLITS_FILE} not in the data")
+        found.append(f"{layout.SPLITS_FILE} has {count(len(in_vain), 'speaker')} without an utterance in the data")
     shares = parts.shares(divided)
     far = [part for part, share in rule.asked().items() if abs(shares.get(part, share) - share) > share / 2]
     if far and len(speakers) > len(layout.SPLITS) and not rule.placed:
         found.append(
-            f"the hash of the speakers' names is far from the share asked of {' and '.join(far)}: python -m ds2 split "
-            "divides whole speakers more evenly"
+            f"the hash of the speakers' names misses by far the share asked of {' and '.join(far)}: python -m ds2 "
+            "split divides whole speakers more evenly"
         )
     return found
 

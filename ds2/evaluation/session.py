@@ -55,7 +55,7 @@ def score(settings: params.Params, model: AcousticModel, name: str, path: Path) 
     manifest = Manifest(path)
     logger.info(f"{name} on {len(manifest)} utterances of {path}")
     if chosen_on_it(model, path):
-        logger.warning(f"the model was chosen by its score on {path}: on other data it will be worse than here")
+        logger.warning(f"the model was chosen by its score on {path}: expect a higher error rate on other data")
     with loader(settings, model, manifest) as batches:
         return evaluator.evaluate(model, manifest, batches, chosen.batch_size, decoder)
 

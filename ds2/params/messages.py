@@ -28,7 +28,7 @@ _WRONG_TYPE = {
     "model_type": "a section with parameters",
 }
 # Parameters that there were, and what does their work.
-_GONE = {"evaluate.average_checkpoints": "models/best_model is an average of weights where that is better on dev"}
+_GONE = {"evaluate.average_checkpoints": "models/best_model is an average where that scored best on dev"}
 # What ruamel tells badly, or of the line after it.
 _SLIPS = (
     (re.compile(r"\s*\w+\s*："), "the colon is a full-width one: write an ordinary one and a space"),

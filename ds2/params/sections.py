@@ -282,7 +282,7 @@ class EvaluateSettings(Section):
     """The scoring of the test set."""
 
     metrics_type: Literal[tuple(TOKENS)] = Field(
-        "cer", description=f"rate that is reported first and chooses the best epoch: {' or '.join(TOKENS)}"
+        "cer", description=f"rate that is reported first and chooses the model to use: {' or '.join(TOKENS)}"
     )
     decoder: Literal["ctc_greedy", "ctc_prefix_beam", "ctc_beam_search"] = Field(
         "ctc_greedy",

@@ -34,9 +34,9 @@ class Choice:
     """Weights that a training may end with.
 
     Attributes:
-        epoch: after which they were.
-        averaged: whether they are the average's and not the epoch's own.
-        metric: by which they were scored; None where no set is scored.
+        epoch: the last one that they were trained in.
+        averaged: whether they are an average up to that epoch, not the epoch's own weights.
+        metric: that they were scored by; None where no set is scored.
         rate: the score.
     """
 
@@ -46,7 +46,7 @@ class Choice:
     rate: float | None = None
 
     def __str__(self) -> str:
-        return f"average up to epoch {self.epoch}" if self.averaged else f"epoch {self.epoch}"
+        return f"average of the weights up to epoch {self.epoch}" if self.averaged else f"epoch {self.epoch}"
 
 
 @dataclass
@@ -109,7 +109,7 @@ class History:
         self.epochs.append({"epoch": epoch} | loss | scores)
 
     def ranked(self, metric: str) -> list[Choice]:
-        """All weights from the best on: lowest rate first, then first come; without scores the last epoch first."""
+        """All weights, the best first: lowest rate, then the earlier ones; without rates the last epoch first."""
         scored = [
             Choice(int(row["epoch"]), bool(prefix), metric, row[prefix + metric])
             for row in self.epochs

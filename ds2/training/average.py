@@ -26,14 +26,14 @@ class Average:
 
     @paddle.no_grad()
     def add(self, model: Network, step: int) -> None:
-        """Counts the weights of a model after a step, from 1."""
+        """Takes in the weights that a model has after a step; the first step is 1."""
         new = 1.0 - (1.0 - 1.0 / step) ** self._exponent
         for average, now in zip(self.network.parameters(), model.parameters(), strict=True):
             average.lerp_(now, new)
 
     @paddle.no_grad()
     def measure_statistics(self, batches: Iterable[Batch]) -> None:
-        """Makes the running statistics the means of those of batches, of which one at least is not empty."""
+        """Sets the running statistics to the mean of each batch's own; at least one batch is not empty."""
         self.network.train()
         means = [np.zeros(value.shape) for value in self.network.running_statistics()]
         for count, batch in enumerate((batch for batch in batches if len(batch)), start=1):

@@ -89,7 +89,7 @@ def _log_settings(settings: params.Params, augmenter: Augmenter | None) -> None:
     if settings.augment.volume.prob and settings.features.target_db is not None:
         logger.warning(
             "augment.volume has no effect: every utterance is levelled to features.target_db afterwards; set its prob "
-            "to 0 in your next training (in this one that would start over)"
+            "to 0 for your next training (changing it now would start this one over)"
         )
 
 

@@ -37,7 +37,7 @@ class TrainingData:
 
     Attributes:
         train: the utterances to learn.
-        scored: the utterances that choose the best epoch, if any.
+        scored: the utterances that choose the model to use, if any.
         vocabulary: tokens.
         statistics: for the features.
         augmenter: changes the utterances anew every epoch, if any.
@@ -68,7 +68,7 @@ class TrainingData:
         return max((plan[i] for i in range(len(plan))), key=lambda batch: len(batch) * durations[batch].max())
 
     def sample(self, train: params.TrainSettings) -> list[np.ndarray]:
-        """Positions of the batches that an average's statistics are measured on, the same after every epoch."""
+        """Manifest positions of the batches that the average's running statistics are measured on, always the same."""
         plan = batches.of_epoch(self.train.durations, train.batch_size, train.seed, 0, train.max_batch_seconds)
         return [plan[i] for i in range(min(BATCHES, len(plan)))]
 

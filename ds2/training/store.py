@@ -26,7 +26,7 @@ from ds2.pipeline import cache
 from ds2.reporting.history import Choice
 
 BEST = "best_model"
-# The best model of a longer training, by its epoch, while one of fewer epochs has another.
+# Keeps the best model of a longer training, by its epoch, while train.num_epoch is lowered.
 _LATER = re.compile(r"later_(\d+)")
 _STEP = re.compile(r"step_(\d+)")
 # States that keep their optimiser in the autosave folder: the newest, and one to fall back on.
@@ -154,7 +154,7 @@ class Store:
             disk.remove_folder(folder)
 
     def refuse_unkept(self, epoch: int, num_epoch: int, ranked: Sequence[Choice]) -> None:
-        """Refuses to choose among what is left where a fresh run would choose what is not kept any more.
+        """Refuses to resume where a fresh run would choose weights that are not kept any more.
 
         Args:
             epoch: that is done.
@@ -162,7 +162,7 @@ class Store:
             ranked: all weights up to `epoch`, from the best on.
 
         Raises:
-            UserError: the best of them is gone, and that which would take its place is another than until now.
+            UserError: the best of them are gone, and what would take their place is not what best_model has.
         """
         state = disk.glance(self._own / BEST)  # damaged: publish says so
         kept = next((one for one in ranked if self._source(one) is not None), None)
@@ -174,8 +174,8 @@ class Store:
             return  # it was lost before this run, and has its place
         scored = f" ({ranked[0].metric.upper()} {ranked[0].rate:.5f})" if ranked[0].metric else ""
         raise UserError(
-            f"of the first {epoch} epochs the best model is the {ranked[0]}{scored}, whose weights are not kept any "
-            f"more ({BEST} is of {state.origin}): put evaluate.metrics_type and train.num_epoch back, or set "
+            f"the best model of the first {epoch} epochs, {ranked[0]}{scored}, is not kept any more ({BEST} now: "
+            f"{state.origin}): put evaluate.metrics_type and train.num_epoch back, or set "
             "train.start_over to a new word to train anew"
         )
 
@@ -200,7 +200,7 @@ class Store:
         chosen, source = found
         if chosen != ranked[0] and ranked[0] not in self._lost:
             self._lost.add(ranked[0])
-            logger.warning(f"the best model, the {ranked[0]}, is not kept any more: the {chosen} takes its place")
+            logger.warning(f"the best model, {ranked[0]}, is not kept any more: {chosen} takes its place")
         kept = disk.glance(best)
         if kept is None or kept.made_of != asdict(chosen):
             if kept is not None and kept.epoch > epoch:  # num_epoch was lowered, and may be raised again

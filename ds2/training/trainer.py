@@ -210,7 +210,7 @@ class Trainer:
         return evaluate(model, data.scored, scoring, settings.train.batch_size, group=self._group)
 
     def _measure(self, average: Average, loader: Loader) -> None:
-        """Measures an average's statistics in the first process, for all."""
+        """Measures the average's running statistics in the first process, and sends them to all."""
         if self._group.rank == 0:
             average.measure_statistics(loader.load(self._training.data.sample(self._settings.train)))
         if self._group.world_size > 1:

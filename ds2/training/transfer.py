@@ -17,6 +17,11 @@ from ds2.training.fingerprint import PRETRAINED
 from ds2.training.state import Training
 
 _Found = TypeVar("_Found")
+# How to get the checkpoint that a parameter names.
+_HOW_TO_COPY = {
+    "train.resume_model": "copy the folder of a training's newest epoch there, since only that has its optimiser",
+    "train.pretrained_model": f"python -m ds2 recipe finetune --from CHECKPOINT copies one to {layout.PRETRAINED}/",
+}
 
 
 def resume(training: Training, name: str) -> None:
@@ -98,7 +103,7 @@ def _read(name: str, parameter: str, reader: Callable[[Path], _Found]) -> _Found
     if not folder.is_dir():
         raise UserError(
             f"{parameter}: there is no folder {name}; it should be a checkpoint's, which git does not bring: "
-            f"python -m ds2 recipe finetune --from CHECKPOINT copies one to {layout.PRETRAINED}/"
+            f"{_HOW_TO_COPY[parameter]}"
         )
     try:
         return reader(folder)
@@ -125,7 +130,10 @@ def _check_sizes(known: Checkpoint, training: Training, parameter: str) -> None:
     if told := different("features.", "model."):
         raise UserError(f"{parameter}: {known.folder} was trained with {told}: set these values")
     if told := different("text."):
-        logger.warning(f"{parameter}: {known.folder} was trained with {told}: its tokens come from other transcripts")
+        logger.warning(
+            f"{parameter}: {known.folder} was trained with {told}: its transcripts were normalised by other rules, so "
+            "check that its tokens still suit yours"
+        )
 
 
 def _put(known: Checkpoint, model: Network, places: np.ndarray, name: str = disk.MODEL) -> dict[str, np.ndarray]:

@@ -68,7 +68,7 @@ def test_a_speaker_of_a_test_file_who_is_trained_on_too_is_told(data, workspace)
     data("my.test.txt", ["s01"])
     layout.SPLITS_FILE.write_text("speaker\tpart\ns01\ttrain\ns02\tdev\n")
     done = run_stage("manifest", workspace, PARAMS)
-    assert "WARNING 1 speaker of the test data also in the training data (first: s01): expect a higher" in done.stderr
+    assert "WARNING the test data shares 1 speaker with the training data (first: s01): expect a higher" in done.stderr
 
 
 def test_run_again_it_keeps_who_is_there_and_places_only_new_speakers(data, workspace, command):
@@ -83,8 +83,8 @@ def test_run_again_it_keeps_who_is_there_and_places_only_new_speakers(data, work
     assert layout.SPLITS_FILE.stat().st_mtime_ns == stamp
     data("more.txt", names(8, first=10))
     done = run_stage("manifest", workspace, PARAMS)
-    assert "6 speakers (first: s12) not in dataset/annotation/splits.tsv, so placed by a hash" in done.stderr
-    assert "1 speaker of dataset/annotation/splits.tsv not in the data" in done.stderr
+    assert "dataset/annotation/splits.tsv lacks 6 speakers (first: s12): a hash of the name places them" in done.stderr
+    assert "dataset/annotation/splits.tsv has 1 speaker without an utterance in the data" in done.stderr
     _, out, _ = command("split")
     assert out.startswith("dataset/annotation/splits.tsv: 6 new speakers\n")
     assert layout.SPLITS_FILE.read_text().startswith(before)
@@ -164,7 +164,7 @@ def test_data_that_is_all_dev_and_test_files_is_nothing_to_divide(data, refused)
 def test_where_nobody_is_to_be_held_out_the_parameters_are_named(data, workspace, refused):
     data("my.txt", names(4))
     (workspace / layout.PARAMS).write_text(PARAMS.replace("0.1", "0.0"))
-    assert "nobody is to be held out: manifest.dev_fraction is 0, and manifest.test_fraction too" in refused("split")
+    assert "nothing is to be held out: manifest.dev_fraction is 0, and manifest.test_fraction is 0" in refused("split")
     assert not layout.SPLITS_FILE.exists()
 
 

@@ -85,4 +85,4 @@ def test_voices_of_the_test_data_that_were_trained_on_are_told():
     assert parts.shared_voices(PARTS) is None
     assert parts.shared_voices({"train": spoken(1, None), "test": spoken(1, None)}) is None
     both = parts.shared_voices(PARTS | {"test": spoken(1, "b", "a", "x")})
-    assert both.startswith("2 speakers of the test data also in the training data (first: a)")
+    assert both.startswith("the test data shares 2 speakers with the training data (first: a)")

@@ -283,7 +283,7 @@ def test_an_empty_part_of_several_speakers_is_what_split_fills(write, screen):
 def test_an_empty_part_of_files_or_of_splits_tsv_has_remedies_of_its_own(write, screen, workspace):
     write("my.txt", [("clips/1.wav", "你好")])
     assert refusal(screen()).endswith(
-        ": add a file my.dev.txt, since no manifest.dev_fraction holds out some and not all"
+        ": add a file my.dev.txt, since no value of manifest.dev_fraction holds out some but not all"
     )
     write("my.test.txt", [("clips/2.wav", "……")])
     write("my.dev.txt", clips(3, 4))

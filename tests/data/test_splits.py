@@ -116,8 +116,8 @@ def divided(**speakers):
 def test_speakers_that_splits_tsv_lacks_or_has_in_vain_are_counted():
     data = divided(train=[("a", 3), ("b", 1)], dev=[("c", 1)], test=[("d", 1)])
     lacking, in_vain = splits.notes(data, rule({"a": "train", "c": "dev", "x": "dev", "y": "test"}))
-    assert lacking.startswith("2 speakers (first: b) not in dataset/annotation/splits.tsv, so placed by a hash")
-    assert in_vain == "2 speakers of dataset/annotation/splits.tsv not in the data"
+    assert lacking.startswith("dataset/annotation/splits.tsv lacks 2 speakers (first: b): a hash of the name")
+    assert in_vain == "dataset/annotation/splits.tsv has 2 speakers without an utterance in the data"
     assert splits.notes(data, rule(dict.fromkeys("abcd", "train"))) == []
 
 
@@ -126,6 +126,6 @@ def test_a_hash_that_is_far_from_what_was_asked_points_to_split():
     far = divided(train=[("a", 4), ("b", 4)], dev=[("c", 2)], test=[("d", 1)])
     assert splits.notes(near, rule()) == []
     (note,) = splits.notes(far, rule())
-    assert "far from the share asked of dev: python -m ds2 split" in note
+    assert "misses by far the share asked of dev: python -m ds2 split" in note
     few = divided(train=[("a", 4)], dev=[("c", 2)], test=[("d", 1)])  # there it can do no better
     assert splits.notes(few, rule()) == []

@@ -333,7 +333,7 @@ def test_a_model_that_was_chosen_on_the_test_data_is_said_to_be(on, tmp_path, mo
     tiny.train(tmp_path, tmp_path, tiny.settings(num_epoch=1, evaluate_on=on))
     monkeypatch.chdir(tmp_path)
     session.evaluate(stage_settings(checkpoint="best_model"))
-    said = "the model was chosen by its score on dataset/manifest.test: on other data it will be worse than here"
+    said = "the model was chosen by its score on dataset/manifest.test: expect a higher error rate on other data"
     assert (said in warnings) == (on == "test")
     page = layout.REPORT.read_text(encoding="utf-8")
     assert ("The model was chosen by its score on these data" in page) == (on == "test")

@@ -13,7 +13,7 @@ from tests.references import references
 
 pytestmark = [pytest.mark.slow, pytest.mark.wheel]
 
-CURVES = {"training loss", "CER", "WER", "learning rate", "gradient norm"}
+CURVES = {"training loss", "CER", "CER of the average", "WER", "WER of the average", "learning rate", "gradient norm"}
 
 
 @pytest.fixture(scope="module")

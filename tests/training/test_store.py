@@ -206,7 +206,7 @@ def test_a_best_model_damaged_in_every_place_is_said_and_the_last_epoch_takes_it
     training.store.furthest(5)  # a run's first look
     training.store.publish(5, ranked(5, 1))
     assert any(str(training.own / "best_model") in message and "model.safetensors" in message for message in warnings)
-    assert any("the best model, the epoch 1, is not kept any more" in message for message in warnings)
+    assert any("the best model, epoch 1, is not kept any more" in message for message in warnings)
     assert epoch_in(training.models / "best_model") == 5
 
 
@@ -215,7 +215,7 @@ def test_of_the_epochs_whose_weights_are_kept_the_best_takes_the_place_of_one_th
     for order, epoch in (([3, 5, 2, 1, 6, 4], 5), ([3, 1, 5, 6, 4, 2], 5), ([4, 3, 5, 6, 1, 2], 4), ([4, 6], 4)):
         assert training.store.publish(6, choices(*order)) == Choice(epoch)
         assert epoch_in(training.models / "best_model") == epoch
-    assert warnings == ["the best model, the epoch 3, is not kept any more: the epoch 5 takes its place"]
+    assert warnings == ["the best model, epoch 3, is not kept any more: epoch 5 takes its place"]
 
 
 def test_a_best_epoch_is_not_taken_from_a_damaged_state(training, warnings):
