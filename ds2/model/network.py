@@ -30,10 +30,10 @@ class Network(nn.Layer):
 
     def forget_statistics(self) -> None:
         """Makes the next forward pass in training mode leave that batch's own statistics as the running ones."""
+        for value in self.running_statistics():  # the steps of a MaskedBatchNorm, too
+            value.set_value(paddle.zeros_like(value))
         for layer in self.sublayers():
-            if isinstance(layer, MaskedBatchNorm):
-                layer.steps.set_value(paddle.zeros_like(layer.steps))
-            elif isinstance(layer, nn.layer.norm._BatchNormBase):
+            if isinstance(layer, nn.layer.norm._BatchNormBase):
                 layer._momentum = 0.0
 
     def synchronise(self, all_gather_rows: Callable[[paddle.Tensor], paddle.Tensor]) -> None:

@@ -33,14 +33,20 @@ class Average:
 
     @paddle.no_grad()
     def measure_statistics(self, batches: Iterable[Batch]) -> None:
-        """Sets the running statistics to the mean of each batch's own; at least one batch is not empty."""
+        """Makes the running statistics the means of those of batches.
+
+        Leaves out batches that are empty, or whose recordings are so loud that nothing computed from them is finite.
+        """
         self.network.train()
-        means = [np.zeros(value.shape) for value in self.network.running_statistics()]
-        for count, batch in enumerate((batch for batch in batches if len(batch)), start=1):
+        means, count = [np.zeros(value.shape) for value in self.network.running_statistics()], 0
+        for batch in filter(len, batches):
             self.network.forget_statistics()
             self.network(paddle.to_tensor(batch.features), paddle.to_tensor(batch.frames))
-            for mean, value in zip(means, self.network.running_statistics(), strict=True):
-                mean += (value.numpy() - mean) / count
+            values = [value.numpy() for value in self.network.running_statistics()]
+            if all(np.isfinite(value).all() for value in values):
+                count += 1
+                for mean, value in zip(means, values, strict=True):
+                    mean += (value - mean) / count
         for value, mean in zip(self.network.running_statistics(), means, strict=True):
             value.set_value(mean.astype(np.float32))
         self.network.eval()

@@ -85,12 +85,13 @@ def test_the_statistics_are_the_means_over_the_batches_and_no_others(root):
     assert np.abs(real.std(axis=0) - 1).max() < 0.01
 
 
-def test_measuring_passes_over_batches_without_a_readable_recording(root):
+def test_measuring_passes_over_batches_without_a_readable_recording_and_too_loud_ones(root):
     one = batches(root, (4,))
     nothing = dataclasses.replace(one[0], frames=np.zeros(0, np.int64))
+    loud = dataclasses.replace(one[0], features=np.full_like(one[0].features, 3e38))
     first, second = Average(untrained(), 0.1), Average(untrained(), 0.1)
     first.measure_statistics(one)
-    second.measure_statistics([nothing, *one, nothing])
+    second.measure_statistics([nothing, loud, *one, loud, nothing])
     assert tiny.same_bits(weights.of(first.network), weights.of(second.network))
 
 
