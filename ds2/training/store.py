@@ -168,10 +168,10 @@ class Store:
         kept = next((one for one in ranked if self._source(one) is not None), None)
         if state is None or kept is None or kept == ranked[0]:
             return
-        if epoch < state.epoch <= num_epoch:
-            return  # a state was damaged: these epochs come again, and with them the best
-        if kept == Choice(state.epoch, state.is_average, state.made_of.get("metric", kept.metric), kept.rate):
-            return  # it was lost before this run, and has its place
+        again = epoch < state.epoch <= num_epoch  # a state was damaged: its epochs come again, and with them the best
+        lost_before = (kept.epoch, kept.averaged) == (state.epoch, state.is_average)  # and that has its place
+        if (again or lost_before) and state.made_of.get("metric", kept.metric) == kept.metric:
+            return
         scored = f" ({ranked[0].metric.upper()} {ranked[0].rate:.5f})" if ranked[0].metric else ""
         raise UserError(
             f"the best model of the first {epoch} epochs, {ranked[0]}{scored}, is not kept any more ({BEST} now: "
