@@ -79,6 +79,12 @@ def _fill(template: str, draw: random.Random) -> str:
     return template
 
 
+def words() -> list[str]:
+    """All that the sentences are made of and that can be said alone: words, and the numbers to 99."""
+    alone = [word for kind in _WORDS.values() for word in kind if "{" not in word]
+    return [*alone, *map(number, range(100))]
+
+
 def sentences(count: int, seed: int) -> list[str]:
     """`count` different sentences, the same for the same seed."""
     draw = random.Random(seed)
