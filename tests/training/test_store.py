@@ -252,7 +252,9 @@ def test_a_second_interruption_while_the_best_epoch_is_trained_anew_ends_nothing
 def test_neither_damage_nor_an_equal_choice_lets_another_metric_choose_among_what_is_left(done, training):
     training.epochs(1, 6, best=6)
     by_wer = [Choice(epoch, False, "wer", rate / 10) for rate, epoch in enumerate((1, done))]
-    with pytest.raises(UserError, match=r"the best model is the epoch 1 \(WER 0.00000\), whose weights are not kept"):
+    with pytest.raises(
+        UserError, match=r"the best model of the first . epochs, epoch 1 \(WER 0.00000\), is not kept any more"
+    ):
         training.store.refuse_unkept(done, 6, by_wer)
 
 
