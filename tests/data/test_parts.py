@@ -6,7 +6,7 @@ from ds2.data.parts import Size
 
 
 def spoken(seconds, *speakers):
-    """An utterance of so many seconds of each speaker."""
+    """One utterance for each speaker, with its duration in seconds."""
     return [Utterance("a.wav", seconds, "你好", speaker) for speaker in speakers]
 
 
