@@ -167,9 +167,8 @@ def take_model(source: Path, folder: Path, made_of: Mapping[str, JsonValue], ave
     """
     state, hashes = _read_json(source)
     weights = AVERAGE if averaged else MODEL
-    hashes = {MODEL: hashes[weights], OPTIMIZER: hashes[OPTIMIZER]} | {
-        name: hashes[name] for name in (VOCABULARY, MEAN_ISTD)
-    }
+    hashes[MODEL] = hashes[weights]
+    hashes.pop(AVERAGE, None)
     put = _putting(source, folder)
     with _replacing(folder) as target:
         for name, path in ((MODEL, weights), (VOCABULARY, VOCABULARY), (MEAN_ISTD, MEAN_ISTD)):

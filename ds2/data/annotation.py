@@ -103,13 +103,18 @@ def _name(path: Path) -> str:
 
 def read(source: Source) -> Iterator[Line | Rejection]:
     """All lines of a file, each either well-formed or with the reason why it is not."""
+    for number, raw in raw_lines(source.path):
+        yield _parse(source, number, raw)
+
+
+def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with their numbers, from 1; without byte order mark and line ends, LF or CRLF."""
     # Not universal newlines in text mode: a transcript may hold U+2028 and the like, and bytes may be anything.
-    data = source.path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    lines = data.split(b"\n")
+    lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
     if lines[-1] in (b"", b"\r"):
         lines.pop()
     for number, raw in enumerate(lines, start=1):
-        yield _parse(source, number, raw.removesuffix(b"\r"))
+        yield number, raw.removesuffix(b"\r")
 
 
 def _parse(source: Source, number: int, raw: bytes) -> Line | Rejection:

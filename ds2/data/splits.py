@@ -1,6 +1,5 @@
 """Which part an utterance belongs to: by its file's name, dataset/annotation/splits.tsv, or a hash of its speaker."""
 
-import codecs
 import hashlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ds2 import layout, params
-from ds2.data import parts
+from ds2.data import annotation, parts
 from ds2.data.annotation import Source
 from ds2.data.manifest import Utterance
 from ds2.data.parts import count
@@ -150,9 +149,9 @@ def read(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     rows: list[tuple[str, list[str]]] = []
-    for number, raw in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
+    for number, raw in annotation.raw_lines(path):
         where = f"{path} line {number}"
-        line = _decoded(where, raw.removesuffix(b"\r"))
+        line = _decoded(where, raw)
         if line.strip() and (rows or not line.startswith("#")):
             rows.append((where, [field.strip() for field in line.split("\t")]))
     if not rows or rows[0][1] != _COLUMNS:

@@ -78,7 +78,7 @@ def write(
         chosen_on_it=chosen_on_it,
         groups=groups,
         others=others,
-        speakers=len({prediction.speaker for prediction, _ in scored if prediction.speaker is not None}),
+        speakers=size.speakers,
         scale=_scale(metrics[metric], itertools.chain(*groups.values())),
         confusions=breakdown.confusions(scored, metric, _ROWS),
         worst=[_entry(one, metric, place) for one in worst[:_WORST]],
