@@ -18,8 +18,9 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.corpus import Corpus
 from benchmarks.table import Row, interleaved
-from ds2.data import manifest, mean_istd, screening
-from ds2.data.annotation import Source
+from ds2.annotation import screening
+from ds2.annotation.files import Source
+from ds2.data import manifest, mean_istd
 from ds2.data.augment import Augmenter
 from ds2.data.loader import Assembler
 from ds2.data.manifest import Manifest

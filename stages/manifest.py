@@ -10,16 +10,17 @@ import json
 from loguru import logger
 
 from ds2 import layout, parallel, params, stage
+from ds2.annotation import files, screening, splits
 from ds2.corpora import registry
-from ds2.data import annotation, manifest, parts, screening, splits
+from ds2.data import manifest, parts
 from ds2.files import replacing, write_json
 
 
 def main(settings: params.Params) -> None:
     """The stage."""
     registry.check(settings.corpora)
-    sources = annotation.sources(layout.ANNOTATION, settings.corpora, registry.NAMES)
-    for sentence in annotation.left_out(layout.ANNOTATION, settings.corpora, registry.NAMES):
+    sources = files.sources(layout.ANNOTATION, settings.corpora, registry.NAMES)
+    for sentence in files.left_out(layout.ANNOTATION, settings.corpora, registry.NAMES):
         logger.info(sentence)
     own = [source.path.as_posix() for source in sources if source.path.name.split(".")[0] not in registry.NAMES]
     if own and "demo" in settings.corpora:

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from ds2 import params
-from ds2.data import annotation, screening
+from ds2.annotation import files, screening
 from ds2.errors import UserError
 from tests.conftest import tone
 from tests.process import assert_one_sentence, run_stage
@@ -201,7 +201,7 @@ def test_a_bad_line_is_told_apart_and_harms_no_good_one(workspace, good, name):
         (workspace / "dataset" / "annotation" / "whole.txt").write_bytes(raw)
     else:
         list_of_good.write_bytes(b"".join([*good[:6], raw + b"\n", *good[6:]]))
-    sources = annotation.sources(workspace / "dataset" / "annotation", [], ["demo"])
+    sources = files.sources(workspace / "dataset" / "annotation", [], ["demo"])
     screened = screening.screen(sources, params.Params(), 1)
     assert_told_apart(kind, folder, [rejection.as_json() for rejection in screened.rejected])
     accepted = [u.audio_filepath for utterances in screened.accepted.values() for u in utterances]
@@ -216,7 +216,7 @@ def test_wrong_encodings_are_not_mistaken_for_each_other(workspace, good):
     for encoding, name, other in (("utf-16", "UTF-16", "GB18030"), ("gbk", "GB18030", "UTF-16")):
         path = workspace / "dataset" / "annotation" / "my.txt"
         path.write_bytes(text.encode(encoding))
-        lines = list(annotation.read(annotation.Source(path, "train")))
+        lines = list(files.read(files.Source(path, "train")))
         assert len(lines) >= 12
         assert {line.reason for line in lines} <= {"not_utf8", "malformed_line"}
         assert name in lines[0].detail
@@ -227,7 +227,7 @@ def test_a_broken_file_that_exists_is_not_said_to_be_missing(workspace, good):
     folder = folder_of(workspace, KINDS["corrupt mp3"], 0)
     path = workspace / "dataset" / "annotation" / "my.txt"
     path.write_bytes(KINDS["corrupt mp3"].raw(folder) + b"\n")
-    screened = screening.screen([annotation.Source(path, "train")], params.Params(), 1)
+    screened = screening.screen([files.Source(path, "train")], params.Params(), 1)
     assert "does not exist" not in screened.rejected[0].detail
 
 
@@ -274,7 +274,7 @@ def test_too_many_bad_lines_end_the_stage_with_a_sentence_and_leave_the_old_mani
 def test_a_path_that_is_absolute_is_not_said_to_be_relative(workspace):
     path = workspace / "dataset" / "annotation" / "my.txt"
     path.write_text("/none/a.wav\t你好\nnone/a.wav\t你好\n", encoding="utf-8")
-    absolute, relative = screening.screen([annotation.Source(path, "train")], params.Params(), 1).rejected
+    absolute, relative = screening.screen([files.Source(path, "train")], params.Params(), 1).rejected
     assert absolute.detail == "/none/a.wav: there is no such file"
     assert relative.detail.endswith("paths are relative to the repository's root")
 

@@ -91,7 +91,7 @@ def test_what_is_quoted_is_what_the_code_says(page):
 
 
 def test_the_reasons_for_rejection_are_those_of_the_code():
-    code = _read(ROOT / "ds2/data/annotation.py") + _read(ROOT / "ds2/data/screening.py")
+    code = _read(ROOT / "ds2/annotation/files.py") + _read(ROOT / "ds2/annotation/screening.py")
     reasons = {*re.findall(r'reject\(\s*"(\w+)"', code), *re.findall(r'Rejection\(source, line.number, "(\w+)"', code)}
     table = _read(ROOT / "docs/own-data.md").partition("| reason |")[2].partition("\n\n")[0]
     assert {

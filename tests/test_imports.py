@@ -13,6 +13,7 @@ BELOW = {
     "audio": set(),
     "pipeline": {"params"},
     "data": {"audio", "params"},
+    "annotation": {"data", "audio", "params"},
     "corpora": {"params"},
     "language_model": {"data", "params"},
     "decoding": {"data", "params"},
@@ -41,6 +42,7 @@ BELOW = {
         "checkpoint",
         "decoding",
         "corpora",
+        "annotation",
         "data",
         "audio",
         "params",
@@ -48,7 +50,17 @@ BELOW = {
 }
 # What both stages and commands stand on.
 ENTRANCE = {"ds2.stage": {"distributed", "pipeline", "params"}, "ds2.__main__": {"commands"}}
-WITHOUT_PADDLE = ("params", "pipeline", "audio", "data", "corpora", "decoding", "language_model", "transcribing")
+WITHOUT_PADDLE = (
+    "params",
+    "pipeline",
+    "audio",
+    "data",
+    "annotation",
+    "corpora",
+    "decoding",
+    "language_model",
+    "transcribing",
+)
 # The one door of recognition to paddle, opened where it is needed.
 PADDLE_DOOR = "ds2.recognition.paddle_model"
 # Run before, or instead of, a process that loads paddle.

@@ -19,10 +19,12 @@ from collections.abc import Mapping, Sequence
 from loguru import logger
 
 from ds2 import layout, log, parallel, params
+from ds2.annotation import files, screening, splits
+from ds2.annotation.files import Source
+from ds2.annotation.splits import Rule
 from ds2.corpora import registry
-from ds2.data import annotation, parts, screening, splits
+from ds2.data import parts
 from ds2.data.manifest import Utterance
-from ds2.data.splits import Rule
 from ds2.errors import UserError
 
 _TEST_SPEAKERS = 3
@@ -37,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = params.load()
     registry.check(settings.corpora)
     placed = splits.read(layout.SPLITS_FILE)
-    sources = annotation.sources(layout.ANNOTATION, settings.corpora, registry.NAMES)
+    sources = files.sources(layout.ANNOTATION, settings.corpora, registry.NAMES)
     rule = Rule.of(sources, settings.manifest, placed)
     if not rule.asked():
         raise UserError(
@@ -56,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
     print("\n".join([f"{layout.SPLITS_FILE}: {new}", *parts.table(divided, divided, rule.asked())]))
 
 
-def _speakers(sources: list[annotation.Source], rule: Rule, settings: params.Params) -> dict[str, list[Utterance]]:
+def _speakers(sources: list[Source], rule: Rule, settings: params.Params) -> dict[str, list[Utterance]]:
     """The accepted utterances of every speaker in what is to be divided."""
     screened = screening.screen(sources, settings, parallel.processes(settings.runtime.num_workers))
     if screened.lines and (sentence := screening.too_many_rejected(screened, settings.manifest)):

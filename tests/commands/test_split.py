@@ -4,7 +4,7 @@ import os
 import pytest
 
 from ds2 import layout, params
-from ds2.data import splits
+from ds2.annotation import splits
 from tests.process import assert_one_sentence, run_stage
 
 VALUES = {"corpora": [], "manifest": {"dev_fraction": 0.1, "test_fraction": 0.1}, "runtime": {"num_workers": 1}}

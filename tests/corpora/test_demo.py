@@ -7,8 +7,9 @@ import pytest
 import soundfile
 
 from ds2 import corpora, params
+from ds2.annotation import files as annotation
+from ds2.annotation import screening
 from ds2.corpora import demo, registry
-from ds2.data import annotation, screening
 from ds2.data.text import normalize
 from ds2.errors import UserError
 

@@ -1,7 +1,7 @@
 import pytest
 
-from ds2.data import annotation
-from ds2.data.annotation import Line, Rejection, Source
+from ds2.annotation import files
+from ds2.annotation.files import Line, Rejection, Source
 from ds2.errors import UserError
 
 
@@ -12,7 +12,7 @@ def lines_of(tmp_path):
     def read(content: bytes) -> list:
         path = tmp_path / "my.txt"
         path.write_bytes(content)
-        return list(annotation.read(Source(path, "train")))
+        return list(files.read(Source(path, "train")))
 
     return read
 
@@ -92,7 +92,7 @@ def test_a_rejection_as_json_says_where_and_why(tmp_path):
 
 
 def names_and_splits(folder, corpora=(), reserved=("demo", "aishell")):
-    return [(source.path.name, source.split) for source in annotation.sources(folder, corpora, reserved)]
+    return [(source.path.name, source.split) for source in files.sources(folder, corpora, reserved)]
 
 
 def write(folder, *names):
@@ -148,26 +148,26 @@ def test_a_file_that_is_not_read_is_named_with_the_reason(tmp_path, name, reason
     with pytest.raises(UserError, match=rf"holds no annotation \({tmp_path}/{reason}\): put a file there"):
         names_and_splits(tmp_path)
     write(tmp_path, "my.txt")
-    assert annotation.left_out(tmp_path, [], ["demo"]) == [f"{tmp_path}/{reason}"]
+    assert files.left_out(tmp_path, [], ["demo"]) == [f"{tmp_path}/{reason}"]
 
 
 def test_the_file_of_the_split_is_no_annotation_and_none_that_is_left_out(tmp_path):
     write(tmp_path, "splits.tsv", "my.txt")
     assert names_and_splits(tmp_path) == [("my.txt", "train")]
-    assert annotation.left_out(tmp_path, [], ["demo"]) == []
+    assert files.left_out(tmp_path, [], ["demo"]) == []
 
 
 def test_built_in_corpora_with_dev_or_test_data_are_fixed(tmp_path):
     write(tmp_path, "demo.train.txt", "demo.dev.txt", "aishell.train.txt", "my.txt", "my.dev.txt")
     (tmp_path / "aishell.dev.txt").touch()
-    found = annotation.sources(tmp_path, ["demo", "aishell"], ["demo", "aishell"])
+    found = files.sources(tmp_path, ["demo", "aishell"], ["demo", "aishell"])
     assert {source.path.name for source in found if source.fixed} == {"demo.train.txt", "demo.dev.txt"}
 
 
 def test_a_folder_is_named_as_not_read_and_what_built_in_corpora_leave_behind_is_not(tmp_path):
     write(tmp_path, "demo.train.txt", "demo.dev.txt", "demo.test.txt", ".gitkeep", "my.txt")
     (tmp_path / "calls").mkdir()
-    assert annotation.left_out(tmp_path, [], ["demo"]) == [f"{tmp_path}/calls is not read: a folder"]
+    assert files.left_out(tmp_path, [], ["demo"]) == [f"{tmp_path}/calls is not read: a folder"]
 
 
 @pytest.mark.parametrize("name", [None, ".gitkeep", "demo.train.txt"])

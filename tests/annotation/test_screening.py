@@ -5,7 +5,7 @@ import re
 import pytest
 
 from ds2 import params
-from ds2.data import annotation, screening
+from ds2.annotation import files, screening
 from ds2.errors import UserError
 
 HALVES = {"manifest": {"dev_fraction": 0.3, "test_fraction": 0.3}}
@@ -32,7 +32,7 @@ def screen(workspace):
     """screen(values) screens all annotations with these parameters."""
 
     def screen(values=HALVES, workers=1, placed=None):
-        sources = annotation.sources(workspace / "dataset" / "annotation", [], ["demo"])
+        sources = files.sources(workspace / "dataset" / "annotation", [], ["demo"])
         return screening.screen(sources, params.from_dict(values), workers, placed)
 
     return screen
@@ -314,7 +314,7 @@ def test_a_built_in_corpus_with_parts_of_its_own_is_left_alone_by_splits_tsv(wri
     write("demo.test.txt", clips(60, 70, lambda i: "t"))
     write("aishell.train.txt", clips(70, 130, lambda i: f"a{i % 12}"))
     write("aishell.test.txt", [])
-    sources = annotation.sources(workspace / "dataset/annotation", ["demo", "aishell"], ["demo", "aishell"])
+    sources = files.sources(workspace / "dataset/annotation", ["demo", "aishell"], ["demo", "aishell"])
     placed = {"s0": "dev", "a1": "dev"}
     found = screening.screen(sources, params.from_dict({"manifest": {"dev_fraction": 0.5}}), 1, placed)
     assert {u.speaker for u in found.accepted["train"]} >= {f"s{i}" for i in range(12)}

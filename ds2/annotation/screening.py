@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ds2 import layout, parallel, params
+from ds2.annotation import files, splits
+from ds2.annotation.files import Line, Rejection, Source
+from ds2.annotation.splits import Rule
 from ds2.audio import reading
-from ds2.data import annotation, frames, parts, splits, text
-from ds2.data.annotation import Line, Rejection, Source
+from ds2.data import frames, parts, text
 from ds2.data.manifest import Utterance
-from ds2.data.splits import Rule
 from ds2.errors import UserError
 from ds2.params.networks import frames_a_step
 
@@ -127,7 +128,7 @@ def _unique_lines(sources: Iterable[Source]) -> tuple[list[Line], list[Rejection
     rejected: list[Rejection] = []
     seen: dict[str, Line] = {}
     for source in sources:
-        for line in annotation.read(source):
+        for line in files.read(source):
             if isinstance(line, Rejection):
                 rejected.append(line)
                 continue

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ds2 import layout, params
-from ds2.data import annotation, parts
-from ds2.data.annotation import Source
+from ds2.annotation import files
+from ds2.annotation.files import Source
+from ds2.data import parts
 from ds2.data.manifest import Utterance
 from ds2.data.parts import count
 from ds2.errors import UserError
@@ -149,7 +150,7 @@ def read(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     rows: list[tuple[str, list[str]]] = []
-    for number, raw in annotation.raw_lines(path):
+    for number, raw in files.raw_lines(path):
         where = f"{path} line {number}"
         line = _decoded(where, raw)
         if line.strip() and (rows or not line.startswith("#")):

@@ -3,10 +3,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ds2 import params
-from ds2.data import splits
-from ds2.data.annotation import Source
+from ds2.annotation import splits
+from ds2.annotation.files import Source
+from ds2.annotation.splits import Rule
 from ds2.data.manifest import Utterance
-from ds2.data.splits import Rule
 from ds2.errors import UserError
 
 HEAD = "# any\n# comment\nspeaker\tpart\n"
