@@ -61,6 +61,6 @@ class Corpus:
 
         found = []
         for name, transcript in self.lines:
-            rate, samples = reading.inspect(Path(name))
-            found.append(Utterance(name, samples / rate, text.normalize(transcript, self.settings.text)))
+            duration = reading.inspect(Path(name)).duration
+            found.append(Utterance(name, duration, text.normalize(transcript, self.settings.text)))
         return found

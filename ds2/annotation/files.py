@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ds2 import layout
+from ds2.audio.piece import WHOLE, Piece
 from ds2.errors import UserError
 
 
@@ -27,6 +28,7 @@ class Line:
     audio: str
     transcript: str
     speaker: str | None
+    piece: Piece = WHOLE
 
 
 @dataclass(frozen=True, slots=True)

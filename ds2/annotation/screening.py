@@ -156,12 +156,12 @@ def _screen_line(line: Line, settings: params.Params) -> Utterance | Rejection:
         return reject("empty_text", f"nothing is left of the transcript {line.transcript!r} after normalisation")
     path = layout.audio_file(line.audio)
     try:
-        rate, samples = reading.inspect(path)
+        found = reading.inspect(path)
     except reading.AudioError as error:
         if os.path.exists(path):
             return reject("unreadable_audio", f"{line.audio}: {error}")
         return reject("missing_audio", f"{line.audio}: {error}{_where_else(line)}")
-    duration, bounds = samples / rate, settings.manifest
+    duration, bounds = found.duration, settings.manifest
     if duration < bounds.min_duration:
         return reject("too_short", f"{duration:.3f} s, less than manifest.min_duration ({bounds.min_duration:g} s)")
     if duration > bounds.max_duration:

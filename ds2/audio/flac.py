@@ -13,8 +13,8 @@ _POLYNOMIAL = 0x8005  # of a frame's CRC-16
 _ROW = 256
 
 
-def length(path: Path) -> tuple[int, int] | None:
-    """Sample rate and samples, if the file is an ordinary one whose last frame is whole (its checksum is right).
+def length(path: Path) -> tuple[int, int, int] | None:
+    """Sample rate, samples and channels, if the file is an ordinary one whose last frame is whole (its checksum is right).
 
     None says nothing against the file: it may be no FLAC, of varying block size, streamed, tagged at its end, cut
     off or damaged. A decoder has to look.
@@ -29,7 +29,7 @@ def length(path: Path) -> tuple[int, int] | None:
         smallest, block = int.from_bytes(header[8:10], "big"), int.from_bytes(header[10:12], "big")
         longest_frame = int.from_bytes(header[15:18], "big")
         packed = int.from_bytes(header[18:26], "big")  # rate (20 bits), channels (3), bits (5), samples (36)
-        rate, samples = packed >> 44, packed & 0xF_FFFF_FFFF
+        rate, channels, samples = packed >> 44, (packed >> 41 & 7) + 1, packed & 0xF_FFFF_FFFF
         if not (smallest == block > 0 and longest_frame and rate and samples):
             return None
         size = os.fstat(file.fileno()).st_size
@@ -38,7 +38,7 @@ def length(path: Path) -> tuple[int, int] | None:
     number = re.escape(_coded((samples - 1) // block))
     for found in re.finditer(rb"\xff\xf8.." + number, end, re.DOTALL):
         if _crc16(end[found.start() :]) == 0:  # over a frame and its own checksum
-            return rate, samples
+            return rate, samples, channels
     return None
 
 

@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import soundfile
 import soxr
 
 from ds2.audio import flac
+from ds2.audio.piece import AudioError
 
 # Of a folder, files called like this are audio; files named one by one may be called anything.
 _SUFFIXES = {
@@ -32,8 +34,20 @@ _TAIL = 8192
 _RIFF_SLACK = 64
 
 
-class AudioError(Exception):
-    """An audio file that cannot be used. The message says why and does not name the file."""
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What a look at a recording, or at a piece of it, has found."""
+
+    rate: int  # in Hz, as recorded
+    samples: int  # of the piece, at this rate
+    channels: int  # of the file
+    # The loudest channel where the mean of all is next to silence: it is read instead.
+    instead: int | None = None
+
+    @property
+    def duration(self) -> float:
+        """In seconds."""
+        return self.samples / self.rate
 
 
 def below(folder: Path) -> list[Path]:
@@ -132,8 +146,8 @@ def _blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
         yield from _container_blocks(path)
 
 
-def inspect(path: Path) -> tuple[int, int]:
-    """Sample rate and samples of a file that can be used, found by decoding no more than needed.
+def inspect(path: Path) -> Info:
+    """Sample rate, samples and channels of a file that can be used, found by decoding no more than needed.
 
     Of integer PCM and FLAC the header and the end are read, which shows missing files, wrong formats, empty and
     cut-off files; everything else is decoded.
@@ -143,7 +157,7 @@ def inspect(path: Path) -> tuple[int, int]:
     """
     try:
         if (known := flac.length(path)) is not None:
-            return known
+            return Info(*known)
         with soundfile.SoundFile(os.fsencode(path)) as file:
             if _cut_off_riff(path):
                 raise AudioError("it is cut off: its header promises more samples")
@@ -158,11 +172,11 @@ def inspect(path: Path) -> tuple[int, int]:
                     found = 0
                 if found < file.frames - start:
                     raise AudioError(f"it is cut off: its header promises {file.frames} samples")
-                return file.samplerate, file.frames
+                return Info(file.samplerate, file.frames, file.channels)
     except (soundfile.LibsndfileError, OSError):
         pass  # read() tells what is wrong, or finds a decoder for it
     samples, rate = read(path)
-    return rate, len(samples)
+    return Info(rate, len(samples), 1)
 
 
 def _cut_off_riff(path: Path) -> bool:

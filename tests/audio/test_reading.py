@@ -76,7 +76,7 @@ def test_a_file_of_any_kind_reads_as_the_mono_samples_that_were_written(write, k
 def test_inspection_finds_the_length_that_reading_gives(write, kind, seconds):
     path = write(kind, seconds)
     samples, rate = reading.read(path)
-    assert reading.inspect(path) == (rate, len(samples))
+    assert length(path) == (rate, len(samples))
 
 
 def test_channels_are_averaged(workspace):
@@ -93,7 +93,7 @@ def test_an_m4a_file_is_decoded(workspace):
     assert samples.dtype == np.float32
     assert abs(len(samples) - 16000) < 3200
     assert pitch(samples, rate) == pytest.approx(440, abs=2)
-    assert reading.inspect(workspace / "a.m4a") == (rate, len(samples))
+    assert length(workspace / "a.m4a") == (rate, len(samples))
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000])
@@ -114,6 +114,11 @@ def test_resampling_down_leaves_no_alias(workspace):
 def test_audio_at_the_wanted_rate_stays_as_it_is(write_audio):
     path = write_audio("a.wav", subtype="FLOAT")
     np.testing.assert_array_equal(reading.load(path, 16000), tone(1.0))
+
+
+def length(path) -> tuple[int, int]:
+    found = reading.inspect(path)
+    return found.rate, found.samples
 
 
 def refuses(path) -> str:
@@ -145,7 +150,7 @@ def test_a_title_that_is_not_utf8_is_no_obstacle(workspace):
     content = (workspace / "a.m4a").read_bytes()
     assert b"TITLE..." in content
     (workspace / "a.m4a").write_bytes(content.replace(b"TITLE...", "中文标题".encode("gbk")))
-    assert reading.inspect(workspace / "a.m4a")[0] == 16000
+    assert reading.inspect(workspace / "a.m4a").rate == 16000
     samples, _ = reading.read(workspace / "a.m4a")
     assert np.array_equal(np.concatenate(list(reading.stream(workspace / "a.m4a", 16000))), samples)
 
@@ -199,7 +204,7 @@ def test_a_streamed_wav_whose_header_does_not_know_the_length_is_read(write, siz
     content = bytearray(path.read_bytes())
     content[4:8] = content[40:44] = size.to_bytes(4, "little")
     path.write_bytes(content)
-    assert reading.inspect(path)[1] == len(reading.read(path)[0]) == 16000
+    assert reading.inspect(path).samples == len(reading.read(path)[0]) == 16000
 
 
 def test_a_streamed_flac_whose_header_does_not_know_the_length_is_read(write):
@@ -209,7 +214,7 @@ def test_a_streamed_flac_whose_header_does_not_know_the_length_is_read(write):
     content[21] &= 0xF0
     content[22:26] = bytes(4)
     path.write_bytes(content)
-    assert reading.inspect(path)[1] == len(reading.read(path)[0]) == 16000
+    assert reading.inspect(path).samples == len(reading.read(path)[0]) == 16000
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=needs_mp3) if kind == "mp3" else kind for kind in KINDS])
@@ -274,7 +279,7 @@ def test_a_name_that_is_not_utf8_is_read_as_any_other(tmp_path):
     (tmp_path / "a.wav").rename(named)
     samples, rate = reading.read(named)
     assert (len(samples), rate) == (16000, 16000)
-    assert reading.inspect(named) == (16000, 16000)
+    assert length(named) == (16000, 16000)
     assert np.array_equal(np.concatenate(list(reading.stream(named, 16000))), samples)
     with pytest.raises(AudioError, match="there is no such file"):
         reading.read(tmp_path / os.fsdecode("没有.wav".encode("gbk")))
