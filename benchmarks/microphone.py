@@ -79,7 +79,7 @@ def main() -> None:
     random = np.random.default_rng(1)
 
     utterances = list(Manifest(layout.manifest_path("test")))
-    speech = [reading.load(layout.audio_file(u.audio_filepath), _RATE).astype(np.float64) for u in utterances]
+    speech = [reading.load(layout.audio_file(u.audio_filepath), _RATE, u.piece).astype(np.float64) for u in utterances]
     recordings = {}
     for name, (before, after, below, colour) in _edges().items():
         for number, samples in enumerate(speech):

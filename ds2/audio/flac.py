@@ -14,7 +14,7 @@ _ROW = 256
 
 
 def length(path: Path) -> tuple[int, int, int] | None:
-    """Sample rate, samples and channels, if the file is an ordinary one whose last frame is whole (its checksum is right).
+    """Sample rate, samples and channels of an ordinary file whose last frame is whole (its checksum is right).
 
     None says nothing against the file: it may be no FLAC, of varying block size, streamed, tagged at its end, cut
     off or damaged. A decoder has to look.

@@ -1,7 +1,7 @@
 """A piece of a recording: where it begins, how long it is, which channel."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # What a stated length may differ from the real one: encoders pad, programs round.
@@ -48,6 +48,10 @@ class Piece:
         """The length, where one is given."""
         return round(self.duration * rate)
 
+    def placed(self) -> "Piece":
+        """The piece that a user's line means: a duration alone counts from the beginning."""
+        return self if self.duration is None else replace(self, offset=self.offset or 0.0)
+
     def of(self, path: str) -> str:
         """How to call this piece of a file, so that two of the same file differ."""
         parts = [] if self.offset is None else [f"from {self.offset:g} s"]
@@ -61,7 +65,7 @@ WHOLE = Piece()
 def take(values: dict[str, Any]) -> Piece:
     """Takes `offset`, `duration` and `channel` out of a JSON object; null is as good as none.
 
-    PaddlePaddle-DeepSpeech writes `start_time` and `end_time` instead. A duration alone counts from the beginning.
+    PaddlePaddle-DeepSpeech writes `start_time` and `end_time` instead.
 
     Raises:
         ValueError: one of them has no sense; the message is a sentence.
@@ -76,7 +80,7 @@ def take(values: dict[str, Any]) -> Piece:
         if end is not None and end <= begin:
             raise ValueError(f"end_time is {end:g}, but should be after start_time, {begin:g}")
         offset, duration = begin, duration if end is None else end - begin
-    return Piece(0.0 if offset is None and duration is not None else offset, duration, channel)
+    return Piece(offset, duration, channel)
 
 
 def _number(values: dict[str, Any], key: str, least: float | None = None) -> float | None:

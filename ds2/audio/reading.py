@@ -1,19 +1,18 @@
-"""Reading audio files of any kind as mono float32 samples."""
+"""Reading audio files of any kind, or pieces of them, as mono float32 samples."""
 
-import itertools
+import functools
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 
-from ds2.audio import flac
-from ds2.audio.piece import AudioError
+from ds2.audio import decoding, flac
+from ds2.audio.channels import Levels, mix
+from ds2.audio.piece import SLACK_S, WHOLE, AudioError, Piece
 
 # Of a folder, files called like this are audio; files named one by one may be called anything.
 _SUFFIXES = {
@@ -21,17 +20,13 @@ _SUFFIXES = {
     ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".ts", ".w64", ".wav", ".webm",
     ".wma", ".wmv",
 }  # fmt: skip
-# A streamed FLAC does not know its length: libsndfile reports the greatest number there is.
-_UNKNOWN = 1 << 62
-# Frames that `stream` decodes at a time. libsndfile rounds an MP3 differently from the second block on (2e-8):
-# utterances fit in one.
-_BLOCK = 1 << 20
-# What a broken file can hide from a look at its header and its end only: floating-point samples may be NaN.
-_INTEGER_FORMATS = ("PCM_", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
 # The frames at the end that are decoded to see that they are there: more than a FLAC block.
 _TAIL = 8192
 # Some programs count the header's 8 bytes or a trailing chunk wrongly.
 _RIFF_SLACK = 64
+# Full scale is 1. Floating-point files may exceed it a little, 100 is 40 dB.
+_LOUDEST = 100.0
+_INTEGERS = (1 << 15, 1 << 23, 1 << 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,132 +46,210 @@ class Info:
 
 
 def below(folder: Path) -> list[Path]:
-    """The audio files below a folder, sorted; hidden files, and all in hidden folders, are left out."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(place, name)
-            for name in names
-            if os.path.splitext(name)[1].lower() in _SUFFIXES and not name.startswith(".")
-        ]
+    """The audio files below a folder, sorted; hidden files, and all in hidden folders, are left out.
+
+    Links to folders are followed, after everything else; each real folder is read once.
+    """
+    found, seen, tops = [], set(), [os.fspath(folder)]
+    for top in tops:
+        for place, folders, names in os.walk(top):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            if (real := os.path.realpath(place)) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            tops += [link for name in folders if os.path.islink(link := os.path.join(place, name))]
+            found += [
+                Path(place, name)
+                for name in names
+                if os.path.splitext(name)[1].lower() in _SUFFIXES and not name.startswith(".")
+            ]
     return sorted(found)
 
 
-def read(path: Path) -> tuple[np.ndarray, int]:
-    """Decodes a whole file: float32 [n] in -1..1, the mean of all channels, and the sample rate in Hz.
+def read(path: Path, piece: Piece = WHOLE) -> tuple[np.ndarray, int]:
+    """Decodes a file or a piece of it: float32 [n] in -1..1, one channel, and the sample rate in Hz.
 
-    libsndfile reads WAV, FLAC, OGG, MP3 and more; the rest (m4a, video containers) goes through PyAV.
+    Of several channels the mean is taken, or the loudest where they cancel each other (channels.Levels).
 
     Raises:
-        AudioError: the file is missing, unreadable or empty, or holds samples that are not finite.
+        AudioError: the file is missing, unreadable or empty, the piece is not within it, or samples are not finite or
+            out of all range.
     """
-    try:
-        samples, rate = _decode(path)
-        samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    except (soundfile.LibsndfileError, OSError) as error:
-        _refuse_what_is_no_file(path, error)
-        found = list(_container_blocks(path))
-        samples = np.concatenate([np.zeros(0, np.float32), *(block for block, _ in found)])
-        rate = found[0][1] if found else 0
-    if len(samples) == 0:
-        raise AudioError("it holds no audio")
-    # What is not finite shows in the sum of squares too, which is at hand sooner.
-    if not np.isfinite(np.dot(samples, samples)) and not np.isfinite(samples).all():
-        raise AudioError("it holds samples that are not finite (NaN or infinity)")
-    return np.ascontiguousarray(samples), int(rate)
+    found = list(_frames(path, piece))
+    levels = Levels()
+    if found[0][0].shape[1] > 1:
+        for block, _ in found:
+            levels.add(block)
+    mixed = [mix(block, levels.instead()) for block, _ in found]
+    return np.ascontiguousarray(mixed[0] if len(mixed) == 1 else np.concatenate(mixed)), found[0][1]
 
 
-def _decode(path: Path) -> tuple[np.ndarray, int]:
-    # As bytes, here and below: soundfile refuses a name that is not UTF-8, as archives made in Windows have.
-    with soundfile.SoundFile(os.fsencode(path)) as file:
-        if file.frames < _UNKNOWN:
-            return file.read(dtype="float32", always_2d=True), file.samplerate
-        blocks = [np.zeros((0, file.channels), np.float32)]
-        while len(block := file.read(1 << 16, dtype="float32", always_2d=True)):
-            blocks.append(block)
-        return np.concatenate(blocks), file.samplerate
+def load(path: Path, sample_rate: int, piece: Piece = WHOLE) -> np.ndarray:
+    """Samples, float32 [n], of a file or a piece, resampled to `sample_rate` (band-limited, soxr HQ); raises as `read`.
 
-
-def load(path: Path, sample_rate: int) -> np.ndarray:
-    """Samples, float32 [n], of a whole file, resampled to `sample_rate` (band-limited, soxr HQ); raises as `read`."""
-    samples, rate = read(path)
+    A piece is cut out first: nothing of what is around it is heard in it.
+    """
+    samples, rate = read(path, piece)
     if rate != sample_rate:
-        samples = soxr.resample(samples, rate, sample_rate, quality="HQ")
+        with decoding.one_sentence():
+            samples = soxr.resample(samples, rate, sample_rate, quality="HQ")
     return samples
 
 
-def stream(path: Path, sample_rate: int) -> Iterator[np.ndarray]:
-    """Yields a file in blocks, float32 [n], for recordings too long to be held as a whole; joined, they are `load`'s.
+def stream(path: Path, sample_rate: int, piece: Piece = WHOLE) -> Iterator[np.ndarray]:
+    """Yields a file or a piece in blocks, float32 [n], for what is too long to be held; joined, they are `load`'s.
 
     Raises:
         AudioError: as `read`, and when the file is cut off; perhaps not before some blocks.
     """
-    resampler, count = None, 0
-    for block, rate in _blocks(path):
-        if not np.isfinite(block).all():
-            raise AudioError("it holds samples that are not finite (NaN or infinity)")
-        count += len(block)
-        if rate != sample_rate:
-            resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
-            block = resampler.resample_chunk(block)
+    channel, resampler = instead(path, piece), None
+    if _cut_off_riff(path):
+        raise AudioError("it is cut off: its header promises more samples")
+    for frames, rate in _frames(path, piece):
+        block = mix(frames, channel)
+        with decoding.one_sentence():
+            if rate != sample_rate:
+                resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+                block = resampler.resample_chunk(np.ascontiguousarray(block))
         yield block
-    if count == 0:
-        raise AudioError("it holds no audio")
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
-    """Mono float32 [n] and the sample rate."""
-    count = 0
-    try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            if _cut_off_riff(path):
-                raise AudioError("it is cut off: its header promises more samples")
-            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-                count += len(block)
-                yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1), file.samplerate
-            if file.subtype.startswith(_INTEGER_FORMATS) and count < file.frames < _UNKNOWN:
-                raise AudioError(f"it is cut off: its header promises {file.frames} samples")
-    except (soundfile.LibsndfileError, OSError) as error:
-        if count:
-            raise AudioError(f"it cannot be decoded beyond sample {count} ({_short(error)})") from None
-        _refuse_what_is_no_file(path, error)
-        yield from _container_blocks(path)
+def instead(path: Path, piece: Piece = WHOLE) -> int | None:
+    """The channel that is read of a file whose channels cancel each other; None of all others. Raises as `read`."""
+    if piece.channel is not None or decoding.header(path)[1] == 1:
+        return None
+    return _known(path, piece).instead
 
 
-def inspect(path: Path) -> Info:
-    """Sample rate, samples and channels of a file that can be used, found by decoding no more than needed.
+def inspect(path: Path, piece: Piece = WHOLE) -> Info:
+    """Rate, length and channels of a file or a piece that can be used, found by decoding no more than needed.
 
-    Of integer PCM and FLAC the header and the end are read, which shows missing files, wrong formats, empty and
-    cut-off files; everything else is decoded.
+    Of integer PCM and FLAC with one channel the header and the end are read, which shows missing files, wrong formats,
+    empty and cut-off files; everything else is decoded. A file is looked at once, however many pieces it has.
 
     Raises:
-        AudioError: as `read`.
+        AudioError: as `read`, and when the file is cut off anywhere.
     """
+    if piece == WHOLE:
+        return _look(path)
+    whole = _known(path, WHOLE)
+    start, stop = piece.span(whole.rate, whole.samples)
+    _refuse_missing_channel(piece, whole.channels)
+    return Info(whole.rate, stop - start, whole.channels, None if whole.channels == 1 else instead(path, piece))
+
+
+def _known(path: Path, piece: Piece) -> Info:
+    """As `_look` or, of a piece, `_measure`; the last few answers are kept while the file stays as it is."""
+    stamp = decoding.regular(path)
+    found = _remembered(path, piece, (stamp.st_ino, stamp.st_size, stamp.st_mtime_ns))
+    if isinstance(found, str):
+        raise AudioError(found)
+    return found
+
+
+@functools.lru_cache(maxsize=16)
+def _remembered(path: Path, piece: Piece, stamp: tuple[int, ...]) -> Info | str:
     try:
-        if (known := flac.length(path)) is not None:
-            return Info(*known)
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            if _cut_off_riff(path):
-                raise AudioError("it is cut off: its header promises more samples")
-            if file.subtype.startswith(_INTEGER_FORMATS) and file.seekable() and file.frames < _UNKNOWN:
-                if file.frames <= 0:
-                    raise AudioError("it holds no audio")
-                start = max(0, file.frames - _TAIL)
-                try:
-                    file.seek(start)
-                    found = len(file.read(_TAIL, dtype="int16"))
-                except soundfile.LibsndfileError:
-                    found = 0
-                if found < file.frames - start:
-                    raise AudioError(f"it is cut off: its header promises {file.frames} samples")
-                return Info(file.samplerate, file.frames, file.channels)
-    except (soundfile.LibsndfileError, OSError):
-        pass  # read() tells what is wrong, or finds a decoder for it
-    samples, rate = read(path)
-    return Info(rate, len(samples), 1)
+        return _look(path) if piece == WHOLE else _measure(path, piece)
+    except AudioError as error:
+        return str(error)
+
+
+def _look(path: Path) -> Info:
+    """Of a whole file."""
+    decoding.regular(path)
+    try:
+        stated = _stated(path)
+    except (AudioError, MemoryError):
+        raise
+    except Exception:  # decoding tells what is wrong, or finds another way
+        stated = None
+    return stated if stated and stated.channels == 1 else _measure(path, WHOLE)
+
+
+def _stated(path: Path) -> Info | None:
+    """What the header says, if the end of the file bears it out; None: only decoding can tell."""
+    if (known := flac.length(path)) is not None:
+        return Info(*known)
+    with decoding.sound_file(path) as file:
+        if _cut_off_riff(path):
+            raise AudioError("it is cut off: its header promises more samples")
+        if not decoding.is_integer(file) or not file.seekable() or file.frames >= decoding.UNKNOWN:
+            return None
+        if file.frames <= 0:
+            raise AudioError("it holds no audio")
+        start = max(0, file.frames - _TAIL)
+        try:
+            file.seek(start)
+            found = len(file.read(_TAIL, dtype="int16"))
+        except soundfile.LibsndfileError:
+            found = 0
+        if found < file.frames - start:
+            raise AudioError(f"it is cut off: its header promises {file.frames} samples")
+        return Info(decoding.sane(file.samplerate), file.frames, file.channels)
+
+
+def _measure(path: Path, piece: Piece) -> Info:
+    levels, found = Levels(), 0
+    for block, rate in _frames(path, piece):
+        levels.add(block)
+        found = rate
+    return Info(found, levels.frames, levels.channels, levels.instead())
+
+
+def _frames(path: Path, piece: Piece) -> Iterator[tuple[np.ndarray, int]]:
+    """The frames of a piece, float32 [n, channels], only its channel where it has one, and the sample rate."""
+    count = 0
+    for block, rate in _cut(decoding.blocks(path, piece.offset or 0.0), piece):
+        _refuse_missing_channel(piece, block.shape[1])
+        chosen = block if piece.channel is None else block[:, piece.channel, None]
+        _refuse_out_of_range(chosen)
+        count += len(chosen)
+        yield chosen, rate
+    if count == 0:
+        raise AudioError(
+            f"the piece begins at {piece.offset:g} s, behind its end" if piece.offset else "it holds no audio"
+        )
+
+
+def _cut(blocks: Iterator[tuple[np.ndarray, int]], piece: Piece) -> Iterator[tuple[np.ndarray, int]]:
+    """The blocks of a piece, of blocks that begin where it does; as Piece.span, where the file's end is known."""
+    if piece.duration is None:
+        yield from blocks
+        return
+    left, rest, slack = None, [], 0
+    for block, rate in blocks:
+        if left is None:
+            left, slack = piece.samples(rate), round(SLACK_S * rate)
+        if left > 0:
+            yield block[:left], rate
+        rest.append((block[max(0, left) :], rate))
+        left -= len(block)
+        if left < (-slack if piece.offset is None else 1):
+            return
+    if piece.offset is None:
+        yield from (part for part in rest if len(part[0]))
+    elif left is not None and left > slack:
+        raise AudioError(f"the piece of {piece.duration:g} s from {piece.offset:g} s on ends behind its end")
+
+
+def _refuse_missing_channel(piece: Piece, channels: int) -> None:
+    if piece.channel is not None and piece.channel >= channels:
+        raise AudioError(f"there is no channel {piece.channel}: it has {channels}, counted from 0")
+
+
+def _refuse_out_of_range(block: np.ndarray) -> None:
+    peak = float(max(block.max(), -block.min()))  # NaN where a sample is
+    if peak <= _LOUDEST:
+        return
+    if not np.isfinite(peak):
+        raise AudioError("it holds samples that are not finite (NaN or infinity)")
+    scale = next((scale for scale in _INTEGERS if peak <= scale), None)
+    cause = f": they seem to be integers in a floating-point file; divide them by {scale}" if scale else ""
+    raise AudioError(f"its samples reach {peak:.6g}, where full scale is 1{cause}")
 
 
 def _cut_off_riff(path: Path) -> bool:
@@ -185,47 +258,3 @@ def _cut_off_riff(path: Path) -> bool:
         head = file.read(8)
     size = int.from_bytes(head[4:], "little")
     return head[:4] == b"RIFF" and size < 0x7FFFF000 and size > path.stat().st_size + _RIFF_SLACK
-
-
-def _container_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
-    """As `_blocks`, by PyAV as yeaudio does it: 16 bits, all channels mixed to one, up to a damaged place."""
-    import av  # PyAV takes 0.1 s to load and few files need it
-
-    try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                raise AudioError("it has no audio track")
-            rate = container.streams.audio[0].sample_rate
-            to_mono = av.AudioResampler(format="s16", layout="mono")
-            for frame in itertools.chain(_sound_frames(container, av.error.InvalidDataError), [None]):
-                for mono in to_mono.resample(frame):
-                    yield mono.to_ndarray()[0].astype(np.float32) / 32768.0, rate
-    except AudioError:
-        raise
-    except Exception as error:  # PyAV's errors share no base class with those of what it calls
-        raise AudioError(f"it cannot be decoded ({_short(error)})") from None
-
-
-def _sound_frames(container: Any, damage: type[Exception]) -> Iterator[Any]:
-    with suppress(damage):
-        for frame in container.decode(audio=0):
-            frame.pts = None  # gaps in the time stamps are not filled
-            yield frame
-
-
-def _refuse_what_is_no_file(path: Path, first: Exception) -> None:
-    if not os.path.exists(path):
-        raise AudioError("there is no such file") from None
-    if path.is_dir():
-        raise AudioError("it is a folder") from None
-    if path.stat().st_size == 0:
-        raise AudioError("the file is empty (0 bytes)") from None
-    if isinstance(first, PermissionError):
-        raise AudioError("no permission to read it") from None
-
-
-def _short(error: Exception) -> str:
-    # PyAV's errors have a strerror too; their text has a number of ten digits and the path besides.
-    text = getattr(error, "strerror", None) or str(error)
-    text = text.split(": ")[-1] if isinstance(error, soundfile.LibsndfileError) else text
-    return " ".join(text.split())[:120].rstrip(".") or type(error).__name__

@@ -55,9 +55,10 @@ class Assembler:
             label = np.zeros(0, np.int32) if self.vocabulary is None else self.vocabulary.encode(utterance.text)
             needed = frames.steps_needed(label.tolist())
             try:
-                samples = reading.load(layout.audio_file(utterance.audio_filepath), self.features.sample_rate)
+                path = layout.audio_file(utterance.audio_filepath)
+                samples = reading.load(path, self.features.sample_rate, utterance.piece)
             except reading.AudioError as error:
-                unreadable.append(f"{utterance.audio_filepath}: {error}")
+                unreadable.append(f"{utterance.name}: {error}")
                 continue
             value, ratio = self._features(samples, speed, int(position), epoch)
             steps = frames.count_steps(len(value), self.frames_a_step)
@@ -66,7 +67,7 @@ class Assembler:
                 value, ratio = self._features(samples, 1.0, int(position), epoch)
                 steps = frames.count_steps(len(value), self.frames_a_step)
             if self.vocabulary is not None and not 0 < needed <= steps:
-                unfit.append(f"{utterance.audio_filepath}: {len(label)} labels do not fit in {steps} output steps")
+                unfit.append(f"{utterance.name}: {len(label)} labels do not fit in {steps} output steps")
                 continue
             speed_reverted += hurried_too_much
             kept.append((position, utterance.duration, value, label, ratio))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic_core import from_json
 
+from ds2.audio.piece import Piece, take
 from ds2.errors import UserError
 from ds2.files import replacing
 
@@ -19,6 +20,7 @@ _KEYS = (
     ("duration", (int, float), "a number of seconds"),
     ("text", (str,), "the transcript"),
 )
+_PIECE = frozenset(("offset", "channel", "start_time", "end_time"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,24 @@ class Utterance:
     text: str
     speaker: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    offset: float | None = None  # in seconds, of a piece of the recording; None: the whole of it
+    channel: int | None = None  # from 0; None: the mean of all
+
+    @property
+    def piece(self) -> Piece:
+        """What is to be read of the file."""
+        return Piece(self.offset, self.duration, self.channel)
+
+    @property
+    def name(self) -> str:
+        """The path, and where in the recording if it is a piece."""
+        return self.piece.of(self.audio_filepath)
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in a manifest; other programs' keys are kept."""
         known = {"audio_filepath": self.audio_filepath, "duration": self.duration, "text": self.text}
-        return known | ({"speaker": self.speaker} if self.speaker is not None else {}) | self.extra
+        optional = {"speaker": self.speaker, "offset": self.offset, "channel": self.channel}
+        return known | {key: value for key, value in optional.items() if value is not None} | self.extra
 
 
 def write(path: Path, utterances: Iterable[Utterance]) -> None:
@@ -47,7 +62,7 @@ def write(path: Path, utterances: Iterable[Utterance]) -> None:
 class Manifest:
     """A manifest as a sequence of utterances, with `durations`, float64 [n], in seconds.
 
-    Lines of NeMo and of PaddlePaddle-DeepSpeech load as they are.
+    Lines of NeMo (`offset`) and of PaddlePaddle-DeepSpeech (`start_time`, `end_time`) mean here what they mean there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,7 +104,9 @@ def _parse(line: bytes, path: Path, number: int) -> Utterance:
     values = _values(line, path, number)
     audio, duration, text = (values.pop(key) for key, *_ in _KEYS)
     speaker = values.pop("speaker", None)
-    return Utterance(audio, float(duration), text, None if speaker is None else str(speaker), values)
+    speaker = None if speaker is None else str(speaker)
+    offset, channel = values.pop("offset", None), values.pop("channel", None)
+    return Utterance(audio, float(duration), text, speaker, values, offset, channel)
 
 
 def _values(line: bytes, path: Path, number: int) -> dict[str, Any]:
@@ -104,4 +121,10 @@ def _values(line: bytes, path: Path, number: int) -> dict[str, Any]:
         value = values.get(key)
         if type(value) not in kinds or value != value:
             raise UserError(f"{path} line {number}: {key} is {value!r}, but should be {expected}")
+    if not _PIECE.isdisjoint(values):
+        try:
+            piece = take(values)
+        except ValueError as error:
+            raise UserError(f"{path} line {number}: {error}") from None
+        values |= {"offset": piece.offset, "duration": piece.duration, "channel": piece.channel}
     return values

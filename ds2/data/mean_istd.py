@@ -138,8 +138,9 @@ def _chunk_moments(utterances: Sequence[Utterance], settings: params.FeaturesSet
     total = Moments.empty(settings.size)
     for utterance in utterances:
         try:
-            samples = reading.load(layout.audio_file(utterance.audio_filepath), settings.sample_rate)
+            path = layout.audio_file(utterance.audio_filepath)
+            samples = reading.load(path, settings.sample_rate, utterance.piece)
             total = total.merge(Moments.of(features.extract(samples, settings)))
         except reading.AudioError as error:
-            total = replace(total, unreadable=(*total.unreadable, f"{utterance.audio_filepath}: {error}"))
+            total = replace(total, unreadable=(*total.unreadable, f"{utterance.name}: {error}"))
     return total

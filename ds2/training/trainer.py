@@ -154,7 +154,7 @@ class Trainer:
             logger.info(f"step {step} skipped: fp16 has overflowed, the loss scale falls to {scale:g}")
             return
         history.add_nonfinite()
-        files = [training.data.train[position].audio_filepath for position in outcome.suspects]
+        files = [training.data.train[position].name for position in outcome.suspects]
         new = [file for file in files if file not in self._logged_files]
         self._logged_files.update(new)
         named = f"; it contained {', '.join(new)}" if new else ""

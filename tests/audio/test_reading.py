@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ds2.audio import reading
+from ds2.audio import decoding, reading
 from ds2.audio.reading import AudioError
 from tests.conftest import tone
 
@@ -220,7 +220,7 @@ def test_a_streamed_flac_whose_header_does_not_know_the_length_is_read(write):
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=needs_mp3) if kind == "mp3" else kind for kind in KINDS])
 @pytest.mark.parametrize(("rate", "channels", "wanted"), [(16000, 1, 16000), (48000, 2, 16000), (8000, 1, 16000)])
 def test_the_blocks_of_a_stream_are_what_loading_gives(write, monkeypatch, kind, rate, channels, wanted):
-    monkeypatch.setattr(reading, "_BLOCK", 4096)
+    monkeypatch.setattr(decoding, "BLOCK", 4096)
     path = write(kind, 1.2345, rate=rate, channels=channels)
     blocks = list(reading.stream(path, wanted))
     assert len(blocks) > 2
@@ -240,7 +240,7 @@ def test_the_blocks_of_a_streamed_m4a_are_what_loading_gives(workspace, wanted):
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
 @pytest.mark.parametrize("kind", ["wav", "wav float", "flac"])
 def test_a_file_that_is_cut_off_is_refused_by_streaming(write, monkeypatch, kind, share):
-    monkeypatch.setattr(reading, "_BLOCK", 1000)
+    monkeypatch.setattr(decoding, "BLOCK", 1000)
     path = write(kind, 3.0)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])

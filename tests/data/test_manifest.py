@@ -15,7 +15,9 @@ UTTERANCES = st.lists(
         st.floats(0.01, 100),
         st.text(max_size=10),
         st.none() | st.text(max_size=5),
-        st.dictionaries(st.sampled_from(["lang", "offset", "来源"]), st.text(max_size=5) | st.integers(), max_size=2),
+        st.dictionaries(st.sampled_from(["lang", "channels", "来源"]), st.text(max_size=5) | st.integers(), max_size=2),
+        st.none() | st.floats(0, 1e5),
+        st.none() | st.integers(0, 7),
     ),
     max_size=6,
 )
