@@ -1,6 +1,6 @@
 """Checks every line of the annotations and divides them into training, dev and test data.
 
-reads   dataset/annotation: *.txt and the audio they name, splits.tsv where it is there
+reads   dataset/annotation: *.txt, *.jsonl and the audio they name, splits.tsv where it is there
 params  corpora, manifest, text, features.sample_rate, model.type
 writes  dataset/manifest.{train,dev,test}, dataset/rejected.jsonl, results/data.json
 """
@@ -38,7 +38,7 @@ def main(settings: params.Params) -> None:
     logger.info(f"{lines}, {len(screened.rejected)} rejected ({layout.REJECTED})")
     for line in parts.table(screened.accepted, screened.divided, screened.rule.asked()):
         logger.info(line)
-    for note in splits.notes(screened.divided, screened.rule):
+    for note in (*splits.notes(screened.divided, screened.rule), *screening.channel_notes(screened)):
         logger.info(note)
     test = parts.Size.of(screened.accepted["test"])
     for doubt in (screening.doubt(screened), parts.shared_voices(screened.accepted), parts.doubt(test)):

@@ -2,12 +2,19 @@
 
 import codecs
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
 
 from ds2 import layout
-from ds2.audio.piece import WHOLE, Piece
+from ds2.audio.piece import WHOLE, Piece, take
 from ds2.errors import UserError
+
+# Of an annotation: lines of path, tab, transcript, or JSON objects.
+_JSON_LINES = ".jsonl"
+_SUFFIXES = (".txt", _JSON_LINES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,7 @@ class Line:
     transcript: str
     speaker: str | None
     piece: Piece = WHOLE
+    extra: dict[str, Any] = field(default_factory=dict)  # other keys of a JSON object
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +70,8 @@ def sources(folder: Path, corpora: Collection[str], reserved: Collection[str]) -
         UserError: there is no such file.
     """
     found = []
-    for path in sorted(folder.glob("*.txt")):
-        if not path.is_file() or _is_reserved(path, corpora, reserved):
+    for path in sorted(folder.glob("*")):
+        if path.suffix not in _SUFFIXES or not path.is_file() or _is_reserved(path, corpora, reserved):
             continue
         kind = path.name.split(".")[-2]
         found.append(Source(path, kind if kind in ("test", "dev") else "train"))
@@ -88,8 +96,10 @@ def left_out(folder: Path, corpora: Collection[str], reserved: Collection[str]) 
     for path in sorted(folder.glob("[!.]*")):
         if path.is_dir():
             found.append(f"{path} is not read: a folder")
-        elif path.suffix != ".txt" and path.name != layout.SPLITS_FILE.name:
-            found.append(f"{path} is not read: its name does not end in .txt")
+        elif not path.is_file():
+            found.append(f"{path} is not read: no regular file")
+        elif path.suffix not in _SUFFIXES and path.name != layout.SPLITS_FILE.name:
+            found.append(f"{path} is not read: its name does not end in .txt or .jsonl")
         elif _is_reserved(path, corpora, reserved) and path.suffixes not in built:
             found.append(f"{path} is not read: its name is that of a built-in corpus, rename it")
     return found
@@ -134,10 +144,17 @@ def _parse(source: Source, number: int, raw: bytes) -> Line | Rejection:
         return reject("malformed_line", "the line holds zero bytes: is the file UTF-16? Save it as UTF-8")
     if "\r" in text:
         return reject("malformed_line", "the line holds carriage returns: save the file with ordinary line ends")
+    return (_parse_json if source.path.suffix == _JSON_LINES else _parse_fields)(source, number, text)
+
+
+def _parse_fields(source: Source, number: int, text: str) -> Line | Rejection:
+    def reject(reason: str, detail: str) -> Rejection:
+        return Rejection(source, number, reason, detail)
+
     fields = text.split("\t")
     if len(fields) == 1:
         if text.startswith("{"):
-            return reject("no_tab", "the line is JSON, as in a manifest: a line is audio path, tab, transcript")
+            return reject("no_tab", "the line is JSON: call the file *.jsonl")
         if " " in text.strip() or "\u3000" in text:
             return reject("no_tab", "there are spaces where the tab between audio path and transcript should be")
         return reject("no_tab", "there is no tab: a line is audio path, tab, transcript")
@@ -148,6 +165,38 @@ def _parse(source: Source, number: int, raw: bytes) -> Line | Rejection:
     if not audio:
         return reject("malformed_line", "there is nothing before the tab: a line is audio path, tab, transcript")
     return Line(source, number, audio, transcript, speaker or None)
+
+
+def _parse_json(source: Source, number: int, text: str) -> Line | Rejection:
+    audio = None
+
+    def reject(reason: str, detail: str) -> Rejection:
+        return Rejection(source, number, reason, detail, audio)
+
+    try:
+        values = from_json(text)
+    except ValueError as error:
+        if "\t" in text and not text.lstrip().startswith("{"):
+            return reject("bad_json", "the line is no JSON object; with tabs between its fields, call the file *.txt")
+        return reject("bad_json", f"the line is no JSON object ({error})")
+    if not isinstance(values, dict):
+        return reject("bad_json", "the line is no JSON object, which begins with { and ends with }")
+    if missing := [key for key in ("audio_filepath", "text") if values.get(key) is None]:
+        return reject("missing_key", f"{' and '.join(missing)} missing: a line has audio_filepath and text")
+    path, transcript, speaker = (values.pop(key, None) for key in ("audio_filepath", "text", "speaker"))
+    if not isinstance(path, str) or not path.strip():
+        return reject("bad_value", f"audio_filepath is {path!r}, but should be the path of an audio file")
+    audio = path
+    if not isinstance(transcript, str):
+        return reject("bad_value", f"text is {transcript!r}, but should be the transcript")
+    if type(speaker) not in (str, int, type(None)) or (speaker and not str(speaker).isprintable()):
+        return reject("bad_value", f"speaker is {speaker!r}, but should be a name")
+    try:
+        piece = take(values).placed()
+    except ValueError as error:
+        return reject("bad_value", str(error))
+    name = "" if speaker is None else str(speaker).strip()
+    return Line(source, number, audio, transcript.strip(), name or None, piece, values)
 
 
 def _other_encoding(raw: bytes) -> str:

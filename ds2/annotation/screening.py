@@ -22,6 +22,14 @@ _CHUNK = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """An utterance and what a look at its recording has found."""
+
+    utterance: Utterance
+    info: reading.Info
+
+
+@dataclass(frozen=True, slots=True)
 class Screened:
     """The outcome: accepted utterances of each part, rejected lines, the number of lines, and how parts were made."""
 
@@ -30,6 +38,8 @@ class Screened:
     lines: int
     rule: Rule  # that divided the utterances of files without a part in their name
     divided: dict[str, list[Utterance]]  # these utterances, in the parts they came into
+    mixed: list[Utterance]  # of which the mean of several channels is taken
+    opposite: list[Utterance]  # of which the loudest channel is taken, because they cancel each other
 
     def metrics(self) -> dict[str, int | float]:
         """Counts and hours, flat, for results/data.json."""
@@ -63,20 +73,25 @@ def screen(
     look = functools.partial(_screen_lines, settings=settings)
     accepted: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
     divided: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
+    mixed: list[Utterance] = []
+    opposite: list[Utterance] = []
     rule = Rule.of(sources, settings.manifest, placed or {})
     count = len(lines) + len(rejected)
     found = parallel.ordered_map(look, parallel.chunks(lines, _CHUNK), len(lines), workers, "manifest")
     for line, result in zip(lines, itertools.chain.from_iterable(found), strict=True):
         if isinstance(result, Rejection):
             rejected.append(result)
-        else:
-            part = rule.part(line.source, result)
-            accepted[part].append(result)
-            if rule.divides(line.source):
-                divided[part].append(result)
+            continue
+        utterance = result.utterance
+        part = rule.part(line.source, utterance)
+        accepted[part].append(utterance)
+        if rule.divides(line.source):
+            divided[part].append(utterance)
+        if result.info.channels > 1 and utterance.channel is None:
+            (mixed if result.info.instead is None else opposite).append(utterance)
     order = {source.path: position for position, source in enumerate(sources)}
     rejected.sort(key=lambda rejection: (order[rejection.source.path], rejection.number))
-    return Screened(accepted, rejected, count, rule, divided)
+    return Screened(accepted, rejected, count, rule, divided, mixed, opposite)
 
 
 def check(screened: Screened, settings: params.Params) -> None:
@@ -123,29 +138,47 @@ def doubt(screened: Screened) -> str | None:
     )
 
 
+def channel_notes(screened: Screened) -> list[str]:
+    """What is done with recordings of several channels, with the first of each kind."""
+    found = []
+    if mixed := screened.mixed:
+        found.append(
+            f"{parts.count(len(mixed), 'utterance')} of recordings with more than one channel: the channels are mixed "
+            f"(first: {mixed[0].name}); a .jsonl annotation can name one, with channel, from 0"
+        )
+    if opposite := screened.opposite:
+        found.append(
+            f"{parts.count(len(opposite), 'utterance')} of recordings whose channels cancel each other (opposite "
+            f"phase): the loudest channel is taken (first: {opposite[0].name})"
+        )
+    return found
+
+
 def _unique_lines(sources: Iterable[Source]) -> tuple[list[Line], list[Rejection]]:
     lines: list[Line] = []
     rejected: list[Rejection] = []
-    seen: dict[str, Line] = {}
+    seen: dict[str, list[Line]] = {}
     for source in sources:
         for line in files.read(source):
             if isinstance(line, Rejection):
                 rejected.append(line)
                 continue
-            first = seen.setdefault(os.path.normpath(layout.audio_file(line.audio)), line)
-            if first is line:
+            same = seen.setdefault(os.path.normpath(layout.audio_file(line.audio)), [])
+            first = next((other for other in same if other.piece.overlaps(line.piece)), None)
+            if first is None:
                 lines.append(line)
+                same.append(line)
             else:
                 detail = f"the same audio is already in {first.source.path} line {first.number}"
                 rejected.append(Rejection(source, line.number, "duplicate_audio", detail, line.audio))
     return lines, rejected
 
 
-def _screen_lines(lines: Sequence[Line], settings: params.Params) -> list[Utterance | Rejection]:
+def _screen_lines(lines: Sequence[Line], settings: params.Params) -> list[Accepted | Rejection]:
     return [_screen_line(line, settings) for line in lines]
 
 
-def _screen_line(line: Line, settings: params.Params) -> Utterance | Rejection:
+def _screen_line(line: Line, settings: params.Params) -> Accepted | Rejection:
     def reject(reason: str, detail: str) -> Rejection:
         return Rejection(line.source, line.number, reason, detail, line.audio)
 
@@ -156,7 +189,9 @@ def _screen_line(line: Line, settings: params.Params) -> Utterance | Rejection:
         return reject("empty_text", f"nothing is left of the transcript {line.transcript!r} after normalisation")
     path = layout.audio_file(line.audio)
     try:
-        found = reading.inspect(path)
+        found = reading.inspect(path, line.piece)
+    except reading.PieceError as error:
+        return reject("no_such_piece", f"{line.audio}: {error}")
     except reading.AudioError as error:
         if os.path.exists(path):
             return reject("unreadable_audio", f"{line.audio}: {error}")
@@ -174,7 +209,11 @@ def _screen_line(line: Line, settings: params.Params) -> Utterance | Rejection:
             f"{len(transcript)} characters need {needed} output steps, but {duration:.3f} s give {steps}: "
             "is it the transcript of this audio?",
         )
-    return Utterance(line.audio, round(duration, 6), transcript, line.speaker)
+    piece = line.piece
+    utterance = Utterance(
+        line.audio, round(duration, 6), transcript, line.speaker, line.extra, piece.offset, piece.channel
+    )
+    return Accepted(utterance, found)
 
 
 def _where_else(line: Line) -> str:

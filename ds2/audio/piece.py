@@ -14,6 +14,10 @@ class AudioError(Exception):
     """An audio file that cannot be used. The message says why and does not name the file."""
 
 
+class PieceError(AudioError):
+    """A file that can be used and does not have the piece that was asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What to read of a file; the whole of it, all channels mixed, by default."""
@@ -28,16 +32,16 @@ class Piece:
         """First sample, and the one behind the last, in a file of `total` samples.
 
         Raises:
-            AudioError: the piece is not within the recording. What ends at most SLACK_S behind it is cut there.
+            PieceError: the piece is not within the recording. What ends at most SLACK_S behind it is cut there.
         """
         start, slack = self.start(rate), round(SLACK_S * rate)
         stop = total if self.duration is None else start + self.samples(rate)
         if self.offset is None:
             return 0, stop if stop < total - slack else total
         if start >= total:
-            raise AudioError(f"the piece begins at {self.offset:g} s, but the recording has {total / rate:.3f} s")
+            raise PieceError(f"the piece begins at {self.offset:g} s, but the recording has {total / rate:.3f} s")
         if stop > total + slack:
-            raise AudioError(f"the piece ends at {stop / rate:.3f} s, but the recording has {total / rate:.3f} s")
+            raise PieceError(f"the piece ends at {stop / rate:.3f} s, but the recording has {total / rate:.3f} s")
         return start, min(stop, total)
 
     def start(self, rate: int) -> int:
@@ -51,6 +55,14 @@ class Piece:
     def placed(self) -> "Piece":
         """The piece that a user's line means: a duration alone counts from the beginning."""
         return self if self.duration is None else replace(self, offset=self.offset or 0.0)
+
+    def overlaps(self, other: "Piece") -> bool:
+        """Whether two pieces of the same file share more than SLACK_S, on the same channel or on the mean of all."""
+        if None not in (self.channel, other.channel) and self.channel != other.channel:
+            return False
+        begin = max(self.offset or 0.0, other.offset or 0.0)
+        ends = [(p.offset or 0.0) + p.duration for p in (self, other) if p.duration is not None]
+        return not ends or min(ends) > begin + SLACK_S
 
     def of(self, path: str) -> str:
         """How to call this piece of a file, so that two of the same file differ."""

@@ -12,7 +12,7 @@ import soxr
 
 from ds2.audio import decoding, flac
 from ds2.audio.channels import Levels, mix
-from ds2.audio.piece import SLACK_S, WHOLE, AudioError, Piece
+from ds2.audio.piece import SLACK_S, WHOLE, AudioError, Piece, PieceError
 
 # Of a folder, files called like this are audio; files named one by one may be called anything.
 _SUFFIXES = {
@@ -209,10 +209,10 @@ def _frames(path: Path, piece: Piece) -> Iterator[tuple[np.ndarray, int]]:
         _refuse_out_of_range(chosen)
         count += len(chosen)
         yield chosen, rate
+    if count == 0 and piece.offset:
+        raise PieceError(f"the piece begins at {piece.offset:g} s, behind its end")
     if count == 0:
-        raise AudioError(
-            f"the piece begins at {piece.offset:g} s, behind its end" if piece.offset else "it holds no audio"
-        )
+        raise AudioError("it holds no audio")
 
 
 def _cut(blocks: Iterator[tuple[np.ndarray, int]], piece: Piece) -> Iterator[tuple[np.ndarray, int]]:
@@ -233,12 +233,12 @@ def _cut(blocks: Iterator[tuple[np.ndarray, int]], piece: Piece) -> Iterator[tup
     if piece.offset is None:
         yield from (part for part in rest if len(part[0]))
     elif left is not None and left > slack:
-        raise AudioError(f"the piece of {piece.duration:g} s from {piece.offset:g} s on ends behind its end")
+        raise PieceError(f"the piece of {piece.duration:g} s from {piece.offset:g} s on ends behind its end")
 
 
 def _refuse_missing_channel(piece: Piece, channels: int) -> None:
     if piece.channel is not None and piece.channel >= channels:
-        raise AudioError(f"there is no channel {piece.channel}: it has {channels}, counted from 0")
+        raise PieceError(f"there is no channel {piece.channel}: it has {channels}, counted from 0")
 
 
 def _refuse_out_of_range(block: np.ndarray) -> None:

@@ -138,8 +138,8 @@ def test_other_files_and_folders_do_not_count(tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("my.tsv", "my.tsv is not read: its name does not end in .txt"),
-        ("my.TXT", "my.TXT is not read: its name does not end in .txt"),
+        ("my.tsv", "my.tsv is not read: its name does not end in .txt or .jsonl"),
+        ("my.TXT", "my.TXT is not read: its name does not end in .txt or .jsonl"),
         ("demo.txt", "demo.txt is not read: its name is that of a built-in corpus, rename it"),
     ],
 )
