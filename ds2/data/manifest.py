@@ -43,13 +43,18 @@ class Utterance:
     @property
     def name(self) -> str:
         """The path, and where in the recording if it is a piece."""
-        return self.piece.of(self.audio_filepath)
+        return named(self.audio_filepath, self.offset, self.channel)
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in a manifest; other programs' keys are kept."""
         known = {"audio_filepath": self.audio_filepath, "duration": self.duration, "text": self.text}
         optional = {"speaker": self.speaker, "offset": self.offset, "channel": self.channel}
         return known | {key: value for key, value in optional.items() if value is not None} | self.extra
+
+
+def named(path: str, offset: float | None, channel: int | None) -> str:
+    """How to call an utterance of a file, so that two of the same file differ."""
+    return Piece(offset, None, channel).of(path)
 
 
 def write(path: Path, utterances: Iterable[Utterance]) -> None:

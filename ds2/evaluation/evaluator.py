@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ds2 import parallel
 from ds2.data.loader import Loader
-from ds2.data.manifest import Manifest
+from ds2.data.manifest import Manifest, named
 from ds2.data.vocabulary import Vocabulary
 from ds2.decoding.decoder import Decoder, Hypothesis
 from ds2.decoding.greedy import Greedy
@@ -34,6 +34,13 @@ class Prediction:
     duration: float = 0.0  # in seconds
     confidence: float = 0.0  # 0 to 1, as recognition.recognised defines it
     snr: float | None = None  # the estimated signal-to-noise ratio in dB; None where it is not known
+    offset: float | None = None  # of a piece of a recording, in seconds
+    channel: int | None = None  # where the manifest names one
+
+    @property
+    def name(self) -> str:
+        """The path, and where in the recording if it is a piece."""
+        return named(self.audio_filepath, self.offset, self.channel)
 
     def errors(self, metric: str) -> Errors:
         """By one of the metrics."""
@@ -183,6 +190,8 @@ def _predictions(manifest: Manifest, found: dict[int, Recognised], snr: dict[int
             utterance.duration,
             found[position].confidence,
             snr[position],
+            utterance.offset,
+            utterance.channel,
         )
         for position, utterance in enumerate(manifest)
     ]

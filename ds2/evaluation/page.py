@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ds2 import layout
 from ds2.data import parts
+from ds2.data.manifest import named
 from ds2.data.parts import Size
 from ds2.evaluation import breakdown, curves, error_rate
 from ds2.evaluation.breakdown import Column, Scored, Slice
@@ -30,7 +31,7 @@ class Entry:
     """One of the worst utterances."""
 
     scored: Scored  # the utterance and its errors
-    path: str  # below the repository where it lies there, else as the manifest has it
+    path: str  # below the repository where it lies there, else as the manifest has it; with its place if it is a piece
     # The address of the audio as seen from the page; None where either is outside the repository: no server shows it.
     source: str | None
     columns: Sequence[Column]  # of the alignment, the first ones
@@ -125,7 +126,9 @@ def _entry(one: Scored, metric: str, place: str | None) -> Entry:
     source = None
     if inside is not None and place is not None:
         source = f"{os.path.relpath(os.curdir, os.path.dirname(place))}/{quote(os.fsencode(inside))}"
-    path = prediction.audio_filepath if inside is None else inside
+        if (start := prediction.offset) is not None:
+            source += f"#t={start:.3f},{start + prediction.duration:.3f}"  # a media fragment: only this is played
+    path = named(prediction.audio_filepath if inside is None else inside, prediction.offset, prediction.channel)
     return Entry(one, path, source, columns[:_TOKENS], max(0, len(columns) - _TOKENS))
 
 

@@ -28,6 +28,10 @@ def write_predictions(path: Path, evaluation: Evaluation, metric: str) -> None:
                 row["speaker"] = prediction.speaker
             if prediction.snr is not None:
                 row["snr"] = round(prediction.snr, 1)
+            if prediction.offset is not None:
+                row["offset"] = prediction.offset
+            if prediction.channel is not None:
+                row["channel"] = prediction.channel
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -39,7 +43,7 @@ def write_errors(path: Path, evaluation: Evaluation, metric: str) -> None:
         for one, errors in breakdown.worst_first(breakdown.score(evaluation.predictions, metric)):
             scores = f"{errors.correct} {errors.substitutions} {errors.deletions} {errors.insertions}"
             aligned = error_rate.alignment(tokens(one.reference), tokens(one.hypothesis))
-            file.write(f"\nid: {one.audio_filepath}\nScores: (#C #S #D #I) {scores}\n{aligned}\n")
+            file.write(f"\nid: {one.name}\nScores: (#C #S #D #I) {scores}\n{aligned}\n")
 
 
 def headline(evaluation: Evaluation, metric: str) -> str:
