@@ -93,9 +93,9 @@ def test_json_has_a_line_for_every_recording_also_for_those_that_cannot_be_read(
     assert bad == {"path": "bad.mp3", "error": "the file is empty (0 bytes)"}
     assert none == {"path": "none.wav", "error": "there is no such file"}
     for line, name in ((first, "0.wav"), (second, "1.wav")):
-        assert list(line) == ["path", "text", "duration", "confidence"]
+        assert list(line) == ["path", "text", "duration", "sample_rate", "confidence"]
         assert (line["path"], line["text"]) == (f"audio/{name}", expected[name])
-    assert list(long) == ["path", "text", "duration", "confidence", "segments"]
+    assert list(long) == ["path", "text", "duration", "sample_rate", "confidence", "segments"]
     assert long["duration"] == pytest.approx(len(samples) / 16000, abs=0.01)
     assert len(long["segments"]) >= 5
     assert all(set(segment) == {"start", "end", "text"} for segment in long["segments"])
