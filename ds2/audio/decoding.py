@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,8 +25,9 @@ _SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC_", "IMA_ADPCM", "M
 _INTEGER_FORMATS = ("PCM_", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
 # Beyond these it is a mistake or damage, and resampling would take any amount of memory.
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
-# FFmpeg takes anything for raw samples, of a rate it makes up, if only the name ends like this.
-_HEADERLESS = ("alaw", "g722", "mulaw", "f32", "f64", "s16", "s24", "s32", "s8", "u16", "u24", "u32", "u8", "vidc")
+# FFmpeg takes anything for raw samples, of a rate that it makes up, if only the name ends like this; and samples without
+# a header that begin with silence for sounds of a game (ea_cdata).
+_HEADERLESS = re.compile(r"[fsu]\d+(be|le)?|alaw|mulaw|vidc|g722|g726(le)?|ea_cdata")
 _NO_FILES = {
     stat.S_ISDIR: "it is a folder",
     stat.S_ISFIFO: "it is no regular file but a pipe",
@@ -144,7 +146,7 @@ def _container(path: Path) -> Iterator[Any]:
 
     # With the protocol, or a name such as pipe:0 would be taken for one.
     with av.open(f"file:{path}", metadata_errors="ignore") as container:
-        if container.format.name in _HEADERLESS or container.format.name.endswith(("be", "le")):
+        if _HEADERLESS.fullmatch(container.format.name):
             raise AudioError("it has no header that says what it holds")
         if not container.streams.audio:
             raise AudioError("it has no audio track")
