@@ -25,8 +25,8 @@ _SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC_", "IMA_ADPCM", "M
 _INTEGER_FORMATS = ("PCM_", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
 # Beyond these it is a mistake or damage, and resampling would take any amount of memory.
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
-# FFmpeg takes anything for raw samples, of a rate that it makes up, if only the name ends like this; and samples without
-# a header that begin with silence for sounds of a game (ea_cdata).
+# What FFmpeg takes anything for: raw samples, of a rate that it makes up, by the end of a name; the sounds of a game
+# (ea_cdata) where samples without a header begin with silence.
 _HEADERLESS = re.compile(r"[fsu]\d+(be|le)?|alaw|mulaw|vidc|g722|g726(le)?|ea_cdata")
 _NO_FILES = {
     stat.S_ISDIR: "it is a folder",

@@ -173,7 +173,8 @@ def _look(path: Path) -> Info:
 def _stated(path: Path) -> Info | None:
     """What the header says, if the end of the file bears it out; None: only decoding can tell."""
     if (known := flac.length(path)) is not None:
-        return Info(*known)
+        rate, samples, channels = known
+        return Info(decoding.sane(rate), samples, channels)
     with decoding.sound_file(path) as file:
         if _cut_off_riff(path):
             raise AudioError("it is cut off: its header promises more samples")
