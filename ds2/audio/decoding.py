@@ -18,9 +18,9 @@ from ds2.audio.piece import AudioError
 UNKNOWN = 1 << 62
 # Samples that are decoded at a time; utterances fit in one block.
 BLOCK = 1 << 20
-# Here libsndfile seeks to the sample. MP3 and Opus carry a state from frame to frame and are decoded from the
-# beginning, as is what libsndfile cannot seek in, and all that PyAV reads.
-_SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC_", "IMA_ADPCM", "MS_ADPCM", "VORBIS")
+# Here libsndfile seeks to the sample. MP3 and Opus carry a state from frame to frame, a place in OGG is searched for by
+# time stamps that may be damaged: these are decoded from the beginning, as is all that PyAV reads.
+_SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC_", "IMA_ADPCM", "MS_ADPCM")
 # What a broken file can hide from a look at its header and its end only: floating-point samples may be NaN.
 _INTEGER_FORMATS = ("PCM_", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
 # Beyond these it is a mistake or damage, and resampling would take any amount of memory.

@@ -85,9 +85,9 @@ def test_a_constant_part_of_the_mean_hides_nothing(tmp_path):
     assert np.std(samples) == pytest.approx(np.std(voice()), rel=0.01)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5])
-def test_silence_has_no_louder_channel(tmp_path, value):
-    silent = np.full(RATE, value, np.float32)
+@pytest.mark.parametrize(("constant", "noise"), [(0.0, 0.0), (0.5, 0.0), (0.0, 1e-6), (0.3, 1e-6)])
+def test_silence_has_no_louder_channel(tmp_path, constant, noise):
+    silent = np.random.default_rng(0).normal(constant, noise, RATE).astype(np.float32)
     assert read(write(tmp_path / "a.wav", silent, -silent))[1] is None
 
 

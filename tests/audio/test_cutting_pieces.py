@@ -150,6 +150,16 @@ def test_a_piece_may_end_50_ms_behind_the_recording(tmp_path, suffix):
     assert len(found) == reading.inspect(tmp_path / f"a.{suffix}", Piece(3.0, 1.04)).samples == RATE
 
 
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+@pytest.mark.parametrize(("duration", "seconds"), [(4.0, 4.0), (3.96, 4.0), (4.04, 4.0), (9.0, 4.0), (3.94, 3.94)])
+def test_a_measured_duration_means_the_whole_file_unless_that_is_much_longer(tmp_path, suffix, duration, seconds):
+    """As a manifest's line without an offset has it, of ours, NeMo's or PaddlePaddle-DeepSpeech's."""
+    soundfile.write(tmp_path / f"a.{suffix}", sound(), RATE)
+    whole, _ = reading.read(tmp_path / f"a.{suffix}")
+    found, _ = reading.read(tmp_path / f"a.{suffix}", Piece(None, duration))
+    np.testing.assert_array_equal(found, whole[: round(seconds * RATE)])
+
+
 def test_a_file_is_looked_at_anew_when_it_has_changed(tmp_path):
     soundfile.write(tmp_path / "a.wav", sound(), RATE)
     assert reading.inspect(tmp_path / "a.wav", Piece(3.0)).samples == RATE

@@ -99,8 +99,10 @@ def test_vox_is_read_by_its_name(tmp_path):
 @pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3"])
 def test_what_a_file_holds_counts_not_its_name(tmp_path, name, kind):
     soundfile.write(tmp_path / f"b.{kind}", tone(2.0, rate=8000), 8000)
+    expected, _ = reading.read(tmp_path / f"b.{kind}")
     (tmp_path / f"b.{kind}").rename(tmp_path / name)
     heard(tmp_path / name)
+    np.testing.assert_array_equal(reading.read(tmp_path / name)[0], expected)
 
 
 @pytest.mark.parametrize("name", ["a.raw", "a.pcm", "a.sw", "a.ul", "a.al", "a.g722", "a.dat"])
