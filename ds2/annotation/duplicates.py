@@ -4,18 +4,21 @@ import bisect
 import functools
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ds2 import layout, parallel
 from ds2.annotation.files import Line, Rejection
 from ds2.audio import content
+from ds2.audio.piece import Piece
 from ds2.audio.reading import Info
 from ds2.data.manifest import Utterance
+from ds2.data.parts import count
 
 # Files that a process looks at in one go; the beginning of one takes 0.1 ms.
 _CHUNK = 512
+_REASON = "duplicate_audio"
 
 
 class Accepted(NamedTuple):
@@ -44,12 +47,24 @@ def find(good: Sequence[tuple[Line, Accepted]], workers: int) -> dict[int, Rejec
             _near(recording[channel], utterance)
             for channel in (list(recording) if piece.channel is None else (piece.channel, None))
         )
-        earlier = [other for other in near if piece.overlaps(good[other][1].utterance.piece)]
+        earlier = [other for other in near if _same(piece, good[other][1].utterance.piece)]
         if earlier:
             found[position] = _rejection(line, utterance, *good[min(earlier)])
         else:
             bisect.insort(recording[piece.channel], (utterance.offset or 0.0, position))
     return found
+
+
+def doubt(rejected: Iterable[Rejection]) -> str | None:
+    """A word on the lines among those rejected that repeat others, with the first; None where none does."""
+    repeated = [rejection for rejection in rejected if rejection.reason == _REASON]
+    if not repeated:
+        return None
+    first = repeated[0]
+    return (
+        f"{count(len(repeated), 'line')} left out as repeated audio; the first is {first.source.path} line "
+        f"{first.number} ({first.audio}): {first.detail}"
+    )
 
 
 def _near(sorted_lines: Sequence[tuple[float, int]], utterance: Utterance) -> Iterator[int]:
@@ -62,13 +77,17 @@ def _near(sorted_lines: Sequence[tuple[float, int]], utterance: Utterance) -> It
         yield sorted_lines[other][1]
 
 
+def _same(piece: Piece, other: Piece) -> bool:
+    return piece == other or piece.overlaps(other)  # what is shorter than SLACK_S does not overlap
+
+
 def _rejection(line: Line, utterance: Utterance, first: Line, accepted: Accepted) -> Rejection:
     other = accepted.utterance
     same = (utterance.offset, utterance.duration) == (other.offset, other.duration)
     alias = "" if first.audio == line.audio else f" as {first.audio}"
     text = "" if other.text == utterance.text else ", with another transcript"
     detail = f"{'' if same else 'some of '}the same audio is already in {first.source.path} line {first.number}"
-    return Rejection(line.source, line.number, "duplicate_audio", f"{detail}{alias}{text}", line.audio)
+    return Rejection(line.source, line.number, _REASON, f"{detail}{alias}{text}", line.audio)
 
 
 def _recordings(good: Sequence[tuple[Line, Accepted]], workers: int) -> list[str]:

@@ -12,6 +12,7 @@ from ds2 import layout, parallel, params
 from ds2.annotation import duplicates, files, splits
 from ds2.annotation.duplicates import Accepted
 from ds2.annotation.files import Line, Rejection, Source
+from ds2.annotation.rates import Rates
 from ds2.annotation.splits import Rule
 from ds2.audio import reading
 from ds2.audio.piece import WHOLE, Piece
@@ -34,6 +35,7 @@ class Screened:
     divided: dict[str, list[Utterance]]  # these utterances, in the parts they came into
     mixed: list[Utterance]  # of which the mean of several channels is taken
     opposite: list[Utterance]  # of which the loudest channel is taken, because they cancel each other
+    rates: Rates
 
     def metrics(self) -> dict[str, int | float]:
         """Counts and hours, flat, for results/data.json."""
@@ -52,7 +54,7 @@ class Screened:
                 found[f"{split}_share"] = round(share, 4)
         for reason, count in sorted(Counter(r.reason for r in self.rejected).items()):
             found[f"rejected_{reason}"] = count
-        return found
+        return found | self.rates.metrics()
 
 
 def screen(
@@ -80,19 +82,21 @@ def screen(
     divided: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
     mixed: list[Utterance] = []
     opposite: list[Utterance] = []
+    rates = Rates(settings.features.sample_rate)
     rule = Rule.of(sources, settings.manifest, placed or {})
     for position, (line, (utterance, info, _)) in enumerate(good):
         if position in repeated:
             continue
         part = rule.part(line.source, utterance)
         accepted[part].append(utterance)
+        rates.add(part, info.rate, utterance.duration)
         if rule.divides(line.source):
             divided[part].append(utterance)
         if info.channels > 1 and utterance.channel is None:
             (mixed if info.instead is None else opposite).append(utterance)
     order = {source.path: position for position, source in enumerate(sources)}
     rejected.sort(key=lambda rejection: (order[rejection.source.path], rejection.number))
-    return Screened(accepted, rejected, count, rule, divided, mixed, opposite)
+    return Screened(accepted, rejected, count, rule, divided, mixed, opposite, rates)
 
 
 def check(screened: Screened, settings: params.Params) -> None:
