@@ -10,7 +10,7 @@ import json
 from loguru import logger
 
 from ds2 import layout, parallel, params, stage
-from ds2.annotation import files, screening, splits
+from ds2.annotation import duplicates, files, screening, splits
 from ds2.corpora import registry
 from ds2.data import manifest, parts
 from ds2.files import replacing, write_json
@@ -40,8 +40,11 @@ def main(settings: params.Params) -> None:
         logger.info(line)
     for note in (*splits.notes(screened.divided, screened.rule), *screening.channel_notes(screened)):
         logger.info(note)
+    if note := screened.rates.note():
+        logger.info(note)
     test = parts.Size.of(screened.accepted["test"])
-    for doubt in (screening.doubt(screened), parts.shared_voices(screened.accepted), parts.doubt(test)):
+    doubts = screening.doubt(screened), duplicates.doubt(screened.rejected), screened.rates.doubt()
+    for doubt in (*doubts, parts.shared_voices(screened.accepted), parts.doubt(test)):
         if doubt:
             logger.warning(doubt)
 

@@ -9,24 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ds2 import layout, parallel, params
-from ds2.annotation import files, splits
+from ds2.annotation import duplicates, files, splits
+from ds2.annotation.duplicates import Accepted
 from ds2.annotation.files import Line, Rejection, Source
+from ds2.annotation.rates import Rates
 from ds2.annotation.splits import Rule
 from ds2.audio import reading
+from ds2.audio.piece import WHOLE, Piece
 from ds2.data import frames, parts, text
 from ds2.data.manifest import Utterance
 from ds2.errors import UserError
 from ds2.params.networks import frames_a_step
 
 _CHUNK = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """An utterance and what a look at its recording has found."""
-
-    utterance: Utterance
-    info: reading.Info
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +35,7 @@ class Screened:
     divided: dict[str, list[Utterance]]  # these utterances, in the parts they came into
     mixed: list[Utterance]  # of which the mean of several channels is taken
     opposite: list[Utterance]  # of which the loudest channel is taken, because they cancel each other
+    rates: Rates
 
     def metrics(self) -> dict[str, int | float]:
         """Counts and hours, flat, for results/data.json."""
@@ -58,7 +54,7 @@ class Screened:
                 found[f"{split}_share"] = round(share, 4)
         for reason, count in sorted(Counter(r.reason for r in self.rejected).items()):
             found[f"rejected_{reason}"] = count
-        return found
+        return found | self.rates.metrics()
 
 
 def screen(
@@ -66,32 +62,41 @@ def screen(
 ) -> Screened:
     """Reads all annotation files and inspects all audio, in `workers` processes.
 
-    Of two lines with the same audio that of the first source wins. The sections manifest, text, features, model count.
-    Speakers that are `placed` are in the part that this names.
+    Of two good lines with the same audio the first one counts, by source and line. Of the parameters the sections
+    manifest, text, features and model count. Speakers that are `placed` are in the part that this names.
     """
-    lines, rejected = _unique_lines(sources)
+    lines, rejected = _well_formed(sources)
     look = functools.partial(_screen_lines, settings=settings)
+    count = len(lines) + len(rejected)
+    results = parallel.ordered_map(look, parallel.chunks(lines, _CHUNK), len(lines), workers, "manifest")
+    good: list[tuple[Line, Accepted]] = []
+    for line, result in zip(lines, itertools.chain.from_iterable(results), strict=True):
+        if isinstance(result, Rejection):
+            rejected.append(result)
+        else:
+            good.append((line, result))
+    # Only now: a line that is not used takes no other one's place.
+    repeated = duplicates.find(good, workers)
+    rejected += repeated.values()
     accepted: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
     divided: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
     mixed: list[Utterance] = []
     opposite: list[Utterance] = []
+    rates = Rates(settings.features.sample_rate)
     rule = Rule.of(sources, settings.manifest, placed or {})
-    count = len(lines) + len(rejected)
-    found = parallel.ordered_map(look, parallel.chunks(lines, _CHUNK), len(lines), workers, "manifest")
-    for line, result in zip(lines, itertools.chain.from_iterable(found), strict=True):
-        if isinstance(result, Rejection):
-            rejected.append(result)
+    for position, (line, (utterance, info, _)) in enumerate(good):
+        if position in repeated:
             continue
-        utterance = result.utterance
         part = rule.part(line.source, utterance)
         accepted[part].append(utterance)
+        rates.add(part, info.rate, utterance.duration)
         if rule.divides(line.source):
             divided[part].append(utterance)
-        if result.info.channels > 1 and utterance.channel is None:
-            (mixed if result.info.instead is None else opposite).append(utterance)
+        if info.channels > 1 and utterance.channel is None:
+            (mixed if info.instead is None else opposite).append(utterance)
     order = {source.path: position for position, source in enumerate(sources)}
     rejected.sort(key=lambda rejection: (order[rejection.source.path], rejection.number))
-    return Screened(accepted, rejected, count, rule, divided, mixed, opposite)
+    return Screened(accepted, rejected, count, rule, divided, mixed, opposite, rates)
 
 
 def check(screened: Screened, settings: params.Params) -> None:
@@ -154,23 +159,11 @@ def channel_notes(screened: Screened) -> list[str]:
     return found
 
 
-def _unique_lines(sources: Iterable[Source]) -> tuple[list[Line], list[Rejection]]:
+def _well_formed(sources: Iterable[Source]) -> tuple[list[Line], list[Rejection]]:
     lines: list[Line] = []
     rejected: list[Rejection] = []
-    seen: dict[str, list[Line]] = {}
-    for source in sources:
-        for line in files.read(source):
-            if isinstance(line, Rejection):
-                rejected.append(line)
-                continue
-            same = seen.setdefault(os.path.normpath(layout.audio_file(line.audio)), [])
-            first = next((other for other in same if other.piece.overlaps(line.piece)), None)
-            if first is None:
-                lines.append(line)
-                same.append(line)
-            else:
-                detail = f"the same audio is already in {first.source.path} line {first.number}"
-                rejected.append(Rejection(source, line.number, "duplicate_audio", detail, line.audio))
+    for line in itertools.chain.from_iterable(map(files.read, sources)):
+        (rejected if isinstance(line, Rejection) else lines).append(line)
     return lines, rejected
 
 
@@ -213,7 +206,9 @@ def _screen_line(line: Line, settings: params.Params) -> Accepted | Rejection:
     utterance = Utterance(
         line.audio, round(duration, 6), transcript, line.speaker, line.extra, piece.offset, piece.channel
     )
-    return Accepted(utterance, found)
+    # A file is looked at once, whatever pieces of it are asked for.
+    whole = found if piece == WHOLE else reading.inspect(path, Piece(0.0, channel=0))
+    return Accepted(utterance, found, whole.samples)
 
 
 def _where_else(line: Line) -> str:

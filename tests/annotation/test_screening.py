@@ -1,5 +1,4 @@
 import json
-import os
 import re
 
 import pytest
@@ -14,13 +13,11 @@ HALVES = {"manifest": {"dev_fraction": 0.3, "test_fraction": 0.3}}
 @pytest.fixture
 def write(workspace, write_audio):
     """write(file, lines) writes an annotation; the audio of lines (path, text[, speaker]) is made where missing."""
-    one = write_audio("one.wav", 1.0)
 
     def write(name, lines):
         for path, *_ in lines:
-            (workspace / path).parent.mkdir(parents=True, exist_ok=True)
             if not (workspace / path).exists():
-                os.link(one, workspace / path)
+                write_audio(path, 1.0)
         content = "".join("\t".join(line) + "\n" for line in lines)
         (workspace / "dataset" / "annotation" / name).write_text(content, encoding="utf-8")
 
