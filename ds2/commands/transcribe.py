@@ -77,9 +77,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.batch_size < 1:
         raise UserError(f"--batch-size {arguments.batch_size}: it must be at least 1")
     log.to_terminal()
-    # Paths may be no valid UTF-8: they are printed as they are.
-    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    sys.stderr.reconfigure(errors="backslashreplace")
     from ds2.recognition import paddle_model  # paddle takes seconds to load: mistakes and --help do not wait for it
 
     model = paddle_model.load(arguments.model, "auto")
