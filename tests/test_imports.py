@@ -45,6 +45,7 @@ BELOW = {
         "annotation",
         "data",
         "audio",
+        "pipeline",
         "params",
     },
 }

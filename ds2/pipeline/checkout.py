@@ -1,6 +1,6 @@
 """Whether git and DVC will work in this folder; it needs no package, so that make asks before it installs any.
 
-    python3 -m ds2.pipeline.checkout
+python3 -m ds2.pipeline.checkout
 """
 
 import os
@@ -29,14 +29,14 @@ def check() -> None:
     if os.pathsep in str(here):
         raise UserError(f"{here} has a {os.pathsep} in its path, which PATH cannot hold: give the folder another name")
     if not _CONFIGS[0].exists():
-        raise UserError(f"{here} has no {_CONFIGS[0]}: run in the repository's root, or copy the hidden files there too")
+        raise UserError(f"{here} has no {_CONFIGS[0]}: run in the repository's root, or copy hidden files too")
     if any(_NO_SCM.search(path.read_text(encoding="utf-8", errors="replace")) for path in _CONFIGS if path.exists()):
         return
     try:
         command = ["git", "rev-parse", "--git-dir"]
         asked = subprocess.run(command, capture_output=True, env=os.environ | {"LC_ALL": "C"}, check=False)
     except FileNotFoundError:
-        raise UserError("git is not installed, and DVC needs it: install it, such as with apt-get install git") from None
+        raise UserError("git is not installed, and DVC needs it: apt-get install git, or the like") from None
     said = os.fsdecode(asked.stderr).strip()
     if "dubious ownership" in said:
         raise UserError(
