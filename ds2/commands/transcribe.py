@@ -9,7 +9,6 @@ cannot be read is named on the standard error, the others are transcribed, and t
 """
 
 import argparse
-import json
 import signal
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from ds2 import layout, log
 from ds2.decoding.greedy import Greedy
 from ds2.errors import UserError, enough_memory
+from ds2.files import as_json
 from ds2.transcribing import cutting, inputs
 from ds2.transcribing.transcriber import Transcriber, Transcript
 
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
     ):
         for transcript in transcriber.transcribe(inputs.expand(arguments.inputs)):
             if arguments.json:
-                print(json.dumps(_fields(transcript), ensure_ascii=False), flush=True)
+                print(as_json(_fields(transcript)), end="", flush=True)
             elif transcript.error is None:
                 print(f"{transcript.name}\t{transcript.text}", flush=True)
             if transcript.error is not None:

@@ -1,12 +1,11 @@
 """The files that tell people what was recognised and what went wrong."""
 
-import json
 from pathlib import Path
 
 from ds2.evaluation import breakdown, error_rate
 from ds2.evaluation.error_rate import Errors
 from ds2.evaluation.evaluator import Evaluation
-from ds2.files import replacing
+from ds2.files import as_json, replacing
 from ds2.metrics import TOKENS
 
 
@@ -28,7 +27,7 @@ def write_predictions(path: Path, evaluation: Evaluation, metric: str) -> None:
                 row["speaker"] = prediction.speaker
             if prediction.snr is not None:
                 row["snr"] = round(prediction.snr, 1)
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(as_json(row))
 
 
 def write_errors(path: Path, evaluation: Evaluation, metric: str) -> None:
