@@ -35,7 +35,7 @@ def main(settings: params.Params) -> None:
     write_json(layout.LANGUAGE_MODEL_METRICS, metrics)
     logger.info(
         f"{metrics['lm_ngrams']} n-grams of {metrics['lm_words']} words; perplexity of the dev data "
-        f"{metrics['lm_dev_perplexity']}"
+        f"{metrics.get('lm_dev_perplexity', 'unknown: there are none')}"
     )
 
 

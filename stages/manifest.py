@@ -5,15 +5,13 @@ params  corpora, manifest, text, features.sample_rate, model.type
 writes  dataset/manifest.{train,dev,test}, dataset/rejected.jsonl, results/data.json
 """
 
-import json
-
 from loguru import logger
 
 from ds2 import layout, parallel, params, stage
 from ds2.annotation import duplicates, files, screening, splits
 from ds2.corpora import registry
 from ds2.data import manifest, parts
-from ds2.files import replacing, write_json
+from ds2.files import as_json, replacing, write_json
 
 
 def main(settings: params.Params) -> None:
@@ -29,7 +27,7 @@ def main(settings: params.Params) -> None:
     screened = screening.screen(sources, settings, parallel.processes(settings.runtime.num_workers), placed)
     # The report comes first: it says what to mend when the check fails.
     with replacing(layout.REJECTED) as file:
-        file.writelines(json.dumps(r.as_json(), ensure_ascii=False) + "\n" for r in screened.rejected)
+        file.writelines(as_json(r.as_json()) for r in screened.rejected)
     screening.check(screened, settings)
     for split, utterances in screened.accepted.items():
         manifest.write(layout.manifest_path(split), utterances)

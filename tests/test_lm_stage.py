@@ -110,3 +110,11 @@ def test_files_that_cannot_be_used_are_one_sentence_and_leave_the_old_model(tran
 def test_transcripts_without_text_are_one_sentence(transcripts):
     manifest.write(transcripts / "dataset/manifest.train", [manifest.Utterance("0.wav", 2.0, "")])
     assert_one_sentence(run_stage("lm", transcripts, "lm: {order: 3}\n"), "hold no text")
+
+
+def test_without_dev_data_there_is_no_perplexity(transcripts):
+    (transcripts / "dataset/manifest.dev").write_text("")
+    done = run_stage("lm", transcripts, "lm: {order: 2}\n")
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert json.loads((transcripts / "results/lm.json").read_text()).keys() == {"lm_words", "lm_ngrams"}

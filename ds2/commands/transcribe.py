@@ -10,7 +10,6 @@ is named on the standard error, the others are transcribed, and the exit code is
 """
 
 import argparse
-import json
 import signal
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ from ds2 import layout, log
 from ds2.audio.piece import Piece
 from ds2.decoding.greedy import Greedy
 from ds2.errors import UserError, enough_memory
+from ds2.files import as_json
 from ds2.transcribing import cutting, inputs
 from ds2.transcribing.transcriber import Transcriber, Transcript
 
@@ -95,9 +95,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.batch_size < 1:
         raise UserError(f"--batch-size {arguments.batch_size}: it must be at least 1")
     log.to_terminal()
-    # Paths may be no valid UTF-8: they are printed as they are.
-    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    sys.stderr.reconfigure(errors="backslashreplace")
     from ds2.recognition import paddle_model  # paddle takes seconds to load: mistakes and --help do not wait for it
 
     model = paddle_model.load(arguments.model, "auto")
@@ -114,7 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
             if piece != Piece(channel=arguments.channel):  # as a list has it
                 name = piece.of(name)
             if arguments.json:
-                print(json.dumps(_fields(transcript), ensure_ascii=False), flush=True)
+                print(as_json(_fields(transcript)), end="", flush=True)
             elif transcript.error is None:
                 print(f"{name}\t{transcript.text}", flush=True)
             if transcript.error is not None:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 from loguru import logger
-from numba import njit
 
 from ds2.data.vocabulary import UNKNOWN_ID, Vocabulary
 from ds2.decoding import table
+from ds2.decoding.compiled import compiled
 
 
 class HotWords(NamedTuple):
@@ -29,7 +29,7 @@ class HotWords(NamedTuple):
     most: float  # the greatest step of the score
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def advance(words: HotWords, state: int, token: int) -> tuple[float, int]:
     """What a token adds to the score, and the state that follows. State 0 is the start."""
     before = words.lent[state]

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ds2.decoding import automaton
+from ds2.decoding.compiled import compiled
 from ds2.decoding.kenlm import header, scoring
 from ds2.decoding.kenlm.header import Header
 from ds2.decoding.kenlm.memory import SIGN, as_float, load32, load64, load_bits
@@ -115,7 +115,7 @@ def _look_up(data: np.ndarray, at: int, most: int, path: Path, words: list[str])
     return np.where(known[places] == hashes, places + 1, 0).astype(np.int32)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _find(model: Trie, level: int, begin: int, end: int, word: int) -> int:
     """The entry of a word among those from `begin` to `end`, which are sorted, or -1 (interpolation search)."""
     base, size, bits = model.entries[level], model.entry_bits[level], model.word_bits
@@ -132,7 +132,7 @@ def _find(model: Trie, level: int, begin: int, end: int, word: int) -> int:
     return -1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _further(data: np.ndarray, table: int, count: int, entry: int) -> int:
     """The further bits of an entry's begin: the last of the table's numbers that is not greater."""
     low, high = 0, count
@@ -145,7 +145,7 @@ def _further(data: np.ndarray, table: int, count: int, entry: int) -> int:
     return low
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _begin(model: Trie, level: int, entry: int) -> int:
     """Where the n-grams that are one longer than an entry begin."""
     bits = model.pointer_bits[level]
@@ -156,14 +156,14 @@ def _begin(model: Trie, level: int, entry: int) -> int:
     return begin
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _first(model: Trie, word: int) -> tuple[np.float32, np.uint32, bool, tuple[int, int]]:
     at = model.unigrams + np.int64(word) * _UNIGRAM
     begin, end = np.int64(load64(model.data, at + 8)), np.int64(load64(model.data, at + 8 + _UNIGRAM))
     return as_float(load32(model.data, at)), load32(model.data, at + 4), begin < end, (begin, end)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _longer(
     model: Trie, n: int, node: tuple[int, int], word: int
 ) -> tuple[np.float32, np.uint32, bool, tuple[int, int]]:
