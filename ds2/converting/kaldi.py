@@ -11,7 +11,6 @@ from ds2.converting.rows import Account, Row, lines
 from ds2.errors import UserError
 
 _TABLES = ("wav.scp", "text", "segments", "utt2spk", "reco2file_and_channel")
-_CHANNELS = {"A": 0, "B": 1, "1": 0, "2": 1}
 # Recordings that are files of their own have one channel: reco2file_and_channel says where that came from.
 _JOINED = """
     SELECT text.line, text.id, text.rest, segments.line, segments.rest, wav.line, wav.rest, speaker.rest, side.rest
@@ -59,7 +58,7 @@ def _load(tables: sqlite3.Connection, file: Path, account: Account) -> None:
 def _joined(tables: sqlite3.Connection, folder: Path, account: Account) -> Iterator[Row]:
     segmented = (folder / "segments").exists()
     zero = tables.execute("SELECT 1 FROM reco2file_and_channel WHERE rest GLOB '*[ \t]0'").fetchone()
-    sides = {"0": 0, "1": 1} if zero else _CHANNELS
+    first = 0 if zero else 1
     for line, name, text, cut_line, cut, wav_line, wav, speaker, side in tables.execute(_JOINED, (segmented,)):
         if not text:
             account.leave("utterances without a transcript", folder / "text", line, name)
@@ -69,7 +68,8 @@ def _joined(tables: sqlite3.Connection, folder: Path, account: Account) -> Itera
             file, number = ("segments", cut_line) if segmented else ("text", line)
             account.leave("utterances of recordings that are not in wav.scp", folder / file, number, name)
         else:
-            channel = side and sides.get(side.split()[-1], side)
+            side = side and side.split()[-1]
+            channel = int(side) - first if side and side.isdecimal() else {"A": 0, "B": 1}.get(side, side)
             if speaker == name:  # Kaldi's way to say that nobody knows
                 account.unused["speakers that are the utterances themselves"] += 1
                 speaker = None

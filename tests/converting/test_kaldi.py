@@ -166,7 +166,10 @@ def test_a_line_that_is_not_utf8_costs_that_line(folder, put, converted):
     assert f"lines that are not UTF-8: save the file as UTF-8: 1 (first: {path}/text line 2: " in said
 
 
-@pytest.mark.parametrize(("channels", "expected"), [("A B", [0, 1]), ("1 2", [0, 1]), ("0 1", [0, 1]), ("A X", [0])])
+@pytest.mark.parametrize(
+    ("channels", "expected"),
+    [("A B", [0, 1]), ("1 2", [0, 1]), ("0 1", [0, 1]), ("3 0", [3, 0]), ("3 2", [2, 1]), ("A X", [0])],
+)
 def test_channels_of_one_file_are_letters_or_numbers_from_one_or_zero(folder, converted, channels, expected):
     sides = [f"r{i} f {side}" for i, side in enumerate(channels.split())]
     path = folder(wav_scp=["r0 wav/a.wav", "r1 wav/a.wav"], text=["r0 x", "r1 x"], reco2file_and_channel=sides)
