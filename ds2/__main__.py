@@ -17,6 +17,7 @@ COMMANDS = {
     "tune": "find the weights of the beam search that make the fewest errors",
     "compare": "show what changed between two commits, branches or experiments",
     "experiments": "list all experiments with the dev score to choose by and the test score to report",
+    "convert": "turn lists of Kaldi, NeMo, wenet, Common Voice or a spreadsheet into an annotation",
     "split": "divide whole speakers into training, dev and test data",
     "params": "explain every parameter of params.yaml",
     "recipe": "write a complete params.yaml from a recipe",
