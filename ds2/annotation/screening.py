@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ds2 import layout, parallel, params
-from ds2.annotation import files, splits
+from ds2.annotation import columns, files, splits
 from ds2.annotation.files import Line, Rejection, Source
+from ds2.annotation.overview import Overview
 from ds2.annotation.splits import Rule
 from ds2.audio import reading
 from ds2.data import frames, parts, text
@@ -30,6 +31,7 @@ class Screened:
     lines: int
     rule: Rule  # that divided the utterances of files without a part in their name
     divided: dict[str, list[Utterance]]  # these utterances, in the parts they came into
+    transcripts: Overview  # of the accepted lines
 
     def metrics(self) -> dict[str, int | float]:
         """Counts and hours, flat, for results/data.json."""
@@ -48,7 +50,7 @@ class Screened:
                 found[f"{split}_share"] = round(share, 4)
         for reason, count in sorted(Counter(r.reason for r in self.rejected).items()):
             found[f"rejected_{reason}"] = count
-        return found
+        return found | self.transcripts.metrics()
 
 
 def screen(
@@ -65,6 +67,7 @@ def screen(
     divided: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
     rule = Rule.of(sources, settings.manifest, placed or {})
     count = len(lines) + len(rejected)
+    transcripts = Overview(len(lines), settings.text)
     found = parallel.ordered_map(look, parallel.chunks(lines, _CHUNK), len(lines), workers, "manifest")
     for line, result in zip(lines, itertools.chain.from_iterable(found), strict=True):
         if isinstance(result, Rejection):
@@ -72,19 +75,24 @@ def screen(
         else:
             part = rule.part(line.source, result)
             accepted[part].append(result)
+            transcripts.add(line, result.text)
             if rule.divides(line.source):
                 divided[part].append(result)
     order = {source.path: position for position, source in enumerate(sources)}
     rejected.sort(key=lambda rejection: (order[rejection.source.path], rejection.number))
-    return Screened(accepted, rejected, count, rule, divided)
+    return Screened(accepted, rejected, count, rule, divided, transcripts)
 
 
 def check(screened: Screened, settings: params.Params) -> None:
-    """Raises UserError when the outcome is of no use: too many lines are rejected, or a part of the data is empty."""
+    """Raises UserError when the outcome is of no use.
+
+    That is: too many lines are rejected, transcripts and speakers are exchanged, or a part of the data is empty.
+    """
     if screened.lines == 0:
         raise UserError(f"the files of {layout.ANNOTATION} are empty")
     if sentence := too_many_rejected(screened, settings.manifest):
         raise UserError(f"{sentence}; all are in {layout.REJECTED}")
+    columns.check(_named(screened), screened.transcripts.named)
     divided = list(itertools.chain.from_iterable(screened.divided.values()))
     for split, utterances in screened.accepted.items():
         if not utterances:
@@ -111,16 +119,11 @@ def too_many_rejected(screened: Screened, manifest: params.ManifestSettings) -> 
 
 def doubt(screened: Screened) -> str | None:
     """What looks wrong in accepted lines and may still be right: speakers where the transcripts should be."""
-    spoken = [u for utterances in screened.accepted.values() for u in utterances if u.speaker is not None]
-    if not spoken:
-        return None
-    sentences = sum(text.is_wordy(u.text) for u in spoken)
-    if sentences > 0.05 * len(spoken) or sum(text.is_wordy(u.speaker) for u in spoken) < 0.5 * len(spoken):
-        return None
-    return (
-        f"{len(spoken) - sentences} of {len(spoken)} transcripts look like speakers ({spoken[0].text}) and the "
-        f"speakers like transcripts ({spoken[0].speaker}): a line is audio path, tab, transcript, tab, speaker"
-    )
+    return columns.doubt(_named(screened))
+
+
+def _named(screened: Screened) -> list[Utterance]:
+    return [u for utterances in screened.accepted.values() for u in utterances if u.speaker is not None]
 
 
 def _unique_lines(sources: Iterable[Source]) -> tuple[list[Line], list[Rejection]]:
@@ -154,6 +157,10 @@ def _screen_line(line: Line, settings: params.Params) -> Utterance | Rejection:
         if not line.transcript:
             return reject("empty_text", "there is no transcript after the tab")
         return reject("empty_text", f"nothing is left of the transcript {line.transcript!r} after normalisation")
+    if settings.text.numbers == "reject" and text.has_digit(transcript):
+        return reject(
+            "digits", f"digits in {line.transcript!r}: write numbers as they are said, or change text.numbers"
+        )
     path = layout.audio_file(line.audio)
     try:
         rate, samples = reading.inspect(path)

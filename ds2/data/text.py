@@ -20,6 +20,7 @@ _UNSPACED = (
 )
 _SPACE_BETWEEN_HAN = re.compile(rf" (?<=[{HAN}] )(?=[{HAN}])")
 _WORDS = re.compile(rf"[{HAN}]|\S\s+\S")
+_DIGIT = re.compile(r"\d")
 _COMMON = re.compile(r"[\u4e00-\u9fff]+")
 
 # An event or sign of the annotators: <unk>, </noise>, <|en|>, [NOISE]. A < before a digit or space is no tag.
@@ -113,6 +114,11 @@ def normalize(text: str, rules: params.TextSettings | None = None) -> str:
 def tags(text: str) -> list[str]:
     """The tags of a transcript, which `normalize` drops."""
     return _TAG.findall(unicodedata.normalize("NFKC", text))
+
+
+def has_digit(text: str) -> bool:
+    """Whether there is a digit of any script in it; Han numerals are none."""
+    return _DIGIT.search(text) is not None
 
 
 def is_wordy(text: str) -> bool:
