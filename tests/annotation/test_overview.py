@@ -43,7 +43,7 @@ def test_what_is_special_is_counted_with_the_first_line_that_has_it():
     assert told["2 lines with digits (text.numbers: keep):"] == "  first my.txt line 2: 下午3:30 -> 下午3 30"
     assert told["2 lines with brackets (their words stay):"] == "  first my.txt line 3: 好的(笑声) -> 好的笑声"
     assert told["2 lines with tags (dropped):"] == "  first my.txt line 4: [NOISE]"
-    assert told["2 lines with Latin letters:"] == "  first my.txt line 4: 打开wifi"
+    assert told["1 line with Latin letters:"] == "  first my.txt line 4: 打开wifi"
     assert found.metrics() == {"lines_with_digits": 2, "lines_with_tags": 2}
 
 
