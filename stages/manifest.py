@@ -36,6 +36,8 @@ def main(settings: params.Params) -> None:
     logger.info(f"{lines}, {len(screened.rejected)} rejected ({layout.REJECTED})")
     for line in parts.table(screened.accepted, screened.divided, screened.rule.asked()):
         logger.info(line)
+    for line in screened.transcripts.lines(screened.accepted):
+        logger.info(line)
     for note in (*splits.notes(screened.divided, screened.rule), *screening.channel_notes(screened)):
         logger.info(note)
     if note := screened.rates.note():

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ds2 import layout, parallel, params
-from ds2.annotation import duplicates, files, splits
+from ds2.annotation import columns, duplicates, files, splits
 from ds2.annotation.duplicates import Accepted
 from ds2.annotation.files import Line, Rejection, Source
+from ds2.annotation.overview import Overview
 from ds2.annotation.rates import Rates
 from ds2.annotation.splits import Rule
 from ds2.audio import reading
@@ -36,6 +37,7 @@ class Screened:
     mixed: list[Utterance]  # of which the mean of several channels is taken
     opposite: list[Utterance]  # of which the loudest channel is taken, because they cancel each other
     rates: Rates
+    transcripts: Overview  # of the accepted lines
 
     def metrics(self) -> dict[str, int | float]:
         """Counts and hours, flat, for results/data.json."""
@@ -54,7 +56,7 @@ class Screened:
                 found[f"{split}_share"] = round(share, 4)
         for reason, count in sorted(Counter(r.reason for r in self.rejected).items()):
             found[f"rejected_{reason}"] = count
-        return found | self.rates.metrics()
+        return found | self.rates.metrics() | self.transcripts.metrics()
 
 
 def screen(
@@ -83,6 +85,7 @@ def screen(
     mixed: list[Utterance] = []
     opposite: list[Utterance] = []
     rates = Rates(settings.features.sample_rate)
+    transcripts = Overview(len(good), settings.text)
     rule = Rule.of(sources, settings.manifest, placed or {})
     for position, (line, (utterance, info, _)) in enumerate(good):
         if position in repeated:
@@ -90,21 +93,26 @@ def screen(
         part = rule.part(line.source, utterance)
         accepted[part].append(utterance)
         rates.add(part, info.rate, utterance.duration)
+        transcripts.add(line, utterance.text)
         if rule.divides(line.source):
             divided[part].append(utterance)
         if info.channels > 1 and utterance.channel is None:
             (mixed if info.instead is None else opposite).append(utterance)
     order = {source.path: position for position, source in enumerate(sources)}
     rejected.sort(key=lambda rejection: (order[rejection.source.path], rejection.number))
-    return Screened(accepted, rejected, count, rule, divided, mixed, opposite, rates)
+    return Screened(accepted, rejected, count, rule, divided, mixed, opposite, rates, transcripts)
 
 
 def check(screened: Screened, settings: params.Params) -> None:
-    """Raises UserError when the outcome is of no use: too many lines are rejected, or a part of the data is empty."""
+    """Raises UserError when the outcome is of no use.
+
+    That is: too many lines are rejected, transcripts and speakers are exchanged, or a part of the data is empty.
+    """
     if screened.lines == 0:
         raise UserError(f"the files of {layout.ANNOTATION} are empty")
     if sentence := too_many_rejected(screened, settings.manifest):
         raise UserError(f"{sentence}; all are in {layout.REJECTED}")
+    columns.check(_named(screened), screened.transcripts.named)
     divided = list(itertools.chain.from_iterable(screened.divided.values()))
     for split, utterances in screened.accepted.items():
         if not utterances:
@@ -131,16 +139,11 @@ def too_many_rejected(screened: Screened, manifest: params.ManifestSettings) -> 
 
 def doubt(screened: Screened) -> str | None:
     """What looks wrong in accepted lines and may still be right: speakers where the transcripts should be."""
-    spoken = [u for utterances in screened.accepted.values() for u in utterances if u.speaker is not None]
-    if not spoken:
-        return None
-    sentences = sum(text.is_wordy(u.text) for u in spoken)
-    if sentences > 0.05 * len(spoken) or sum(text.is_wordy(u.speaker) for u in spoken) < 0.5 * len(spoken):
-        return None
-    return (
-        f"{len(spoken) - sentences} of {len(spoken)} transcripts look like speakers ({spoken[0].text}) and the "
-        f"speakers like transcripts ({spoken[0].speaker}): a line is audio path, tab, transcript, tab, speaker"
-    )
+    return columns.doubt(_named(screened))
+
+
+def _named(screened: Screened) -> list[Utterance]:
+    return [u for utterances in screened.accepted.values() for u in utterances if u.speaker is not None]
 
 
 def channel_notes(screened: Screened) -> list[str]:
@@ -180,6 +183,10 @@ def _screen_line(line: Line, settings: params.Params) -> Accepted | Rejection:
         if not line.transcript:
             return reject("empty_text", "there is no transcript after the tab")
         return reject("empty_text", f"nothing is left of the transcript {line.transcript!r} after normalisation")
+    if settings.text.numbers == "reject" and text.has_digit(transcript):
+        return reject(
+            "digits", f"digits in {line.transcript!r}: write numbers as they are said, or change text.numbers"
+        )
     path = layout.audio_file(line.audio)
     try:
         found = reading.inspect(path, line.piece)

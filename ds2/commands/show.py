@@ -88,9 +88,9 @@ def every_kind(samples: np.ndarray, settings: params.Params, seed: int) -> list[
 
     shown = [original]
     for kind in params.AugmentSettings.model_fields:
-        augmenter = augment.Augmenter(_only(kind, settings.augment), settings.features.sample_rate)
+        augmenter = augment.Augmenter(_only(kind, settings.augment), settings.features)
         shown.append(max((changed(kind, augmenter, utterance) for utterance in range(_DRAWS)), key=change))
-    return [*shown, changed(_ALL, augment.Augmenter(settings.augment, settings.features.sample_rate), 0)]
+    return [*shown, changed(_ALL, augment.Augmenter(settings.augment, settings.features), 0)]
 
 
 def _only(kind: str, section: params.AugmentSettings) -> params.AugmentSettings:

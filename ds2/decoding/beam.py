@@ -58,8 +58,10 @@ class BeamSearch:
         return [Hypothesis(_spell(tree.nodes, nodes[i]), float(scores[i]), float(ctc[i])) for i in order]
 
 
-def search(settings: params.EvaluateSettings, vocabulary: Vocabulary) -> BeamSearch:
+def search(settings: params.EvaluateSettings, vocabulary: Vocabulary, rules: params.TextSettings) -> BeamSearch:
     """The search of `evaluate.decoder`: ctc_beam_search or, without language model and beta, ctc_prefix_beam.
+
+    Vocabulary and text rules, by which hot words are spelled, are the model's.
 
     Raises:
         UserError: the language model is missing or is none.
@@ -70,7 +72,7 @@ def search(settings: params.EvaluateSettings, vocabulary: Vocabulary) -> BeamSea
         settings.alpha if with_model else 0.0,
         settings.beta if with_model else 0.0,
         language_model.read(layout.LANGUAGE_MODEL, vocabulary) if with_model else ngram.empty(len(vocabulary)),
-        hot_words.build(settings.hot_words or {}, vocabulary),
+        hot_words.build(hot_words.normalized(settings.hot_words or {}, rules), vocabulary),
         settings.cutoff_prob,
         settings.cutoff_top_n,
     )

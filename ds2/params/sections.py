@@ -72,6 +72,11 @@ class TextSettings(Section):
 
     lower_case: bool = Field(True, description="upper case becomes lower case")
     simplified: bool = Field(True, description="traditional Chinese becomes simplified")
+    numbers: Literal["keep", "spoken", "reject"] = added(
+        "keep",
+        before="keep",
+        description="digits: keep them, write them as spoken (Mandarin, English), or reject such transcripts",
+    )
 
 
 class FeaturesSettings(Section):
@@ -81,6 +86,9 @@ class FeaturesSettings(Section):
     num_mel_bins: int = Field(80, ge=8, le=256, description="mel filters")
     target_db: Annotated[Real, Field(ge=-60, le=0)] | None = Field(
         -20.0, description="every utterance is levelled to this RMS, in dB of full scale; null: as recorded"
+    )
+    remove_mean: bool = added(
+        True, before=False, description="an utterance's mean, so a constant offset, does not count as level"
     )
 
     @property

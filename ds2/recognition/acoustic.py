@@ -21,6 +21,7 @@ class AcousticModel(Protocol):
     vocabulary: Vocabulary
     statistics: MeanIstd
     features: params.FeaturesSettings  # that it was trained with
+    rules: params.TextSettings  # of the transcripts that it was trained with
     device: str  # "cpu" or "gpu", where it runs
     origin: str  # which weights of its training these are, in words
     chosen_on: str | None  # dev or test, whose score chose these weights; None where none did

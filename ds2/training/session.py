@@ -118,7 +118,7 @@ def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:
             raise UserError(f"train.evaluate_on: {scored.path} is empty; set it to null to train without scores")
     augmenter = None
     if settings.train.augment:
-        augmenter = Augmenter(settings.augment, settings.features.sample_rate)
+        augmenter = Augmenter(settings.augment, settings.features)
     data = TrainingData(manifest, scored, Vocabulary.read(layout.VOCABULARY), statistics, augmenter)
     return data, {str(path): path for path in files}
 

@@ -262,8 +262,8 @@ def test_any_text_gives_parameters_or_one_sentence(tmp_path_factory, text):
 
 def test_what_is_not_said_has_its_default(load):
     found = load("train: {num_epoch: 5}\n")
-    added_later = params.TrainSettings(num_epoch=5, average_share=None)
-    assert found == params.Params(train=added_later)
+    train = params.TrainSettings(num_epoch=5, average_share=None)
+    assert found == params.Params(features=params.FeaturesSettings(remove_mean=False), train=train)
 
 
 def test_nothing_read_can_be_changed(load):
@@ -323,7 +323,7 @@ def test_what_params_yaml_lacks_is_told_once_with_the_values_used(load, log):
     load(f"corpora: [demo]\ntext: {{lower_case: false}}\n{complete}")
     (line,) = log
     assert "params.yaml lacks parameters" in line
-    assert "text.simplified: true, features.sample_rate: 16000" in line
+    assert 'text.simplified: true, text.numbers: "keep", features.sample_rate: 16000' in line
     assert "lower_case" not in line
     assert "corpora" not in line
 
