@@ -4,20 +4,20 @@ import bisect
 import functools
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ds2 import layout, parallel
+from ds2.annotation import content
+from ds2.annotation.content import Look, Mark
 from ds2.annotation.files import Line, Rejection
-from ds2.audio import content
 from ds2.audio.piece import Piece
 from ds2.audio.reading import Info
 from ds2.data.manifest import Utterance
 from ds2.data.parts import count
 
-# Files that a process looks at in one go; the beginning of one takes 0.1 ms.
-_CHUNK = 512
+# The looks at files that may be the same, each at what the one before has left; and how many a process takes at once.
+_LOOKS = ((content.sign, 8192), (content.head, 512), (content.whole, 64))
 _REASON = "duplicate_audio"
 
 
@@ -95,26 +95,26 @@ def _recordings(good: Sequence[tuple[Line, Accepted]], workers: int) -> list[str
     alike: dict[tuple, list[str]] = defaultdict(list)
     for audio, (_, info, samples) in {line.audio: accepted for line, accepted in good}.items():
         alike[info.rate, samples].append(audio)
-    # Files of the same length are common; those that begin alike too are all but certainly the same.
-    for look in (content.head, content.whole):
-        alike = _divided(alike, look, workers)
+    for look, size in _LOOKS:
+        alike = _divided({key: group for key, group in alike.items() if len(group) > 1}, look, size, workers)
     firsts = {audio: group[0] for group in alike.values() for audio in group}
     return [firsts.get(line.audio, line.audio) for line, _ in good]
 
 
-def _divided(
-    alike: dict[tuple, list[str]], look: Callable[[Path, int], bytes | None], workers: int
-) -> dict[tuple, list[str]]:
-    """The groups of several paths, each divided by what a look at the files finds; the rate stands first in a key."""
-    files = [(audio, key) for key, group in alike.items() if len(group) > 1 for audio in group]
+def _divided(alike: Mapping[tuple, list[str]], look: Look, size: int, workers: int) -> dict[tuple, list[str]]:
+    """The groups, each divided by what a look at its files finds; the rate stands first in a key."""
+    files = [(audio, key[0]) for key, group in alike.items() for audio in group]
     work = functools.partial(_look_at, look=look)
-    results = parallel.ordered_map(work, parallel.chunks(files, _CHUNK), len(files), workers, "duplicates")
+    results = parallel.ordered_map(work, parallel.chunks(files, size), len(files), workers, "duplicates")
+    marks = itertools.chain.from_iterable(results)
     found: dict[tuple, list[str]] = defaultdict(list)
-    for (audio, key), result in zip(files, itertools.chain.from_iterable(results), strict=True):
-        if result is not None:
-            found[(*key, result)].append(audio)
+    for key, group in alike.items():
+        there = [(audio, mark) for audio, mark in zip(group, marks, strict=False) if mark is not None]
+        kinds = {mark.kind for _, mark in there}
+        for audio, mark in there:
+            found[(*key, mark.value if len(kinds) == 1 and mark.kind else None)].append(audio)
     return found
 
 
-def _look_at(files: Sequence[tuple[str, tuple]], look: Callable[[Path, int], bytes | None]) -> list[bytes | None]:
-    return [look(layout.audio_file(audio), key[0]) for audio, key in files]
+def _look_at(files: Sequence[tuple[str, int]], look: Look) -> list[Mark | None]:
+    return [look(layout.audio_file(audio), rate) for audio, rate in files]

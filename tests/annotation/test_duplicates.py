@@ -53,6 +53,13 @@ def as_24_bits_of_two_channels(source, target):
     soundfile.write(target, np.stack([samples, samples], axis=1), rate, subtype="PCM_24")
 
 
+def with_a_title(source, target):
+    samples, rate = soundfile.read(source, dtype="int16")
+    with soundfile.SoundFile(target, "w", rate, 1, "PCM_16") as file:
+        file.title = "a title, which stands before the samples"
+        file.write(samples)
+
+
 def below_a_linked_folder(source, target):
     os.rename(source.parent, source.parent.with_name("real"))
     os.symlink("real", source.parent)
@@ -64,6 +71,7 @@ NAMES = {
     "hard link": ("b.wav", os.link),
     "copy": ("b.wav", shutil.copyfile),
     "FLAC": ("b.flac", as_flac),
+    "with a title": ("b.wav", with_a_title),
     "floating point": ("b.wav", as_float),
     "24 bits, two equal channels": ("b.wav", as_24_bits_of_two_channels),
     "chain of links": ("b.wav", below_a_linked_folder),
@@ -88,6 +96,21 @@ def test_a_recording_under_another_name_counts_once_and_in_the_test_set(name, wo
 
 def _test_file():
     return (files.layout.repository_root() / "dataset/annotation/my.test.txt").as_posix()
+
+
+@pytest.mark.parametrize("checksum", [True, False])
+def test_flac_files_are_compared_by_their_samples(checksum, workspace, write_audio, screen):
+    samples = soundfile.read(write_audio("a.wav"), dtype="int16")[0]
+    for name, level in (("b", 0.0), ("c", 1.0)):
+        soundfile.write(workspace / f"{name}.flac", samples, 16000, compression_level=level)
+    soundfile.write(workspace / "d.flac", samples[::-1], 16000)
+    content = bytearray((workspace / "c.flac").read_bytes())
+    assert len(content) != (workspace / "b.flac").stat().st_size
+    if not checksum:
+        content[26:42] = bytes(16)
+        (workspace / "c.flac").write_bytes(content)
+    lines = [(f"{name}.flac", "你好") for name in "bcd"]
+    assert repeated(screen({"my.txt": lines})) == ["c.flac"]
 
 
 def test_a_container_that_only_ffmpeg_reads_is_the_same_as_a_wav_file_of_its_samples(workspace, write_audio, screen):
