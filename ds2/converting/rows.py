@@ -18,6 +18,7 @@ _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _CLOCK = re.compile(r"(?:(?:(\d+):(?=[0-5]?\d:))?(\d+):(?=[0-5]?\d(?:\D|$)))?(\d+(?:[.,]\d+)?)")
 _SHOWN = 100  # characters of an example
 _PARENTS = 3
+_KEYS = 12  # that are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,9 @@ class Account:
         for reason, count in self.left.most_common():
             yield f"left out: {reason}: {count} ({self._first[reason]})"
         if self.unused:
-            keys = ", ".join(f"{key} ({count})" for key, count in self.unused.most_common())
-            yield f"without a place in an annotation (in so many lines): {keys}"
+            keys = [f"{key} ({count})" for key, count in self.unused.most_common(_KEYS)]
+            more = f" and {len(self.unused) - _KEYS} more" if len(self.unused) > _KEYS else ""
+            yield f"without a place in an annotation (in so many lines): {', '.join(keys)}{more}"
 
 
 class Format(Protocol):

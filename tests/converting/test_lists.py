@@ -83,6 +83,13 @@ def test_broken_json_costs_its_line_and_an_example_stays_short(put, converted):
     assert max(map(len, said.splitlines())) < 250
 
 
+def test_many_keys_are_no_long_list(listed, converted):
+    source = listed("m.json", item(lang="zh", **{f"key{i}": i for i in range(40)}), item(lang="zh"))
+    _, said = converted("nemo", source, "m.jsonl")
+    assert "(in so many lines): lang (2), key" in said
+    assert " (1) and 29 more\n" in said
+
+
 def test_a_folder_of_manifests_becomes_an_annotation_for_each(listed, command, workspace):
     for name in ("train_manifest.json", "dev_clean.json", "x.test.jsonl"):
         listed(f"corpus/{name}", item())
