@@ -118,3 +118,12 @@ def test_without_dev_data_there_is_no_perplexity(transcripts):
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     assert json.loads((transcripts / "results/lm.json").read_text()).keys() == {"lm_words", "lm_ngrams"}
+
+
+def test_a_ready_model_of_words_is_said_to_be_one(transcripts):
+    lines = ["-0.5\t<unk>", "-99\t<s>\t0", "-0.5\t</s>", "-0.5\t打开\t0", "-0.5\t客厅\t0"]
+    text = "\n".join(["\\data\\", "ngram 1=5", "", "\\1-grams:", *lines, "", "\\end\\", ""])
+    (transcripts / "dataset/text/words.arpa").write_text(text, encoding="utf-8")
+    done = run_stage("lm", transcripts, "lm: {path: dataset/text/words.arpa}\n")
+    assert done.returncode == 0, done.stderr
+    assert "WARNING dataset/text/words.arpa has words of several characters, such as 打开" in done.stderr

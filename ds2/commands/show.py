@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from ds2 import params
 from ds2.audio import reading
+from ds2.commands import numbers
 from ds2.data import augment, features
 from ds2.errors import UserError
 
@@ -40,7 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The recording, the folder, the seed."""
     parser.add_argument("recording", type=Path, metavar="FILE", help="a recording")
     parser.add_argument("--out", type=Path, metavar="FOLDER", default="augment", help="default: %(default)s")
-    parser.add_argument("--seed", type=int, metavar="N", default=1, help="of the random numbers; default: %(default)s")
+    parser.add_argument(
+        "--seed",
+        type=numbers.integer(0, 2**31 - 1),
+        metavar="N",
+        default=1,
+        help="of the random numbers; default: %(default)s",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
