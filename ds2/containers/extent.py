@@ -18,6 +18,10 @@ class AudioError(Exception):
     """An audio file that cannot be used. The message says why and does not name the file."""
 
 
+class CutOffError(AudioError):
+    """An audio file that ends before its end."""
+
+
 class Source:
     """An open file, read at positions."""
 
@@ -130,9 +134,9 @@ def pcm(rate: int, samples: int, channels: int, patches: dict[int, bytes] | None
     return Extent((rate, samples, channels), samples / rate, samples / rate, patches or {})
 
 
-def cut_off(why: str) -> AudioError:
+def cut_off(why: str) -> CutOffError:
     """The error to raise."""
-    return AudioError(f"it is cut off: {why}")
+    return CutOffError(f"it is cut off: {why}")
 
 
 def joined(position: int) -> AudioError:

@@ -39,12 +39,8 @@ def asf(source: Source) -> Extent:
             played, preroll = source.number(position + 64, 8, "little"), source.number(position + 80, 8, "little")
             if source.number(position + 88, 4, "little") & _ASF_BROADCAST or not length:
                 return NOTHING_STATED
-            if source.size < length:
-                raise cut_off(f"its header promises {length} bytes, but it has {source.size}")
-            if source.size > length + _SLACK_BYTES:
-                if source.at(length, 16) == ASF:
-                    raise joined(length)
-                raise AudioError(f"it goes on behind its end: {source.size - length} bytes follow")
+            refuse_what_is_missing(source, length)
+            refuse_what_follows(source, length, _SLACK_BYTES, ASF)
             seconds = played / 1e7 - preroll / 1e3
             # The last packet of WMA's holds up to 2048 samples more or less than the clock says.
             return Extent(None, max(0.0, seconds - 0.1), seconds + 0.1)

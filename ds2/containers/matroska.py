@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ds2.containers.extent import NOTHING_STATED, SLACK_S, AudioError, Extent, Source, cut_off, joined
+from ds2.containers.extent import NOTHING_STATED, SLACK_S, AudioError, CutOffError, Extent, Source, cut_off, joined
 
 _EBML, _SEGMENT, _CLUSTER, _INFO, _TRACKS = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0x1549A966, 0x1654AE6B
 _SCALE, _DURATION = 0x2AD7B1, 0x4489
@@ -35,12 +35,18 @@ def extent(source: Source) -> Extent:
         AudioError: an element is not whole, another file follows, or the last packet contradicts the duration.
     """
     found, position, segments = _Found(), 0, 0
-    for name, start, end in _elements(source, 0, source.without_tags(0)):
+    last = source.without_tags(0)
+    while position < last:
+        name, start, end, known = _element(source, position, last)
         if name == _EBML and position:
             raise joined(position)
         if name == _SEGMENT:
             segments += 1
-            _segment(source, start, end, found)
+            try:
+                _segment(source, start, end, found)
+            except CutOffError:
+                if known:  # a segment without a size ends wherever the recording was stopped
+                    raise
         elif name not in (_EBML, 0xEC, 0xBF):
             raise AudioError(f"it goes on behind its end: {source.size - position} bytes follow its last element")
         position = end

@@ -129,9 +129,7 @@ def _header(frame: bytes, kind: _Frame, position: int) -> tuple[int | None, int 
     if len(lame) < _CHECKSUM + 2 - 120 or not lame[:4].isalnum():
         return count, None
     checksum = int.from_bytes(frame[at + _CHECKSUM : at + _CHECKSUM + 2], "big")
-    # FFmpeg always takes 190 bytes, whatever lies before, the checksum itself as zeros.
-    zeroed = frame[: at + _CHECKSUM] + bytes(2) + frame[at + _CHECKSUM + 2 :]
-    if checksum and checksum not in (_crc16(zeroed[: at + _CHECKSUM]), _crc16(zeroed[:190])):
+    if lame.startswith(b"LAME") and checksum and _crc16(frame[: at + _CHECKSUM]) != checksum:
         raise AudioError(f"it is damaged at byte {position}: the header that states its length")
     delays = int.from_bytes(frame[at + _DELAYS : at + _DELAYS + 3], "big")
     return count, (delays >> 12) + (delays & 0xFFF)
