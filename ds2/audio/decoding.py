@@ -148,7 +148,7 @@ def _decoded(path: Path, offset: float, extent: Extent) -> Iterator[tuple[np.nda
     except Exception as error:
         if count:
             raise AudioError(f"it cannot be decoded beyond sample {count} ({short(error)})") from None
-    yield from ffmpeg.blocks(path, offset)
+    yield from ffmpeg.blocks(path, offset, extent.least is not None)
 
 
 def _sound_file_blocks(file: soundfile.SoundFile, offset: float) -> Iterator[np.ndarray]:

@@ -79,19 +79,19 @@ def extent(path: Path) -> Extent:
     return exactly(seconds)
 
 
-def blocks(path: Path, offset: float) -> Iterator[tuple[np.ndarray, int]]:
+def blocks(path: Path, offset: float, stated: bool) -> Iterator[tuple[np.ndarray, int]]:
     """Yields what a file holds behind `offset` seconds, float32 [n, channels] of 16 bits, with the sample rate in Hz.
 
     Raises:
         AudioError: more than SLACK_S in its middle cannot be decoded. Of the last packet a part may be missing, and
-            the first may need others before them.
+            where no length is stated, as in a broadcast, the first may need others before them.
     """
     import av
 
     at = 0
     with container(path) as opened:
         to_16_bits = av.AudioResampler(format="s16p")
-        for frame in _sound_frames(opened, path.stat().st_size):
+        for frame in _sound_frames(opened, path.stat().st_size, stated):
             for planes in to_16_bits.resample(frame):
                 if planes is None:
                     continue
@@ -102,12 +102,13 @@ def blocks(path: Path, offset: float) -> Iterator[tuple[np.ndarray, int]]:
                 at += len(block)
 
 
-def _sound_frames(opened: Any, size: int) -> Iterator[Any]:
+def _sound_frames(opened: Any, size: int, heard: bool) -> Iterator[Any]:
     """Frames of sound, without time stamps: gaps in these are not filled; then None, for the end."""
     import av
 
     stream = opened.streams.audio[0]
-    lost, failed, end, length, heard = 0.0, 0, 0, 0, False
+    lost, failed, end, length = 0.0, 0, 0, 0
+    usual = _PACKET_S
     packets = opened.demux(stream)
     while True:
         try:
@@ -125,12 +126,12 @@ def _sound_frames(opened: Any, size: int) -> Iterator[Any]:
         except av.error.FFmpegError:
             if heard:
                 failed += 1
-                lost += float((packet.duration or 0) * stream.time_base) or _PACKET_S
+                lost += float((packet.duration or 0) * stream.time_base) or usual
             continue
         if frames and lost > SLACK_S:
             raise AudioError(f"it is damaged: {lost:.2f} s in its middle cannot be decoded")
         for frame in frames:
-            heard, failed = True, 0
+            heard, failed, usual = True, 0, frame.samples / frame.sample_rate
             frame.pts = None
             yield frame
     if failed > 1:

@@ -127,13 +127,16 @@ def caf(source: Source) -> Extent:
     if b"desc" not in found or b"data" not in found:
         raise cut_off("there is no chunk with audio")
     form = source.at(found[b"desc"].start, 32).ljust(32, b"\0")
-    rate, kind, flags, packet, frames, channels, _ = struct.unpack(">d4sIIIII", form)
+    rate, kind, flags, packet, frames, channels, bits = struct.unpack(">d4sIIIII", form)
     if not 1 <= rate < 1 << 31:
         raise AudioError("its header does not say which format its samples have")
     size, patches = _size_of_audio(source, found[b"data"], {}, "big", found.keys(), 4, width=8)
     if packet and frames:
         samples = (size - 4) // packet * frames
-        if kind == b"lpcm" and not flags & 1 and channels and rate == int(rate):
+        plain = kind == b"lpcm" and frames == 1
+        if plain and packet != channels * bits // 8:
+            raise AudioError("its header contradicts itself about the format of its samples")
+        if plain and not flags & 1 and rate == int(rate):
             return pcm(int(rate), samples, channels, patches)
         return Extent(None, samples / rate, samples / rate, patches)
     if b"pakt" in found:

@@ -17,6 +17,7 @@ from ds2.containers.extent import (
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_BROADCAST = 1
+_ASF_PACKET_S = 0.032  # the decoder leaves the first 512 samples of 16 kHz out
 # Padding that programs put behind the last element.
 _SLACK_BYTES = 64
 # Bytes of a frame of AMR by its mode; of what stands for no frame too.
@@ -42,8 +43,7 @@ def asf(source: Source) -> Extent:
             refuse_what_is_missing(source, length)
             refuse_what_follows(source, length, _SLACK_BYTES, ASF)
             seconds = played / 1e7 - preroll / 1e3
-            # The last packet of WMA's holds up to 2048 samples more or less than the clock says.
-            return Extent(None, max(0.0, seconds - 0.1), seconds + 0.1)
+            return Extent(None, max(0.0, seconds - _ASF_PACKET_S), seconds)
         position += size
     raise cut_off("its header does not say how long it is")
 

@@ -63,7 +63,7 @@ def extent(source: Source) -> Extent:
         raise cut_off(f"it states {seconds:.2f} s, but its last packet begins at {found.last:.2f} s")
     # A film may be longer than its sound, which the packets then tell.
     end = seconds if len(found.tracks) == 1 else found.last
-    return Extent(None, end - found.first - 2 * found.delay - SLACK_S, seconds + SLACK_S)
+    return Extent(None, end - found.first - 2 * found.delay, seconds)
 
 
 def _segment(source: Source, start: int, end: int, found: _Found) -> None:

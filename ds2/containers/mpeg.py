@@ -81,15 +81,13 @@ def extent(source: Source, start: int) -> Extent:
 
 def _first(source: Source, start: int, end: int) -> int:
     """Where the first frame is: there may be zeros before it, or the rest of a frame."""
-    if begins(source, start):
+    if _frame(source.at(start, 4)) is not None:
         return start
     data = source.at(start, min(end - start, 1 << 16))
     start += len(data) - len(data.lstrip(b"\0"))
     for position in range(start, min(start + _LONGEST_FRAME, end)):
         if begins(source, position):
             return position
-    if _frame(source.at(start, 4)) is not None:
-        return start
     raise AudioError("it cannot be decoded (no frame of MPEG audio begins in it)")
 
 
@@ -122,10 +120,12 @@ def _header(frame: bytes, kind: _Frame, position: int) -> tuple[int | None, int 
         at = frame.find(b"Xing", 4, 48) if b"Xing" in frame[4:48] else frame.find(b"Info", 4, 48)
         if at < 0:
             return None, None
+    lame = frame[at + 120 : at + _CHECKSUM + 2]
     if not frame[at + 7] & 1:
+        if lame[:4].isalnum():
+            raise AudioError(f"it is damaged at byte {position}: the header that states its length")
         return None, None
     count = int.from_bytes(frame[at + 8 : at + 12], "big")
-    lame = frame[at + 120 : at + _CHECKSUM + 2]
     if len(lame) < _CHECKSUM + 2 - 120 or not lame[:4].isalnum():
         return count, None
     checksum = int.from_bytes(frame[at + _CHECKSUM : at + _CHECKSUM + 2], "big")

@@ -29,6 +29,7 @@ import numpy as np
 import soundfile
 
 from ds2.audio import reading
+from ds2.containers import kinds
 from ds2.containers.extent import SLACK_S, AudioError
 from tests.containers import samples
 
@@ -36,6 +37,8 @@ STATE_NOTHING = {
     "ircam", "pvf", "paf", "ts", "mpg", "aac", "ac3", "eac3", "mp2", "mp3 without Xing", "amr", "latm", "webm live",
 }  # fmt: skip
 OPERATIONS = ("cut", "cut", "take out", "join", "mutate", "mutate", "mutate header", "mutate header", "zeros", "both")
+# After these the statement itself may be missing.
+LOSES = ("take out", "both")
 _LONGEST_S, _MOST_BYTES = 10.0, 1 << 30
 _SECONDS = (1.1, 1.7)
 
@@ -103,6 +106,16 @@ def form(path: Path) -> Any:
         return None
 
 
+def states_nothing(kind: str, path: Path) -> bool:
+    """Whether the header that stated the length is gone."""
+    try:
+        extent = kinds.look(path)
+    except AudioError:
+        return False
+    # An MP3 without the header of Xing or LAME has its frames, give or take a few.
+    return extent is None or extent.least is None or (kind.startswith("mp3") and extent.least != extent.most)
+
+
 def lengths(path: Path) -> dict[str, float | str]:
     """Seconds by each way of reading, or the sentence."""
 
@@ -140,8 +153,8 @@ class Outcome:
 
 def case(folder: Path, seed: int, number: int) -> Outcome:
     """Makes one file, reads it, and says what is wrong with that."""
-    kinds = sorted(path.name[:-2] for path in folder.glob("*.0"))
-    kind = kinds[number % len(kinds)]
+    names = sorted(path.name[:-2] for path in folder.glob("*.0"))
+    kind = names[number % len(names)]
     random = np.random.default_rng([seed, number])
     which = int(random.integers(2))
     paths = [folder / f"{kind}.{i}" for i in (which, 1 - which)]
@@ -164,7 +177,9 @@ def case(folder: Path, seed: int, number: int) -> Outcome:
         fault = f"took {took:.1f} s"
     if peak > _MOST_BYTES:
         fault = f"took {peak >> 20} MB"
-    exempt = kind in STATE_NOTHING or form(path) != form(paths[0])
+    exempt = (
+        kind in STATE_NOTHING or form(path) != form(paths[0]) or (operation in LOSES and states_nothing(kind, path))
+    )
     accepted = {name: value for name, value in found.items() if isinstance(value, float)}
     if not fault and accepted and max(accepted.values()) - min(accepted.values()) > SLACK_S:
         fault = f"the ways of reading differ: {found}"
@@ -201,6 +216,8 @@ def run(folder: Path, seed: int, cases: range) -> list[Outcome]:
             # The first case of a child waits for its imports too.
             ready, _, _ = select.select([process.stdout], [], [], 3 * _LONGEST_S + 10)
             line = process.stdout.readline() if ready else ""
+            if line and not line.startswith("{"):  # a library's own words
+                continue
             if not line:
                 reason = "it hangs" if not ready else f"the process ended with {process.wait()}"
                 done.append(Outcome(first, fault=reason))
@@ -234,8 +251,8 @@ def main() -> None:
         done = run(folder, arguments.seed, cases)
     faults = [one for one in done if one.fault]
     accepted = [one for one in done if one.accepted]
-    kinds = {one.kind for one in done}
-    print(f"seed {arguments.seed}: {len(done)} cases of {len(kinds)} containers, {len(faults)} faults")
+    names = {one.kind for one in done}
+    print(f"seed {arguments.seed}: {len(done)} cases of {len(names)} containers, {len(faults)} faults")
     print(f"accepted {len(accepted)}, of these without a length to compare {sum(one.exempt for one in accepted)}")
     print(f"longest {max(one.took for one in done):.1f} s, most {max(one.peak for one in done)} MB")
     for (kind, operation), count in sorted(Counter((one.kind, one.operation) for one in faults).items()):
