@@ -10,7 +10,8 @@ GROUND = {"cpu", "errors", "files", "layout", "log", "mel", "metrics", "parallel
 # The rooms that each room may import. What is above everything stands at the end.
 BELOW = {
     "params": set(),
-    "audio": set(),
+    "containers": set(),
+    "audio": {"containers"},
     "pipeline": {"params"},
     "data": {"audio", "params"},
     "annotation": {"data", "audio", "params"},
@@ -56,6 +57,7 @@ ENTRANCE = {"ds2.stage": {"distributed", "pipeline", "params"}, "ds2.__main__": 
 WITHOUT_PADDLE = (
     "params",
     "pipeline",
+    "containers",
     "audio",
     "data",
     "annotation",
