@@ -10,22 +10,26 @@ ifeq ($(filter cpu gpu,$(PADDLE)),)
 $(error PADDLE is '$(PADDLE)': it can be cpu or gpu)
 endif
 VENV := .venv/$(PADDLE)
-BIN := $(CURDIR)/$(VENV)/bin
-export PATH := $(BIN):$(PATH)
+# Relative, since the path to this folder may have spaces, quotes and $ in it; $(value) keeps those of PATH as they are.
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(value PATH)
 # Whole files, so that what a file shares is made once; three at a time, since many wait for processes that start.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: repro compare experiments test test-slow test-wheel lint pictures install install-dev
+.PHONY: checkout python repro compare experiments test test-slow test-wheel lint pictures install install-dev
 
-repro: install
-	dvc repro
-	dvc metrics show
+# One after the other, so that nothing is installed where git or DVC cannot work.
+.NOTPARALLEL:
 
-compare: install
+repro: checkout install
+	$(BIN)/python -m dvc repro
+	$(BIN)/python -m dvc metrics show
+
+compare: checkout install
 	@$(BIN)/python -m ds2 compare $(or $(FROM),HEAD) $(or $(TO),workspace)
 
-experiments: install
+experiments: checkout install
 	@$(BIN)/python -m ds2 experiments
 
 test: install-dev
@@ -44,11 +48,16 @@ lint: install-dev
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
-$(VENV)/.installed: requirements/$(PADDLE).txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
+checkout: python
+	@"$(PYTHON)" -m ds2.pipeline.checkout
+
+python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
 		|| { echo "$(PYTHON) is not Python 3.10 to 3.12: name one, as in: make PYTHON=python3.11 repro" >&2; exit 1; }
+
+$(VENV)/.installed: requirements/$(PADDLE).txt | python
 	@echo "installing $< into $(VENV) (once; some minutes)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@$(PIP) -r $<
 	@touch $@
 

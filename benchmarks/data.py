@@ -81,7 +81,7 @@ def _samples(corpus: Corpus, folder: Path) -> list[Row]:
         ("samples augmented", settings.augment),
         ("samples augmented, resampled too", settings.augment.model_copy(update={"resample": resampling})),
     ):
-        augmenter = None if augment is None else Augmenter(augment, settings.features.sample_rate)
+        augmenter = None if augment is None else Augmenter(augment, settings.features)
         assembler = Assembler(settings.features, statistics, vocabulary, stride, augmenter, seed=1)
         peer = peers.Samples(settings.features, statistics, vocabulary, augment)
         if augment is None:

@@ -46,6 +46,7 @@ def write_manifest(annotation: Path, path: Path, settings: params.Params) -> Non
 
 def filter_banks(segment: AudioSegment, features: params.FeaturesSettings) -> np.ndarray:
     """Log-mel filter banks of a levelled segment: float32 [frames, num_mel_bins]."""
+    segment = AudioSegment(segment.samples - segment.samples.mean() * features.remove_mean, segment.sample_rate)
     segment.normalize(target_db=features.target_db)
     options = kaldi_native_fbank.FbankOptions()
     options.frame_opts.samp_freq = features.sample_rate

@@ -62,7 +62,7 @@ def _rows(
     settings = settings.model_copy(update={"model": model, "train": train})
     normalisation, _ = mean_istd.compute(manifest, settings, workers=1)
     vocabulary = Vocabulary.of(utterance.text for utterance in manifest)
-    augmenter = Augmenter(settings.augment, settings.features.sample_rate)
+    augmenter = Augmenter(settings.augment, settings.features)
     assembler = Assembler(settings.features, normalisation, vocabulary, frames_a_step(model), augmenter, train.seed)
     heard = manifest.durations / augmenter.speeds(train.seed, _EPOCH, np.arange(len(manifest)))
     plan = batches.of_epoch(heard, _BATCH, train.seed, _EPOCH)

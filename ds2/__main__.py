@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from ds2 import utf8
 from ds2.errors import UserError, ends_with_a_sentence
 
 # What --help says of each; ds2.commands has a module for each, and only the one that is asked for is imported.
@@ -16,6 +17,7 @@ COMMANDS = {
     "tune": "find the weights of the beam search that make the fewest errors",
     "compare": "show what changed between two commits, branches or experiments",
     "experiments": "list all experiments with the dev score to choose by and the test score to report",
+    "convert": "turn lists of Kaldi, NeMo, wenet, Common Voice or a spreadsheet into an annotation",
     "split": "divide whole speakers into training, dev and test data",
     "params": "explain every parameter of params.yaml",
     "recipe": "write a complete params.yaml from a recipe",
@@ -44,6 +46,7 @@ def parser(name: str) -> tuple[argparse.ArgumentParser, Callable[[argparse.Names
 @ends_with_a_sentence
 def main() -> None:
     """Runs the command that the first argument names."""
+    utf8.ensure()
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print("usage: python -m ds2 COMMAND ...\n")

@@ -120,11 +120,19 @@ def is_at(path: Path, file: IO[Any]) -> bool:
         return False
 
 
+def as_json(value: Any, indent: int | None = None) -> str:
+    """JSON, in characters that people can read, with a newline at the end; on one line unless there is an indent.
+
+    Raises:
+        ValueError: there is NaN or an infinity in it, for which JSON has no word.
+    """
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent) + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, readable as UTF-8, with a newline at the end."""
+    """Writes `value` as indented JSON; raises as `as_json`, and leaves the file as it was then."""
     with replacing(path) as file:
-        json.dump(value, file, ensure_ascii=False, indent=2)
-        file.write("\n")
+        file.write(as_json(value, indent=2))
 
 
 def sha256(path: Path) -> str:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from ds2.errors import UserError
+
 PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
@@ -45,6 +47,18 @@ def repository_root() -> Path:
     git-ignored files. Without DVC it is the working directory.
     """
     return Path(os.environ.get("DVC_ROOT") or os.getcwd())
+
+
+def user_folder(path: str) -> Path:
+    """A folder that may begin with ~ or ~user, made absolute as `audio_file` does.
+
+    Raises:
+        UserError: there is no such user, or one without a home.
+    """
+    try:
+        return repository_root() / Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: there is no home for {path.split('/')[0]}: write the whole path instead") from None
 
 
 def text_file(path: str) -> Path:

@@ -12,6 +12,7 @@ from loguru import logger
 
 from ds2 import layout, params, stage
 from ds2.data.manifest import Manifest
+from ds2.decoding import fit
 from ds2.files import write_json
 from ds2.language_model import arpa, ready
 from ds2.language_model.model import estimate
@@ -25,7 +26,9 @@ def main(settings: params.Params) -> None:
         if layout.TEXT.resolve() not in layout.text_file(name).resolve().parents:
             logger.warning(f"{name} is not in {layout.TEXT}: DVC does not see when it changes")
     if lm.path:
-        ready.copy(layout.text_file(lm.path), layout.LANGUAGE_MODEL)
+        # Of a binary the search itself says it, at once.
+        if ready.copy(layout.text_file(lm.path), layout.LANGUAGE_MODEL) == "arpa":
+            fit.warn_of_words(lm.path, layout.LANGUAGE_MODEL)
         write_json(layout.LANGUAGE_MODEL_METRICS, {})
         logger.info(f"{lm.path} is taken as it is; order, unit, extra_text and prune play no part")
         return
@@ -35,7 +38,7 @@ def main(settings: params.Params) -> None:
     write_json(layout.LANGUAGE_MODEL_METRICS, metrics)
     logger.info(
         f"{metrics['lm_ngrams']} n-grams of {metrics['lm_words']} words; perplexity of the dev data "
-        f"{metrics['lm_dev_perplexity']}"
+        f"{metrics.get('lm_dev_perplexity', 'unknown: there are none')}"
     )
 
 

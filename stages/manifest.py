@@ -5,15 +5,13 @@ params  corpora, manifest, text, features.sample_rate, model.type
 writes  dataset/manifest.{train,dev,test}, dataset/rejected.jsonl, results/data.json
 """
 
-import json
-
 from loguru import logger
 
 from ds2 import layout, parallel, params, stage
-from ds2.annotation import files, screening, splits
+from ds2.annotation import duplicates, files, screening, splits
 from ds2.corpora import registry
 from ds2.data import manifest, parts
-from ds2.files import replacing, write_json
+from ds2.files import as_json, replacing, write_json
 
 
 def main(settings: params.Params) -> None:
@@ -29,7 +27,7 @@ def main(settings: params.Params) -> None:
     screened = screening.screen(sources, settings, parallel.processes(settings.runtime.num_workers), placed)
     # The report comes first: it says what to mend when the check fails.
     with replacing(layout.REJECTED) as file:
-        file.writelines(json.dumps(r.as_json(), ensure_ascii=False) + "\n" for r in screened.rejected)
+        file.writelines(as_json(r.as_json()) for r in screened.rejected)
     screening.check(screened, settings)
     for split, utterances in screened.accepted.items():
         manifest.write(layout.manifest_path(split), utterances)
@@ -38,10 +36,15 @@ def main(settings: params.Params) -> None:
     logger.info(f"{lines}, {len(screened.rejected)} rejected ({layout.REJECTED})")
     for line in parts.table(screened.accepted, screened.divided, screened.rule.asked()):
         logger.info(line)
+    for line in screened.transcripts.lines(screened.accepted):
+        logger.info(line)
     for note in (*splits.notes(screened.divided, screened.rule), *screening.channel_notes(screened)):
         logger.info(note)
+    if note := screened.rates.note():
+        logger.info(note)
     test = parts.Size.of(screened.accepted["test"])
-    for doubt in (screening.doubt(screened), parts.shared_voices(screened.accepted), parts.doubt(test)):
+    doubts = screening.doubt(screened), duplicates.doubt(screened.rejected), screened.rates.doubt()
+    for doubt in (*doubts, parts.shared_voices(screened.accepted), parts.doubt(test)):
         if doubt:
             logger.warning(doubt)
 

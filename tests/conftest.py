@@ -1,5 +1,6 @@
 import os
 import signal
+from pathlib import Path
 
 import ds2  # noqa: F401  first: it sets the environment that numpy and paddle read when they are loaded
 
@@ -16,10 +17,12 @@ settings.register_profile("ds2", deadline=None)
 settings.load_profile("ds2")
 
 
-def tone(seconds: float, frequency: float = 440.0, rate: int = 16000, amplitude: float = 0.1) -> np.ndarray:
-    """A sine with a little noise, float32: audio that is not silent and not constant."""
+def tone(
+    seconds: float, frequency: float = 440.0, rate: int = 16000, amplitude: float = 0.1, name: str = ""
+) -> np.ndarray:
+    """A sine with a little noise, float32: audio that is not silent and not constant; another one for every name."""
     count = round(seconds * rate)
-    noise = np.random.default_rng(count).normal(0, 0.003, count)
+    noise = np.random.default_rng([count, *name.encode()]).normal(0, 0.003, count)
     return (amplitude * np.sin(2 * np.pi * frequency * np.arange(count) / rate) + noise).astype(np.float32)
 
 
@@ -35,12 +38,12 @@ def workspace(tmp_path, monkeypatch):
 
 @pytest.fixture
 def write_audio(workspace):
-    """write_audio(name, seconds, ...) puts a tone into the workspace and returns its path."""
+    """write_audio(name, seconds, ...) puts a tone of the name, suffix apart, into the workspace; returns the path."""
 
     def write(name: str, seconds: float = 1.0, rate: int = 16000, channels: int = 1, **options):
         path = workspace / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        samples = tone(seconds, rate=rate)
+        samples = tone(seconds, rate=rate, name=str(Path(name).with_suffix("")))
         soundfile.write(path, np.stack([samples] * channels, axis=1) if channels > 1 else samples, rate, **options)
         return path
 

@@ -28,6 +28,7 @@ _NAMES = {
     "dvc exp apply",
     "dvc exp run",
     "dvc plots",
+    "python -m ds2 convert",
     "python -m ds2 transcribe",
 }
 

@@ -44,7 +44,7 @@ class Kind:
 
 
 def audio(name: str, seconds: float = 1.0, **options) -> Callable[[Path], None]:
-    return lambda folder: soundfile.write(folder / name, tone(seconds), 16000, **options)
+    return lambda folder: soundfile.write(folder / name, tone(seconds, name=name), 16000, **options)
 
 
 def cut(name: str, share: float) -> Callable[[Path], None]:
@@ -165,7 +165,7 @@ def good(workspace):
     """Twelve good lines, their audio in place."""
     (workspace / "good").mkdir()
     for i in range(12):
-        soundfile.write(workspace / "good" / f"{i}.wav", tone(0.6), 16000)
+        soundfile.write(workspace / "good" / f"{i}.wav", tone(0.6, name=str(i)), 16000)
     return [f"good/{i}.wav\t你好\n".encode() for i in range(12)]
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ds2.files import replacing, replacing_folder, write_json
+from ds2.files import as_json, replacing, replacing_folder, write_json
+from tests.documents import ROOT
 
 
 def names(folder):
@@ -159,3 +160,23 @@ def test_a_failure_leaves_the_old_folder_and_nothing_else(when, tmp_path, monkey
         write()
     assert names(folder) == ["old"]
     assert names(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_json_has_no_word_for_is_never_written(value, tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        as_json({"snr": value})
+    write_json(tmp_path / "a.json", {"snr": 1.0})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"cer": [value]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"snr": 1.0}
+
+
+def test_all_json_that_files_and_programs_get_goes_through_it():
+    """Elsewhere json.dumps makes what people read, and hashes."""
+    elsewhere = {"compare", "experiments", "disk", "fingerprint", "transfer", "session", "visual"}
+    elsewhere |= {"files", "lock", "record", "loading", "messages", "recipes"}
+    found = {
+        path.stem for path in (*ROOT.glob("ds2/**/*.py"), *ROOT.glob("stages/*.py")) if "json.dump" in path.read_text()
+    }
+    assert found <= elsewhere

@@ -110,3 +110,20 @@ def test_files_that_cannot_be_used_are_one_sentence_and_leave_the_old_model(tran
 def test_transcripts_without_text_are_one_sentence(transcripts):
     manifest.write(transcripts / "dataset/manifest.train", [manifest.Utterance("0.wav", 2.0, "")])
     assert_one_sentence(run_stage("lm", transcripts, "lm: {order: 3}\n"), "hold no text")
+
+
+def test_without_dev_data_there_is_no_perplexity(transcripts):
+    (transcripts / "dataset/manifest.dev").write_text("")
+    done = run_stage("lm", transcripts, "lm: {order: 2}\n")
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert json.loads((transcripts / "results/lm.json").read_text()).keys() == {"lm_words", "lm_ngrams"}
+
+
+def test_a_ready_model_of_words_is_said_to_be_one(transcripts):
+    lines = ["-0.5\t<unk>", "-99\t<s>\t0", "-0.5\t</s>", "-0.5\t打开\t0", "-0.5\t客厅\t0"]
+    text = "\n".join(["\\data\\", "ngram 1=5", "", "\\1-grams:", *lines, "", "\\end\\", ""])
+    (transcripts / "dataset/text/words.arpa").write_text(text, encoding="utf-8")
+    done = run_stage("lm", transcripts, "lm: {path: dataset/text/words.arpa}\n")
+    assert done.returncode == 0, done.stderr
+    assert "WARNING dataset/text/words.arpa has words of several characters, such as 打开" in done.stderr

@@ -9,24 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ds2 import layout, parallel, params
-from ds2.annotation import files, splits
+from ds2.annotation import columns, duplicates, files, splits
+from ds2.annotation.duplicates import Accepted
 from ds2.annotation.files import Line, Rejection, Source
+from ds2.annotation.overview import Overview
+from ds2.annotation.rates import Rates
 from ds2.annotation.splits import Rule
 from ds2.audio import reading
+from ds2.audio.piece import WHOLE, Piece
 from ds2.data import frames, parts, text
 from ds2.data.manifest import Utterance
 from ds2.errors import UserError
 from ds2.params.networks import frames_a_step
 
 _CHUNK = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """An utterance and what a look at its recording has found."""
-
-    utterance: Utterance
-    info: reading.Info
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +36,8 @@ class Screened:
     divided: dict[str, list[Utterance]]  # these utterances, in the parts they came into
     mixed: list[Utterance]  # of which the mean of several channels is taken
     opposite: list[Utterance]  # of which the loudest channel is taken, because they cancel each other
+    rates: Rates
+    transcripts: Overview  # of the accepted lines
 
     def metrics(self) -> dict[str, int | float]:
         """Counts and hours, flat, for results/data.json."""
@@ -58,7 +56,7 @@ class Screened:
                 found[f"{split}_share"] = round(share, 4)
         for reason, count in sorted(Counter(r.reason for r in self.rejected).items()):
             found[f"rejected_{reason}"] = count
-        return found
+        return found | self.rates.metrics() | self.transcripts.metrics()
 
 
 def screen(
@@ -66,40 +64,55 @@ def screen(
 ) -> Screened:
     """Reads all annotation files and inspects all audio, in `workers` processes.
 
-    Of two lines with the same audio that of the first source wins. The sections manifest, text, features, model count.
-    Speakers that are `placed` are in the part that this names.
+    Of two good lines with the same audio the first one counts, by source and line. Of the parameters the sections
+    manifest, text, features and model count. Speakers that are `placed` are in the part that this names.
     """
-    lines, rejected = _unique_lines(sources)
+    lines, rejected = _well_formed(sources)
     look = functools.partial(_screen_lines, settings=settings)
+    count = len(lines) + len(rejected)
+    results = parallel.ordered_map(look, parallel.chunks(lines, _CHUNK), len(lines), workers, "manifest")
+    good: list[tuple[Line, Accepted]] = []
+    for line, result in zip(lines, itertools.chain.from_iterable(results), strict=True):
+        if isinstance(result, Rejection):
+            rejected.append(result)
+        else:
+            good.append((line, result))
+    # Only now: a line that is not used takes no other one's place.
+    repeated = duplicates.find(good, workers)
+    rejected += repeated.values()
     accepted: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
     divided: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
     mixed: list[Utterance] = []
     opposite: list[Utterance] = []
+    rates = Rates(settings.features.sample_rate)
+    transcripts = Overview(len(good), settings.text)
     rule = Rule.of(sources, settings.manifest, placed or {})
-    count = len(lines) + len(rejected)
-    found = parallel.ordered_map(look, parallel.chunks(lines, _CHUNK), len(lines), workers, "manifest")
-    for line, result in zip(lines, itertools.chain.from_iterable(found), strict=True):
-        if isinstance(result, Rejection):
-            rejected.append(result)
+    for position, (line, (utterance, info, _)) in enumerate(good):
+        if position in repeated:
             continue
-        utterance = result.utterance
         part = rule.part(line.source, utterance)
         accepted[part].append(utterance)
+        rates.add(part, info.rate, utterance.duration)
+        transcripts.add(line, utterance.text)
         if rule.divides(line.source):
             divided[part].append(utterance)
-        if result.info.channels > 1 and utterance.channel is None:
-            (mixed if result.info.instead is None else opposite).append(utterance)
+        if info.channels > 1 and utterance.channel is None:
+            (mixed if info.instead is None else opposite).append(utterance)
     order = {source.path: position for position, source in enumerate(sources)}
     rejected.sort(key=lambda rejection: (order[rejection.source.path], rejection.number))
-    return Screened(accepted, rejected, count, rule, divided, mixed, opposite)
+    return Screened(accepted, rejected, count, rule, divided, mixed, opposite, rates, transcripts)
 
 
 def check(screened: Screened, settings: params.Params) -> None:
-    """Raises UserError when the outcome is of no use: too many lines are rejected, or a part of the data is empty."""
+    """Raises UserError when the outcome is of no use.
+
+    That is: too many lines are rejected, transcripts and speakers are exchanged, or a part of the data is empty.
+    """
     if screened.lines == 0:
         raise UserError(f"the files of {layout.ANNOTATION} are empty")
     if sentence := too_many_rejected(screened, settings.manifest):
         raise UserError(f"{sentence}; all are in {layout.REJECTED}")
+    columns.check(_named(screened), screened.transcripts.named)
     divided = list(itertools.chain.from_iterable(screened.divided.values()))
     for split, utterances in screened.accepted.items():
         if not utterances:
@@ -126,16 +139,11 @@ def too_many_rejected(screened: Screened, manifest: params.ManifestSettings) -> 
 
 def doubt(screened: Screened) -> str | None:
     """What looks wrong in accepted lines and may still be right: speakers where the transcripts should be."""
-    spoken = [u for utterances in screened.accepted.values() for u in utterances if u.speaker is not None]
-    if not spoken:
-        return None
-    sentences = sum(text.is_wordy(u.text) for u in spoken)
-    if sentences > 0.05 * len(spoken) or sum(text.is_wordy(u.speaker) for u in spoken) < 0.5 * len(spoken):
-        return None
-    return (
-        f"{len(spoken) - sentences} of {len(spoken)} transcripts look like speakers ({spoken[0].text}) and the "
-        f"speakers like transcripts ({spoken[0].speaker}): a line is audio path, tab, transcript, tab, speaker"
-    )
+    return columns.doubt(_named(screened))
+
+
+def _named(screened: Screened) -> list[Utterance]:
+    return [u for utterances in screened.accepted.values() for u in utterances if u.speaker is not None]
 
 
 def channel_notes(screened: Screened) -> list[str]:
@@ -154,23 +162,11 @@ def channel_notes(screened: Screened) -> list[str]:
     return found
 
 
-def _unique_lines(sources: Iterable[Source]) -> tuple[list[Line], list[Rejection]]:
+def _well_formed(sources: Iterable[Source]) -> tuple[list[Line], list[Rejection]]:
     lines: list[Line] = []
     rejected: list[Rejection] = []
-    seen: dict[str, list[Line]] = {}
-    for source in sources:
-        for line in files.read(source):
-            if isinstance(line, Rejection):
-                rejected.append(line)
-                continue
-            same = seen.setdefault(os.path.normpath(layout.audio_file(line.audio)), [])
-            first = next((other for other in same if other.piece.overlaps(line.piece)), None)
-            if first is None:
-                lines.append(line)
-                same.append(line)
-            else:
-                detail = f"the same audio is already in {first.source.path} line {first.number}"
-                rejected.append(Rejection(source, line.number, "duplicate_audio", detail, line.audio))
+    for line in itertools.chain.from_iterable(map(files.read, sources)):
+        (rejected if isinstance(line, Rejection) else lines).append(line)
     return lines, rejected
 
 
@@ -187,6 +183,10 @@ def _screen_line(line: Line, settings: params.Params) -> Accepted | Rejection:
         if not line.transcript:
             return reject("empty_text", "there is no transcript after the tab")
         return reject("empty_text", f"nothing is left of the transcript {line.transcript!r} after normalisation")
+    if settings.text.numbers == "reject" and text.has_digit(transcript):
+        return reject(
+            "digits", f"digits in {line.transcript!r}: write numbers as they are said, or change text.numbers"
+        )
     path = layout.audio_file(line.audio)
     try:
         found = reading.inspect(path, line.piece)
@@ -213,7 +213,9 @@ def _screen_line(line: Line, settings: params.Params) -> Accepted | Rejection:
     utterance = Utterance(
         line.audio, round(duration, 6), transcript, line.speaker, line.extra, piece.offset, piece.channel
     )
-    return Accepted(utterance, found)
+    # A file is looked at once, whatever pieces of it are asked for.
+    whole = found if piece == WHOLE else reading.inspect(path, Piece(0.0, channel=0))
+    return Accepted(utterance, found, whole.samples)
 
 
 def _where_else(line: Line) -> str:

@@ -1,18 +1,18 @@
 """Opening audio files of any kind: their frames, float32 [n, channels], by libsndfile, else by PyAV (FFmpeg)."""
 
-import itertools
+import io
 import os
-import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 
-from ds2.audio.piece import AudioError
+from ds2.audio import ffmpeg
+from ds2.audio.ffmpeg import one_sentence, sane, short
+from ds2.containers import kinds
+from ds2.containers.extent import NOTHING_STATED, AudioError, Extent
 
 # A streamed FLAC does not know its length: libsndfile reports the greatest number there is.
 UNKNOWN = 1 << 62
@@ -23,11 +23,6 @@ BLOCK = 1 << 20
 _SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC_", "IMA_ADPCM", "MS_ADPCM")
 # What a broken file can hide from a look at its header and its end only: floating-point samples may be NaN.
 _INTEGER_FORMATS = ("PCM_", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
-# Beyond these it is a mistake or damage, and resampling would take any amount of memory.
-_LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
-# What FFmpeg takes anything for: raw samples, of a rate that it makes up, by the end of a name; the sounds of a game
-# (ea_cdata) where samples without a header begin with silence.
-_HEADERLESS = re.compile(r"[fsu]\d+(be|le)?|alaw|mulaw|vidc|g722|g726(le)?|ea_cdata")
 _NO_FILES = (
     (stat.S_ISDIR, "it is a folder"),
     (stat.S_ISFIFO, "it is no regular file but a pipe"),
@@ -35,17 +30,6 @@ _NO_FILES = (
     (stat.S_ISCHR, "it is no regular file but a device"),
     (stat.S_ISBLK, "it is no regular file but a device"),
 )
-
-
-@contextmanager
-def one_sentence() -> Iterator[None]:
-    """Turns whatever soundfile, PyAV or soxr raise, which share no base class, into AudioError."""
-    try:
-        yield
-    except (AudioError, MemoryError):
-        raise
-    except Exception as error:
-        raise AudioError(f"it cannot be decoded ({_short(error)})") from None
 
 
 def regular(path: Path) -> os.stat_result:
@@ -67,8 +51,27 @@ def regular(path: Path) -> os.stat_result:
     return found
 
 
-def sound_file(path: Path) -> soundfile.SoundFile:
+class _Patched(io.FileIO):
+    """A file with other bytes in its header."""
+
+    def __init__(self, path: Path, patches: dict[int, bytes]) -> None:
+        super().__init__(path)
+        self._patches = patches
+
+    def readinto(self, buffer) -> int:
+        start = self.tell()
+        count = super().readinto(buffer)
+        for position, patch in self._patches.items():
+            for at, byte in enumerate(patch, position - start):
+                if 0 <= at < count:
+                    buffer[at : at + 1] = bytes([byte])
+        return count
+
+
+def sound_file(path: Path, extent: Extent = NOTHING_STATED) -> soundfile.SoundFile:
     """A file opened by libsndfile, its kind known by its content; raises whatever soundfile raises."""
+    if extent.patches:
+        return soundfile.SoundFile(_Patched(path, extent.patches))
     # As bytes: soundfile refuses a name that is not UTF-8, as archives made in Windows have. Under a name like a.raw it
     # expects samples without a header, so that the name must be hidden.
     if os.path.splitext(path)[1].lower() == ".raw":
@@ -83,49 +86,70 @@ def is_integer(file: soundfile.SoundFile) -> bool:
 
 def header(path: Path) -> tuple[int, int]:
     """Sample rate in Hz and number of channels, without decoding; raises AudioError as `blocks`."""
-    regular(path)
+    extent = look(path)
+    if extent.proven is not None:
+        return sane(extent.proven[0]), extent.proven[2]
     with one_sentence():
         try:
-            with sound_file(path) as file:
+            with sound_file(path, extent) as file:
                 return sane(file.samplerate), file.channels
         except (AudioError, MemoryError):
             raise
         except Exception:
-            with _container(path) as container:
+            with ffmpeg.container(path) as container:
                 stream = container.streams.audio[0]
                 return sane(stream.codec_context.sample_rate), stream.codec_context.channels
+
+
+def look(path: Path) -> Extent:
+    """What a file's container states of its length.
+
+    Raises:
+        AudioError: it is missing, unreadable, cut off, damaged, or goes on behind its end.
+    """
+    regular(path)
+    with one_sentence():
+        try:
+            return kinds.look(path) or ffmpeg.extent(path)
+        except PermissionError:
+            raise AudioError("no permission to read it") from None
 
 
 def blocks(path: Path, offset: float = 0.0) -> Iterator[tuple[np.ndarray, int]]:
     """Yields what a file holds behind `offset` seconds, float32 [n, channels] in -1..1, with the sample rate in Hz.
 
     Raises:
-        AudioError: the file is missing, unreadable or cut off; perhaps not before some blocks.
+        AudioError: the file is missing, unreadable, cut off or goes on behind its end; perhaps not before some blocks.
     """
-    regular(path)
-    count = 0
+    extent = look(path)
+    count, rate = 0, 0
     with one_sentence():
-        try:
-            with sound_file(path) as file:
-                for block in _sound_file_blocks(file, offset):
-                    count += len(block)
-                    yield block, file.samplerate
-            return
-        except (AudioError, MemoryError):
-            raise
-        except Exception as error:
-            if count:
-                raise AudioError(f"it cannot be decoded beyond sample {count} ({_short(error)})") from None
-            if not os.access(path, os.R_OK):
-                raise AudioError("no permission to read it") from None
-        yield from _container_blocks(path, offset)
+        for block, rate in _decoded(path, offset, extent):
+            if extent.proven is not None:  # what lies behind is no audio
+                block = block[: max(0, extent.proven[1] - round(offset * rate) - count)]
+            if len(block):
+                count += len(block)
+                yield block, rate
+        if count:
+            extent.check(round(offset * rate) + count, rate)
+        if extent.again:
+            kinds.look_again(path)
 
 
-def sane(rate: int) -> int:
-    """The sample rate, if it can be one."""
-    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
-        raise AudioError(f"its sample rate is {rate} Hz")
-    return rate
+def _decoded(path: Path, offset: float, extent: Extent) -> Iterator[tuple[np.ndarray, int]]:
+    count = 0
+    try:
+        with sound_file(path, extent) as file:
+            for block in _sound_file_blocks(file, offset):
+                count += len(block)
+                yield block, file.samplerate
+        return
+    except (AudioError, MemoryError):
+        raise
+    except Exception as error:
+        if count:
+            raise AudioError(f"it cannot be decoded beyond sample {count} ({short(error)})") from None
+    yield from ffmpeg.blocks(path, offset, extent.least is not None)
 
 
 def _sound_file_blocks(file: soundfile.SoundFile, offset: float) -> Iterator[np.ndarray]:
@@ -139,48 +163,3 @@ def _sound_file_blocks(file: soundfile.SoundFile, offset: float) -> Iterator[np.
         at += len(block)
     if is_integer(file) and at < file.frames < UNKNOWN:
         raise AudioError(f"it is cut off: its header promises {file.frames} samples")
-
-
-@contextmanager
-def _container(path: Path) -> Iterator[Any]:
-    import av  # PyAV takes 0.1 s to load and few files need it
-
-    # With the protocol, or a name such as pipe:0 would be taken for one.
-    with av.open(f"file:{path}", metadata_errors="ignore") as container:
-        if _HEADERLESS.fullmatch(container.format.name):
-            raise AudioError("it has no header that says what it holds")
-        if not container.streams.audio:
-            raise AudioError("it has no audio track")
-        yield container
-
-
-def _container_blocks(path: Path, offset: float) -> Iterator[tuple[np.ndarray, int]]:
-    """As `blocks`, by PyAV as yeaudio does it: 16 bits, up to a damaged place."""
-    import av
-
-    at = 0
-    with _container(path) as container:
-        to_16_bits = av.AudioResampler(format="s16p")
-        for frame in itertools.chain(_sound_frames(container, av.error.InvalidDataError), [None]):
-            for planes in to_16_bits.resample(frame):
-                if planes is None:
-                    continue
-                block = planes.to_ndarray().T.astype(np.float32) / 32768.0
-                skipped = round(offset * sane(planes.sample_rate))
-                if at + len(block) > skipped:
-                    yield block[max(0, skipped - at) :], planes.sample_rate
-                at += len(block)
-
-
-def _sound_frames(container: Any, damage: type[Exception]) -> Iterator[Any]:
-    with suppress(damage):
-        for frame in container.decode(audio=0):
-            frame.pts = None  # gaps in the time stamps are not filled
-            yield frame
-
-
-def _short(error: Exception) -> str:
-    # PyAV's errors have a strerror too; their text has a number of ten digits and the path besides.
-    text = getattr(error, "strerror", None) or str(error)
-    text = text.split(": ")[-1] if isinstance(error, soundfile.LibsndfileError) else text
-    return " ".join(text.split())[:120].rstrip(".") or type(error).__name__

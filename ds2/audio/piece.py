@@ -3,14 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-# What a stated length may differ from the real one: encoders pad, programs round.
-SLACK_S = 0.05
+from ds2.containers.extent import SLACK_S, AudioError
+
 # No recording is longer (30 years): what is beyond is a mistake.
 _LONGEST_S = 1e9
-
-
-class AudioError(Exception):
-    """An audio file that cannot be used. The message says why and does not name the file."""
 
 
 class PieceError(AudioError):

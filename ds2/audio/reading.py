@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
-from ds2.audio import decoding, flac
+from ds2.audio import decoding
 from ds2.audio.channels import Levels, mix
 from ds2.audio.piece import SLACK_S, WHOLE, AudioError, Piece, PieceError
 
@@ -20,10 +19,6 @@ _SUFFIXES = {
     ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".ts", ".w64", ".wav", ".webm",
     ".wma", ".wmv",
 }  # fmt: skip
-# The frames at the end that are decoded to see that they are there: more than a FLAC block.
-_TAIL = 8192
-# Some programs count the header's 8 bytes or a trailing chunk wrongly.
-_RIFF_SLACK = 64
 # Full scale is 1. Floating-point files may exceed it a little, 100 is 40 dB.
 _LOUDEST = 100.0
 _INTEGERS = (1 << 15, 1 << 23, 1 << 31)
@@ -104,8 +99,6 @@ def stream(path: Path, sample_rate: int, piece: Piece = WHOLE) -> Iterator[np.nd
         AudioError: as `read`, and when the file is cut off; perhaps not before some blocks.
     """
     channel, resampler = instead(path, piece), None
-    if _cut_off_riff(path):
-        raise AudioError("it is cut off: its header promises more samples")
     for frames, rate in _frames(path, piece):
         block = mix(frames, channel)
         with decoding.one_sentence():
@@ -160,37 +153,12 @@ def _remembered(path: Path, piece: Piece, stamp: tuple[int, ...]) -> Info | str:
 
 def _look(path: Path) -> Info:
     """Of a whole file."""
-    decoding.regular(path)
-    try:
-        stated = _stated(path)
-    except (AudioError, MemoryError):
-        raise
-    except Exception:  # decoding tells what is wrong, or finds another way
-        stated = None
-    return stated if stated and stated.channels == 1 else _measure(path, WHOLE)
-
-
-def _stated(path: Path) -> Info | None:
-    """What the header says, if the end of the file bears it out; None: only decoding can tell."""
-    if (known := flac.length(path)) is not None:
-        rate, samples, channels = known
-        return Info(decoding.sane(rate), samples, channels)
-    with decoding.sound_file(path) as file:
-        if _cut_off_riff(path):
-            raise AudioError("it is cut off: its header promises more samples")
-        if not decoding.is_integer(file) or not file.seekable() or file.frames >= decoding.UNKNOWN:
-            return None
-        if file.frames <= 0:
-            raise AudioError("it holds no audio")
-        start = max(0, file.frames - _TAIL)
-        try:
-            file.seek(start)
-            found = len(file.read(_TAIL, dtype="int16"))
-        except soundfile.LibsndfileError:
-            found = 0
-        if found < file.frames - start:
-            raise AudioError(f"it is cut off: its header promises {file.frames} samples")
-        return Info(decoding.sane(file.samplerate), file.frames, file.channels)
+    proven = decoding.look(path).proven
+    if proven is None or proven[2] > 1:  # of several channels it takes decoding to know which is read
+        return _measure(path, WHOLE)
+    if proven[1] == 0:
+        raise AudioError("it holds no audio")
+    return Info(decoding.sane(proven[0]), *proven[1:])
 
 
 def _measure(path: Path, piece: Piece) -> Info:
@@ -255,11 +223,3 @@ def _refuse_out_of_range(block: np.ndarray) -> None:
     scale = next((scale for scale in _INTEGERS if peak <= scale), None)
     cause = f": they seem to be integers in a floating-point file; divide them by {scale}" if scale else ""
     raise AudioError(f"its samples reach {peak:.6g}, where full scale is 1{cause}")
-
-
-def _cut_off_riff(path: Path) -> bool:
-    """Libsndfile takes what is there of a cut-off WAV file. Sizes of 0 and near the greatest stand for unknown."""
-    with open(path, "rb") as file:
-        head = file.read(8)
-    size = int.from_bytes(head[4:], "little")
-    return head[:4] == b"RIFF" and size < 0x7FFFF000 and size > path.stat().st_size + _RIFF_SLACK

@@ -18,7 +18,7 @@ class Recordings:
 
     def __init__(self, folder: str, sample_rate: int) -> None:
         """Finds the files; none is read yet. A folder that does not exist has none."""
-        root = layout.repository_root() / Path(folder).expanduser()
+        root = layout.user_folder(folder)
         found = [path for path in reading.below(root) if path.is_file()]  # a link may lead nowhere
         self._files = [(path.relative_to(root).as_posix(), path.stat().st_size) for path in found]
         self._root = root

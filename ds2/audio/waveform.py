@@ -23,23 +23,31 @@ def limit_band(samples: np.ndarray, through_rate: int, sample_rate: int) -> np.n
     return np.pad(back, (0, max(0, len(samples) - len(back))))[: len(samples)]
 
 
-def reverberate(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Convolves with a room's impulse response: aligned to its direct path, as loud and as long as before."""
+def reverberate(samples: np.ndarray, response: np.ndarray, remove_mean: bool) -> np.ndarray:
+    """Convolves with a room's impulse response: aligned to its direct path, as loud and as long as before.
+
+    With `remove_mean` a constant offset is no part of the loudness.
+    """
     import scipy.signal  # not at the top: it takes a second to load
 
     direct = int(np.argmax(np.abs(response)))
     wet = scipy.signal.oaconvolve(samples, response[direct:])[: len(samples)].astype(np.float32)
-    loudness = _rms(wet)
-    return wet * np.float32(_rms(samples) / loudness) if loudness > 0 else samples
+    loudness = _rms(wet, remove_mean)
+    return wet * np.float32(_rms(samples, remove_mean) / loudness) if loudness > 0 else samples
 
 
-def add_noise(samples: np.ndarray, noise: np.ndarray, start: int, snr_db: float, sample_rate: int) -> np.ndarray:
-    """Adds noise from position `start` on, in a loop, at a signal-to-noise ratio in dB over the whole utterance."""
+def add_noise(
+    samples: np.ndarray, noise: np.ndarray, start: int, snr_db: float, sample_rate: int, remove_mean: bool
+) -> np.ndarray:
+    """Adds noise from position `start` on, in a loop, at a signal-to-noise ratio in dB over the whole utterance.
+
+    With `remove_mean` a constant offset is part of neither power.
+    """
     part = _loop(noise, start, len(samples), int(_CROSSFADE_S * sample_rate))
-    loudness = _rms(part)
+    loudness = _rms(part, remove_mean)
     if loudness == 0.0:
         return samples
-    gain = _rms(samples) / loudness * 10.0 ** (-snr_db / 20.0)
+    gain = _rms(samples, remove_mean) / loudness * 10.0 ** (-snr_db / 20.0)
     return samples + part * np.float32(gain)
 
 
@@ -55,8 +63,11 @@ def amplify(samples: np.ndarray, gain_db: float) -> np.ndarray:
     return samples * np.float32(10.0 ** (gain_db / 20.0))
 
 
-def _rms(samples: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+def _rms(samples: np.ndarray, remove_mean: bool) -> float:
+    if not len(samples):
+        return 0.0
+    wide = samples.astype(np.float64)
+    return float(np.sqrt(np.mean(np.square(wide - wide.mean() if remove_mean else wide))))
 
 
 def _loop(noise: np.ndarray, start: int, length: int, crossfade: int) -> np.ndarray:

@@ -309,7 +309,7 @@ def _part(reader: Callable[[Path], _Part], path: Path) -> _Part:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of MODEL or OPTIMIZER, all float32, by name.
+    """The arrays of MODEL, AVERAGE or OPTIMIZER, all float32 and finite, by name.
 
     Raises:
         UserError: they are not, or it is no safetensors file.
@@ -321,6 +321,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     for name, value in arrays.items():
         if value.dtype != np.float32:
             raise UserError(f"{path}: {harmless(name)} is {value.dtype}, not float32: use another checkpoint")
+        if not np.isfinite(value).all():
+            raise UserError(f"{path}: {harmless(name)} holds infinities or no numbers: use another checkpoint")
     return arrays
 
 

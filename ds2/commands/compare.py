@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ds2.errors import UserError
+from ds2.pipeline import checkout
 
 # The page of `dvc plots`, and where the tables go in it.
 _TEMPLATE = Path(".dvc/plots.html")
@@ -91,7 +92,8 @@ def _drawn(table: list[_Row]) -> str:
 
 
 def dvc(*arguments: str) -> str:
-    """What a dvc command prints; UserError with what it said where it failed."""
+    """What a dvc command prints; UserError with what it said, or what keeps it from working here, where it failed."""
+    checkout.check()
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise UserError(f"dvc {' '.join(arguments[:2])}: {done.stderr.strip().removeprefix('ERROR: ')}")

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from ds2 import params
 from ds2.audio import reading
+from ds2.commands import numbers
 from ds2.data import augment, features
 from ds2.errors import UserError
 
@@ -40,7 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The recording, the folder, the seed."""
     parser.add_argument("recording", type=Path, metavar="FILE", help="a recording")
     parser.add_argument("--out", type=Path, metavar="FOLDER", default="augment", help="default: %(default)s")
-    parser.add_argument("--seed", type=int, metavar="N", default=1, help="of the random numbers; default: %(default)s")
+    parser.add_argument(
+        "--seed",
+        type=numbers.integer(0, 2**31 - 1),
+        metavar="N",
+        default=1,
+        help="of the random numbers; default: %(default)s",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -88,9 +95,9 @@ def every_kind(samples: np.ndarray, settings: params.Params, seed: int) -> list[
 
     shown = [original]
     for kind in params.AugmentSettings.model_fields:
-        augmenter = augment.Augmenter(_only(kind, settings.augment), settings.features.sample_rate)
+        augmenter = augment.Augmenter(_only(kind, settings.augment), settings.features)
         shown.append(max((changed(kind, augmenter, utterance) for utterance in range(_DRAWS)), key=change))
-    return [*shown, changed(_ALL, augment.Augmenter(settings.augment, settings.features.sample_rate), 0)]
+    return [*shown, changed(_ALL, augment.Augmenter(settings.augment, settings.features), 0)]
 
 
 def _only(kind: str, section: params.AugmentSettings) -> params.AugmentSettings:

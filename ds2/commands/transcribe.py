@@ -10,7 +10,6 @@ is named on the standard error, the others are transcribed, and the exit code is
 """
 
 import argparse
-import json
 import signal
 import sys
 from pathlib import Path
@@ -20,8 +19,10 @@ from loguru import logger
 
 from ds2 import layout, log
 from ds2.audio.piece import Piece
+from ds2.commands import numbers
 from ds2.decoding.greedy import Greedy
-from ds2.errors import UserError, enough_memory
+from ds2.errors import enough_memory
+from ds2.files import as_json
 from ds2.transcribing import cutting, inputs
 from ds2.transcribing.transcriber import Transcriber, Transcript
 
@@ -64,21 +65,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--channel",
-        type=int,
+        type=numbers.integer(0, 1023),
         metavar="N",
         help="the channel to transcribe, from 0, where a list names none; default: the mean of all channels, or the "
         "loudest where they cancel each other",
     )
     parser.add_argument(
         "--max-duration",
-        type=float,
+        type=numbers.real(cutting.LEAST_SECONDS, 86_400),
         default=20.0,
         metavar="SECONDS",
         help="longer recordings are cut at silence into pieces that are not longer; default: %(default)g",
     )
     parser.add_argument(
         "--batch-size",
-        type=int,
+        type=numbers.integer(1, 100_000),
         default=8,
         metavar="N",
         help="pieces that the network reads at once, which does not change the texts; default: %(default)s; with 1 "
@@ -88,16 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """See the module's docstring."""
-    if not arguments.max_duration >= cutting.LEAST_SECONDS:
-        raise UserError(f"--max-duration {arguments.max_duration:g}: it must be at least {cutting.LEAST_SECONDS:g}")
-    if arguments.channel is not None and arguments.channel < 0:
-        raise UserError(f"--channel {arguments.channel}: channels count from 0")
-    if arguments.batch_size < 1:
-        raise UserError(f"--batch-size {arguments.batch_size}: it must be at least 1")
     log.to_terminal()
-    # Paths may be no valid UTF-8: they are printed as they are.
-    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    sys.stderr.reconfigure(errors="backslashreplace")
     from ds2.recognition import paddle_model  # paddle takes seconds to load: mistakes and --help do not wait for it
 
     model = paddle_model.load(arguments.model, "auto")
@@ -114,7 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
             if piece != Piece(channel=arguments.channel):  # as a list has it
                 name = piece.of(name)
             if arguments.json:
-                print(json.dumps(_fields(transcript), ensure_ascii=False), flush=True)
+                print(as_json(_fields(transcript)), end="", flush=True)
             elif transcript.error is None:
                 print(f"{name}\t{transcript.text}", flush=True)
             if transcript.error is not None:

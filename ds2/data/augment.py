@@ -20,12 +20,13 @@ class Augmenter:
     Noise and impulse responses come from folders; a kind whose folder holds no audio is off.
     """
 
-    def __init__(self, augment: params.AugmentSettings, sample_rate: int) -> None:
-        """Finds the files of noise and impulse responses; waveforms are at `sample_rate`, in Hz."""
+    def __init__(self, augment: params.AugmentSettings, features: params.FeaturesSettings) -> None:
+        """Finds the files of noise and impulse responses. Waveforms have the sample rate of the features."""
         self._augment = augment
-        self._rate = sample_rate
+        self._rate = features.sample_rate
+        self._remove_mean = features.remove_mean
         self._folders = {"noise": augment.noise.noise_dir, "reverb": augment.reverb.reverb_dir}
-        self._found = {kind: Recordings(folder, sample_rate) for kind, folder in self._folders.items()}
+        self._found = {kind: Recordings(folder, self._rate) for kind, folder in self._folders.items()}
 
     def describe(self) -> list[str]:
         """What was found in the folders, for the log."""
@@ -79,13 +80,13 @@ class Augmenter:
         if _happens(kinds.reverb.prob, random) and len(responses):
             response = responses.draw(random)
             if response is not None:
-                samples = waveform.reverberate(samples, response)
+                samples = waveform.reverberate(samples, response, self._remove_mean)
         if _happens(kinds.noise.prob, random) and len(noises):
             noise = noises.draw(random)
             snr_db = random.uniform(kinds.noise.min_snr_dB, kinds.noise.max_snr_dB)
             if noise is not None:
                 start = int(random.integers(len(noise)))
-                samples = waveform.add_noise(samples, noise, start, snr_db, self._rate)
+                samples = waveform.add_noise(samples, noise, start, snr_db, self._rate, self._remove_mean)
         if _happens(kinds.volume.prob, random):
             samples = waveform.amplify(samples, random.uniform(kinds.volume.min_gain_dBFS, kinds.volume.max_gain_dBFS))
         if _happens(kinds.resample.prob, random):

@@ -16,9 +16,14 @@ _BLOCK = 128
 _ENERGY_FLOOR = np.float32(np.finfo(np.float32).eps)
 
 
-def level(samples: np.ndarray, target_db: float) -> np.ndarray:
-    """Scales samples, float32 [n], to an RMS in dB (0 is an RMS of 1). Digital silence stays as it is."""
-    energy = float(np.dot(samples, samples))
+def level(samples: np.ndarray, target_db: float, remove_mean: bool) -> np.ndarray:
+    """Scales samples, float32 [n], to an RMS in dB (0 is an RMS of 1). Digital silence stays as it is.
+
+    With `remove_mean` a constant offset is no part of the RMS. It is scaled with the rest, and `filter_banks` takes it
+    off: taken off here, it would leave stretches of digital silence with a value.
+    """
+    measured = samples - np.float32(samples.mean(dtype=np.float64)) if remove_mean and len(samples) else samples
+    energy = float(np.dot(measured, measured))
     if energy == 0.0:
         return samples
     return samples * np.float32(10.0 ** (target_db / 20.0) / np.sqrt(energy / len(samples)))
@@ -63,7 +68,7 @@ def extract(samples: np.ndarray, features: params.FeaturesSettings) -> np.ndarra
     float32 [frames, num_mel_bins], not yet normalised by mean and istd.
     """
     if features.target_db is not None:
-        samples = level(samples, features.target_db)
+        samples = level(samples, features.target_db, features.remove_mean)
     return filter_banks(samples, features.sample_rate, features.num_mel_bins)
 
 

@@ -1,7 +1,6 @@
 """Manifests: one JSON object a line, read lazily so that millions of lines cost little memory."""
 
 import codecs
-import json
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pydantic_core import from_json
 
 from ds2.audio.piece import Piece, take
 from ds2.errors import UserError
-from ds2.files import replacing
+from ds2.files import as_json, replacing
 
 _KEYS = (
     ("audio_filepath", (str,), "the path of an audio file"),
@@ -61,7 +60,7 @@ def write(path: Path, utterances: Iterable[Utterance]) -> None:
     """Writes a manifest, taking the place of one that is there when it is complete."""
     with replacing(path) as file:
         for utterance in utterances:
-            file.write(json.dumps(utterance.as_json(), ensure_ascii=False) + "\n")
+            file.write(as_json(utterance.as_json()))
 
 
 class Manifest:

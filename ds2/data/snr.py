@@ -13,7 +13,7 @@ def estimate(log_mel: np.ndarray) -> float:
     """
     if len(log_mel) == 0:
         return 0.0
-    power = np.exp(log_mel).sum(axis=1, dtype=np.float64)
+    power = np.exp(log_mel, dtype=np.float64).sum(axis=1)
     noise, speech = np.percentile(power, (10, 90))
     # Digital silence between words would make it hundreds.
     return float(np.clip(10.0 * np.log10(speech / noise), 0.0, 60.0))

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ds2 import layout, params
 from ds2.data.vocabulary import BLANK_ID, Vocabulary
 from ds2.decoding import automaton, candidates, hot_words, language_model, ngram, table
 from ds2.decoding.candidates import Candidates
+from ds2.decoding.compiled import compiled
 from ds2.decoding.decoder import Hypothesis
 from ds2.decoding.hot_words import HotWords
 from ds2.decoding.language_model import LanguageModel
@@ -58,8 +58,10 @@ class BeamSearch:
         return [Hypothesis(_spell(tree.nodes, nodes[i]), float(scores[i]), float(ctc[i])) for i in order]
 
 
-def search(settings: params.EvaluateSettings, vocabulary: Vocabulary) -> BeamSearch:
+def search(settings: params.EvaluateSettings, vocabulary: Vocabulary, rules: params.TextSettings) -> BeamSearch:
     """The search of `evaluate.decoder`: ctc_beam_search or, without language model and beta, ctc_prefix_beam.
+
+    Vocabulary and text rules, by which hot words are spelled, are the model's.
 
     Raises:
         UserError: the language model is missing or is none.
@@ -70,7 +72,7 @@ def search(settings: params.EvaluateSettings, vocabulary: Vocabulary) -> BeamSea
         settings.alpha if with_model else 0.0,
         settings.beta if with_model else 0.0,
         language_model.read(layout.LANGUAGE_MODEL, vocabulary) if with_model else ngram.empty(len(vocabulary)),
-        hot_words.build(settings.hot_words or {}, vocabulary),
+        hot_words.build(hot_words.normalized(settings.hot_words or {}, rules), vocabulary),
         settings.cutoff_prob,
         settings.cutoff_top_n,
     )
@@ -139,7 +141,7 @@ def _spell(nodes: _Prefixes, node: int) -> np.ndarray:
     return np.array(ids[::-1], np.int32)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _search(
     tree: _Tree, room: _Prefixes, scoring: _Scoring, tokens: np.ndarray, logs: np.ndarray, bounds: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -161,7 +163,7 @@ def _search(
     return beam.nodes, scores, ctc
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _stay(tree: _Tree, beam: _Beam, tokens: np.ndarray, logs: np.ndarray) -> tuple[_Beam, np.ndarray]:
     """The beam after a step that adds no character to its prefixes, and the scores: blank, last, blank, last, ...
 
@@ -187,7 +189,7 @@ def _stay(tree: _Tree, beam: _Beam, tokens: np.ndarray, logs: np.ndarray) -> tup
     return _Beam(beam.nodes, blank, last), scores
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _grow(
     tree: _Tree, beam: _Beam, scoring: _Scoring, tokens: np.ndarray, logs: np.ndarray, floor: float, grown: _Prefixes
 ) -> np.ndarray:
@@ -224,7 +226,7 @@ def _grow(
     return found[:count]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _best(scores: np.ndarray, wanted: int) -> np.ndarray:
     """Which are the `wanted` best, bool; of equal ones the first."""
     floor, ties = _threshold(scores, wanted)
@@ -234,7 +236,7 @@ def _best(scores: np.ndarray, wanted: int) -> np.ndarray:
     return best
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _threshold(scores: np.ndarray, wanted: int) -> tuple[float, int]:
     """The score of the last of the `wanted` best, and how many with just this score are among them."""
     if wanted >= len(scores):
@@ -243,7 +245,7 @@ def _threshold(scores: np.ndarray, wanted: int) -> tuple[float, int]:
     return last, wanted - (scores > last).sum()
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _select(tree: _Tree, stayed: _Beam, grown: _Prefixes, ctc: np.ndarray, best: np.ndarray) -> _Beam:
     """The next beam: the best of the prefixes that stayed and of those that grew."""
     end = 2 * len(stayed.nodes)
@@ -257,7 +259,7 @@ def _select(tree: _Tree, stayed: _Beam, grown: _Prefixes, ctc: np.ndarray, best:
     return _Beam(nodes, blank, last)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _plant(tree: _Tree, grown: _Prefixes, added: np.ndarray) -> np.ndarray:
     """The nodes of some that grew, int32 [n]: new ones, or those that they had before they fell out of the beam."""
     nodes = tree.nodes
@@ -276,7 +278,7 @@ def _plant(tree: _Tree, grown: _Prefixes, added: np.ndarray) -> np.ndarray:
     return found
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _finish(nodes: _Prefixes, beam: _Beam, scoring: _Scoring) -> tuple[np.ndarray, np.ndarray]:
     """Scores and ln P_ctc of the beam's prefixes as whole texts: the sentence ends, half a hot word earns nothing."""
     scores, ctc = np.zeros(len(beam.nodes)), np.zeros(len(beam.nodes))

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds2.errors import UserError
-
 
 @dataclass(frozen=True)
 class Candidates:
@@ -20,12 +18,7 @@ def prune(log_probabilities: np.ndarray, cutoff_prob: float, cutoff_top_n: int) 
     """Keeps the most likely of the tokens, float [steps, tokens], of every step, at least one.
 
     At most `cutoff_top_n`, and no more once their probabilities come to `cutoff_prob`; 1: all.
-
-    Raises:
-        UserError: one is not a number, as after a training that diverged.
     """
-    if np.isnan(log_probabilities).any():
-        raise UserError("the network's output is not a number: its training diverged; choose another checkpoint")
     steps, tokens = log_probabilities.shape
     most = min(cutoff_top_n, tokens)
     kept = np.arange(tokens)[None].repeat(steps, axis=0)

@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 from loguru import logger
-from numba import njit
 
+from ds2 import params
+from ds2.data.text import normalize
 from ds2.data.vocabulary import UNKNOWN_ID, Vocabulary
 from ds2.decoding import table
+from ds2.decoding.compiled import compiled
 
 
 class HotWords(NamedTuple):
@@ -29,7 +31,7 @@ class HotWords(NamedTuple):
     most: float  # the greatest step of the score
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def advance(words: HotWords, state: int, token: int) -> tuple[float, int]:
     """What a token adds to the score, and the state that follows. State 0 is the start."""
     before = words.lent[state]
@@ -41,6 +43,25 @@ def advance(words: HotWords, state: int, token: int) -> tuple[float, int]:
         if state == 0:
             return -before, 0
         state = words.fail[state]
+
+
+def normalized(boosts: Mapping[str, float], rules: params.TextSettings) -> dict[str, float]:
+    """Words and their boosts, spelled as the transcripts that a model was trained with.
+
+    A word of which nothing is left is left out; of words that become the same the greatest boost counts. The log has
+    both.
+    """
+    found: dict[str, float] = {}
+    first: dict[str, str] = {}
+    for word, boost in boosts.items():
+        text = normalize(word, rules)
+        if not text:
+            logger.warning(f"hot word {word}: there is no letter or digit in it; it is left out")
+            continue
+        found[text] = max(boost, found.get(text, 0.0))
+        if (other := first.setdefault(text, word)) != word:
+            logger.warning(f"hot words {other} and {word} are both {text} here: the boost {found[text]:g} counts")
+    return found
 
 
 def build(boosts: Mapping[str, float], vocabulary: Vocabulary) -> HotWords:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ds2.data.vocabulary import UNKNOWN_ID, Vocabulary
 from ds2.decoding import automaton, table
+from ds2.decoding.compiled import compiled
 from ds2.errors import UserError
 
 _BEGIN, _END = "<s>", "</s>"
@@ -171,7 +171,7 @@ def _weights(row: list[str], order: int, path: Path, number: int) -> tuple[float
     )
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _walk(model: Ngram, tokens: np.ndarray) -> int:
     """The state of a context, or -1."""
     state = 0
@@ -183,7 +183,7 @@ def _walk(model: Ngram, tokens: np.ndarray) -> int:
     return state
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _insert(model: Ngram, ids: np.ndarray, values: np.ndarray, states: int, is_context: bool) -> int:
     """Adds the n-grams of one order, all lower ones being there; returns the number of states, or -1."""
     count, order = ids.shape

@@ -1,7 +1,8 @@
 """A hash table of compiled code: from (state, token) to a place, for automata over tokens."""
 
 import numpy as np
-from numba import njit
+
+from ds2.decoding.compiled import compiled
 
 _EMPTY = -1
 
@@ -11,7 +12,7 @@ def keys_for(entries: int) -> np.ndarray:
     return np.full(1 << max(3, (2 * entries).bit_length()), _EMPTY, np.int64)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def place(keys: np.ndarray, key: int) -> int:
     """Where a key stands, or the free place where it belongs (linear probing after Fibonacci hashing)."""
     mask = np.uint64(len(keys) - 1)
@@ -22,7 +23,7 @@ def place(keys: np.ndarray, key: int) -> int:
     return np.int64(spot)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def find(keys: np.ndarray, key: int) -> int:
     """Where a key stands, or -1."""
     spot = place(keys, key)

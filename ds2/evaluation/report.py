@@ -1,12 +1,11 @@
 """The files that tell people what was recognised and what went wrong."""
 
-import json
 from pathlib import Path
 
 from ds2.evaluation import breakdown, error_rate
 from ds2.evaluation.error_rate import Errors
 from ds2.evaluation.evaluator import Evaluation
-from ds2.files import replacing
+from ds2.files import as_json, replacing
 from ds2.metrics import TOKENS
 
 
@@ -32,7 +31,7 @@ def write_predictions(path: Path, evaluation: Evaluation, metric: str) -> None:
                 row["offset"] = prediction.offset
             if prediction.channel is not None:
                 row["channel"] = prediction.channel
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(as_json(row))
 
 
 def write_errors(path: Path, evaluation: Evaluation, metric: str) -> None:

@@ -51,7 +51,7 @@ def score(settings: params.Params, model: AcousticModel, name: str, path: Path) 
         UserError: the manifest is empty or unreadable, or the decoder's language model is missing.
     """
     chosen = settings.evaluate
-    decoder = choice.decoder(chosen, model.vocabulary)
+    decoder = choice.decoder(chosen, model.vocabulary, model.rules)
     manifest = Manifest(path)
     logger.info(f"{name} on {len(manifest)} utterances of {path}")
     if chosen_on_it(model, path):

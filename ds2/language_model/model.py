@@ -41,11 +41,10 @@ class Model:
 
     def metrics(self, sentences: Iterable[str]) -> dict[str, float]:
         """The model's size, and its perplexity on normalised dev data, </s> and unknown words included."""
-        return {
-            "lm_words": len(self.words),
-            "lm_ngrams": sum(int(level.kept.sum()) for level in self.levels),
-            "lm_dev_perplexity": round(float(10 ** -self.log_probabilities(sentences).mean()), 3),
-        }
+        # Without dev data there is no perplexity.
+        size = {"lm_words": len(self.words), "lm_ngrams": sum(int(level.kept.sum()) for level in self.levels)}
+        logs = self.log_probabilities(sentences)
+        return size | ({"lm_dev_perplexity": round(float(10 ** -logs.mean()), 3)} if len(logs) else {})
 
 
 def estimate(sentences: Iterable[str], unit: str, order: int, prune: Sequence[int]) -> Model:

@@ -3,6 +3,7 @@
 import codecs
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from ds2.errors import UserError
 from ds2.files import replacing
@@ -12,8 +13,8 @@ _BINARY = b"mmap lm http://kheafield.com/code format version"
 _ARPA = b"\\data\\"
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copies a KenLM binary or an ARPA file; raises UserError when the file cannot be read, or is neither."""
+def copy(source: Path, target: Path) -> Literal["arpa", "binary"]:
+    """Copies an ARPA file or a KenLM binary; UserError when the file cannot be read, or is neither."""
     try:
         with open(source, "rb") as file:
             beginning = file.read(4096)
@@ -28,3 +29,4 @@ def copy(source: Path, target: Path) -> None:
         raise UserError(f"lm.path: {source} is neither a KenLM binary nor an ARPA file")
     with open(source, "rb") as file, replacing(target, "wb") as copied:
         shutil.copyfileobj(file, copied, 1 << 24)
+    return "binary" if beginning.startswith(_BINARY) else "arpa"

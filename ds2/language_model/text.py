@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from loguru import logger
 
 from ds2 import params
-from ds2.data.text import normalize
+from ds2.data.text import has_digit, normalize
 from ds2.data.vocabulary import SPACE
 from ds2.errors import UserError
 
@@ -27,9 +28,12 @@ def words_of(sentence: str, unit: str) -> list[str]:
 def read_sentences(path: Path, rules: params.TextSettings) -> Iterator[str]:
     """The lines of a text file, normalised as transcripts are; those without a letter or digit are left out.
 
+    So are those with digits, where transcripts with digits are rejected; the log says how many.
+
     Raises:
         UserError: the file cannot be read, or a line is not UTF-8.
     """
+    with_digits: list[int] = []
     try:
         with open(path, "rb") as file:
             for number, raw in enumerate(file, start=1):
@@ -39,12 +43,19 @@ def read_sentences(path: Path, rules: params.TextSettings) -> Iterator[str]:
                     raise UserError(
                         f"{path} line {number}: byte {error.start + 1} is not UTF-8: save the file as UTF-8"
                     ) from None
-                if sentence:
+                if rules.numbers == "reject" and has_digit(sentence):
+                    with_digits.append(number)
+                elif sentence:
                     yield sentence
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: lm.extra_text names text files, one sentence a line") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    if with_digits:
+        logger.warning(
+            f"{path}: {len(with_digits)} lines with digits are left out (text.numbers: reject), the first is line "
+            f"{with_digits[0]}"
+        )
 
 
 def number(sentences: Iterable[str], unit: str) -> tuple[list[str], np.ndarray]:

@@ -16,6 +16,9 @@ from ds2.errors import UserError
 from ds2.params import messages
 from ds2.params.sections import Params, fields
 
+# No parameter needs so many levels, no file so many values.
+_DEEPEST, _MOST_VALUES = 20, 100_000
+
 
 def load(path: Path = layout.PARAMS) -> Params:
     """Reads and checks a file of parameters; the log names those that it lacks, with the values used.
@@ -58,9 +61,27 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: {messages.yaml_sentence(text, error)}") from None
     except (YAMLError, ValueError) as error:  # ValueError: ruamel takes ._ for a number
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(f"{path}: {messages.too_deep(text)}") from None
     if not isinstance(sections, dict):
         raise UserError(f"{path}: holds no sections; python -m ds2 recipe writes a complete file")
+    _refuse_endless(sections, path)
     return sections
+
+
+def _refuse_endless(sections: dict[Any, Any], path: Path) -> None:
+    """Raises UserError where aliases put a value within itself, or so often into others that it has no end."""
+    left: list[tuple[Any, str, int]] = [(sections, "", 0)]
+    seen = 0
+    while left:
+        value, name, depth = left.pop()
+        pairs = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
+        inner = list(pairs)
+        seen += len(inner)
+        if depth > _DEEPEST or seen > _MOST_VALUES:
+            short = ".".join(name.split(".")[:3])
+            raise UserError(f"{path}: {short}: nests too many lists or sections, or itself by an alias (* and &)")
+        left += [(one, f"{name}.{key}".lstrip("."), depth + 1) for key, one in inner]
 
 
 def from_dict(sections: dict[str, Any]) -> Params:

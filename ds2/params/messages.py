@@ -24,9 +24,14 @@ _WRONG_TYPE = {
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "a text",
+    "string_unicode": "a text of whole characters",
     "tuple_type": "a list",
     "model_type": "a section with parameters",
 }
+# Full-width, Arabic and all others that Unicode has.
+_OTHER_DIGITS = re.compile(r"(?![0-9])\d")
+# Characters of a value that a sentence shows.
+_LONGEST = 80
 # Parameters that there were, and what does their work.
 _GONE = {"evaluate.average_checkpoints": "models/best_model is an average where that scored best on dev"}
 # What ruamel tells badly, or of the line after it.
@@ -80,19 +85,38 @@ def sentence(root: type[Section], error: Any) -> str:
         return f"{name}: {context['error']}"
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return f"{name}: {value!r} is out of range: it must be {words} {context[key]}"
+        return f"{name}: {shown(value)} is out of range: it must be {words} {context[key]}"
+    if kind == "string_too_long":
+        return f"{name}: {shown(value)} is longer than {context['max_length']} characters"
+    if kind in _WRONG_TYPE and isinstance(value, str) and _OTHER_DIGITS.search(value):
+        return f"{name}: {shown(value)} is not {_WRONG_TYPE[kind]}: write its digits as 0 to 9"
     if kind in ("too_short", "string_too_short"):
         return f"{name}: must not be empty"
     if kind == "finite_number":
-        return f"{name}: {value!r} is not a finite number"
+        return f"{name}: {shown(value)} is not a finite number"
     if kind == "string_pattern_mismatch":
-        return f"{name}: {value!r} is not a name of lower-case letters, digits and _"
+        return f"{name}: {shown(value)} is not a name of lower-case letters, digits and _"
     if field is not None and get_origin(field.annotation) in (Union, UnionType, Literal):
         # Of several possible types pydantic reports each by itself; the description names them all.
-        return f"{name}: {value!r} is not possible here ({field.description})"
+        return f"{name}: {shown(value)} is not possible here ({field.description})"
     if kind in _WRONG_TYPE:
-        return f"{name}: {value!r} is not {_WRONG_TYPE[kind]}"
-    return f"{name}: {value!r}: {error['msg']}"
+        return f"{name}: {shown(value)} is not {_WRONG_TYPE[kind]}"
+    return f"{name}: {shown(value)}: {error['msg']}"
+
+
+def too_deep(text: str) -> str:
+    """What to say of a text whose brackets are nested deeper than can be read."""
+    deepest = max(enumerate(text.split("\n"), start=1), key=lambda line: line[1].count("[") + line[1].count("{"))
+    return f"line {deepest[0]}: brackets are nested too deep in {deepest[1].strip()[:40]!r}"
+
+
+def shown(value: Any) -> str:
+    """A value as Python writes it, in no more than a part of a line."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else "a value"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def yaml_sentence(text: str, error: MarkedYAMLError) -> str:

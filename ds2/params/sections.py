@@ -9,7 +9,10 @@ from pydantic.fields import FieldInfo
 from ds2 import mel
 from ds2.metrics import TOKENS
 from ds2.params.networks import FRAMES_A_STEP
-from ds2.params.types import Fraction, OptionalPath, Probability, Real, added, off_from_false
+from ds2.params.types import Fraction, OptionalPath, PathName, Probability, Real, Text, added, off_from_false
+
+# More than anybody needs, and still a number for every library.
+_MANY = 1_000_000_000
 
 
 class Section(BaseModel):
@@ -46,8 +49,8 @@ def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, Fiel
 class ManifestSettings(Section):
     """What becomes of the lines of dataset/annotation."""
 
-    min_duration: Real = Field(0.5, ge=0, description="shorter audio is rejected, in seconds")
-    max_duration: Real = Field(20.0, gt=0, description="longer audio is rejected, in seconds")
+    min_duration: Real = Field(0.5, ge=0, le=86_400, description="shorter audio is rejected, in seconds")
+    max_duration: Real = Field(20.0, gt=0, le=86_400, description="longer audio is rejected, in seconds")
     dev_fraction: Fraction = Field(
         0.01, description="share of the speakers (else files) of other annotations held out as dev data"
     )
@@ -72,6 +75,11 @@ class TextSettings(Section):
 
     lower_case: bool = Field(True, description="upper case becomes lower case")
     simplified: bool = Field(True, description="traditional Chinese becomes simplified")
+    numbers: Literal["keep", "spoken", "reject"] = added(
+        "keep",
+        before="keep",
+        description="digits: keep them, write them as spoken (Mandarin, English), or reject such transcripts",
+    )
 
 
 class FeaturesSettings(Section):
@@ -81,6 +89,9 @@ class FeaturesSettings(Section):
     num_mel_bins: int = Field(80, ge=8, le=256, description="mel filters")
     target_db: Annotated[Real, Field(ge=-60, le=0)] | None = Field(
         -20.0, description="every utterance is levelled to this RMS, in dB of full scale; null: as recorded"
+    )
+    remove_mean: bool = added(
+        True, before=False, description="an utterance's mean, so a constant offset, does not count as level"
     )
 
     @property
@@ -101,7 +112,7 @@ class FeaturesSettings(Section):
 class MeanIstdSettings(Section):
     """The statistics that features are normalised with."""
 
-    num_utterances: Annotated[int, Field(ge=1)] | None = Field(
+    num_utterances: Annotated[int, Field(ge=1, le=_MANY)] | None = Field(
         None, description="training utterances used, evenly spread; null: all"
     )
 
@@ -109,7 +120,9 @@ class MeanIstdSettings(Section):
 class VocabularySettings(Section):
     """The tokens of the model's output."""
 
-    count_threshold: int = Field(1, ge=1, description="characters that the transcripts hold less often become <unk>")
+    count_threshold: int = Field(
+        1, ge=1, le=_MANY, description="characters that the transcripts hold less often become <unk>"
+    )
 
 
 class ModelSettings(Section):
@@ -127,9 +140,9 @@ class NoiseSettings(Section):
     """Background noise."""
 
     prob: Probability = Field(0.5, description="share of utterances it is applied to")
-    min_snr_dB: Real = Field(10.0, description="lowest signal-to-noise ratio, in dB")
-    max_snr_dB: Real = Field(50.0, description="highest signal-to-noise ratio, in dB")
-    noise_dir: str = Field("dataset/noise", min_length=1, description="folder of recordings of noise")
+    min_snr_dB: Real = Field(10.0, ge=-100, le=100, description="lowest signal-to-noise ratio, in dB")
+    max_snr_dB: Real = Field(50.0, ge=-100, le=100, description="highest signal-to-noise ratio, in dB")
+    noise_dir: PathName = Field("dataset/noise", description="folder of recordings of noise")
 
 
 class ResampleSettings(Section):
@@ -145,15 +158,15 @@ class ReverbSettings(Section):
     """Rooms."""
 
     prob: Probability = Field(0.2, description="share of utterances it is applied to")
-    reverb_dir: str = Field("dataset/reverb", min_length=1, description="folder of room impulse responses")
+    reverb_dir: PathName = Field("dataset/reverb", description="folder of room impulse responses")
 
 
 class ShiftSettings(Section):
     """Shift in time."""
 
     prob: Probability = Field(0.5, description="share of utterances it is applied to")
-    min_shift_ms: Real = Field(-5.0, description="earliest shift, in milliseconds")
-    max_shift_ms: Real = Field(5.0, description="latest shift, in milliseconds")
+    min_shift_ms: Real = Field(-5.0, ge=-60_000, le=60_000, description="earliest shift, in milliseconds")
+    max_shift_ms: Real = Field(5.0, ge=-60_000, le=60_000, description="latest shift, in milliseconds")
 
 
 class SpecAugSettings(Section):
@@ -185,8 +198,8 @@ class VolumeSettings(Section):
     """Louder and softer: without effect unless features.target_db is null."""
 
     prob: Probability = Field(0.5, description="share of utterances it is applied to")
-    min_gain_dBFS: Real = Field(-15.0, description="lowest gain, in dB")
-    max_gain_dBFS: Real = Field(15.0, description="highest gain, in dB")
+    min_gain_dBFS: Real = Field(-15.0, ge=-100, le=100, description="lowest gain, in dB")
+    max_gain_dBFS: Real = Field(15.0, ge=-100, le=100, description="highest gain, in dB")
 
 
 class AugmentSettings(Section):
@@ -205,16 +218,16 @@ class AugmentSettings(Section):
 class TrainSettings(Section):
     """The training."""
 
-    num_epoch: int = Field(100, ge=1, description="total epochs; raise it after a run to train more")
+    num_epoch: int = Field(100, ge=1, le=1_000_000, description="total epochs; raise it after a run to train more")
     batch_size: int = Field(8, ge=1, le=100_000, description="utterances per batch, over all processes")
-    max_batch_seconds: Annotated[Real, Field(gt=0)] | None = Field(
+    max_batch_seconds: Annotated[Real, Field(gt=0, le=_MANY)] | None = Field(
         None,
         description="fill each batch up to this many seconds, padding included, instead of batch_size; null: off",
     )
     learning_rate: Real = Field(5e-4, gt=0, le=10, description="peak learning rate, reached after the warm-up")
-    min_learning_rate: Real = Field(1e-5, ge=0, description="the learning rate does not decay below this")
-    warmup_steps: int = Field(25000, ge=1, description="steps of linear warm-up")
-    grad_clip: Real = Field(5.0, gt=0, description="clip gradients to this global norm")
+    min_learning_rate: Real = Field(1e-5, ge=0, le=10, description="the learning rate does not decay below this")
+    warmup_steps: int = Field(25000, ge=1, le=_MANY, description="steps of linear warm-up")
+    grad_clip: Real = Field(5.0, gt=0, le=1e12, description="clip gradients to this global norm")
     weight_decay: Real = Field(0.0, ge=0, le=1, description="L2 penalty, added to the gradients")
     seed: int = Field(1, ge=0, lt=2**31, description="all randomness is derived from it")
     augment: bool = Field(True, description="apply the section augment to training utterances")
@@ -222,9 +235,13 @@ class TrainSettings(Section):
         "off", description="mixed precision: off, bf16 or fp16"
     )
     accumulate_grad: int = Field(1, ge=1, le=1000, description="batches whose gradients are accumulated into a step")
-    max_nonfinite: int = Field(20, ge=1, description="stop after this many consecutive steps without a finite loss")
-    save_interval: int = Field(2000, ge=1, description="batches between checkpoints; every epoch ends with one too")
-    keep_checkpoints: int = Field(3, ge=1, description="newest epochs kept, besides the best")
+    max_nonfinite: int = Field(
+        20, ge=1, le=_MANY, description="stop after this many consecutive steps without a finite loss"
+    )
+    save_interval: int = Field(
+        2000, ge=1, le=_MANY, description="batches between checkpoints; every epoch ends with one too"
+    )
+    keep_checkpoints: int = Field(3, ge=1, le=_MANY, description="newest epochs kept, besides the best")
     evaluate_on: Literal["dev", "test"] | None = Field(
         "dev", description="data scored after every epoch: dev, test or null"
     )
@@ -234,12 +251,10 @@ class TrainSettings(Section):
         description="mean age of the averaged weights, as a share of the steps so far; null: no average",
     )
     resume_model: OptionalPath = Field(
-        "auto", min_length=1, description="auto: this training's latest state; or a checkpoint's folder"
+        "auto", description="auto: this training's latest state; or a checkpoint's folder"
     )
-    pretrained_model: OptionalPath = Field(
-        None, min_length=1, description="checkpoint's folder to take the weights of; null: none"
-    )
-    start_over: Annotated[str, Field(min_length=1)] | None = added(
+    pretrained_model: OptionalPath = Field(None, description="checkpoint's folder to take the weights of; null: none")
+    start_over: Text | None = added(
         None, before=None, description="a new word starts a new training with the same parameters; null: none"
     )
 
@@ -257,15 +272,13 @@ class LanguageModelSettings(Section):
 
     order: int = Field(4, ge=2, le=6, description="length of the longest n-grams, in units; KenLM reads up to 6")
     unit: Literal["char", "word"] = Field("char", description="unit of the n-grams: char or word (between spaces)")
-    extra_text: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+    extra_text: tuple[PathName, ...] = Field(
         (), description="text files besides the transcripts, one sentence a line, best in dataset/text"
     )
-    prune: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    prune: tuple[Annotated[int, Field(ge=0, le=_MANY)], ...] = Field(
         (), description="[0, 0, 1] leaves out n-grams of order 3 and more that occur once; empty: keep all"
     )
-    path: OptionalPath = Field(
-        None, min_length=1, description="a ready KenLM or ARPA file to use instead, best in dataset/text"
-    )
+    path: OptionalPath = Field(None, description="a ready KenLM or ARPA file to use instead, best in dataset/text")
 
     @model_validator(mode="after")
     def _prune_fits_the_order(self) -> "LanguageModelSettings":
@@ -300,10 +313,10 @@ class EvaluateSettings(Section):
     cutoff_top_n: int = Field(
         40, ge=1, le=100_000, description="at most this many tokens per step enter the beam search"
     )
-    hot_words: dict[Annotated[str, Field(min_length=1)], Annotated[Real, Field(gt=0, le=1000)]] | None = Field(
+    hot_words: dict[Text, Annotated[Real, Field(gt=0, le=1000)]] | None = Field(
         None, description="words that a beam search favours, each with its boost above 0: {word: 5.0}"
     )
-    checkpoint: str = Field("best_model", min_length=1, description="folder below models/: best_model, epoch_N")
+    checkpoint: PathName = Field("best_model", description="folder below models/: best_model, epoch_N")
     batch_size: int = Field(16, ge=1, le=100_000, description="utterances per forward pass")
 
 
@@ -319,9 +332,9 @@ class RuntimeSettings(Section):
     )
     probe_longest: bool = Field(True, description="try the longest batch before epoch 1, to see that memory suffices")
     deterministic: bool = Field(False, description="slower GPU algorithms that are reproducible to the bit")
-    log_interval: int = Field(100, ge=1, description="batches between log lines")
-    download_dir: str = Field(
-        "dataset/downloads", min_length=1, description="folder for the archives of public corpora; those there are used"
+    log_interval: int = Field(100, ge=1, le=_MANY, description="batches between log lines")
+    download_dir: PathName = Field(
+        "dataset/downloads", description="folder for the archives of public corpora; those there are used"
     )
 
 

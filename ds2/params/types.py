@@ -1,22 +1,36 @@
 """The types of the values in params.yaml, with what people write for them."""
 
+import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
+
+# As YAML has them; float() also takes full-width and Arabic digits, underscores and spaces.
+_NUMBER = re.compile(r"[-+]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?|nan|inf)", re.ASCII | re.IGNORECASE)
+# What Linux takes for a path, and for each name in it, in bytes.
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255
 
 
 def _number_from_text(value: Any) -> Any:
     """YAML 1.1 writers quote or leave 5e-05 as a string; it was meant as a number."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
+    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
 
-def _no_python_none(value: Any) -> Any:
-    """Who comes from Python writes None, which YAML takes for the name of a folder or file."""
+def _without_nul(value: str) -> str:
+    """A text that can be given to programs and the system."""
+    if "\0" in value:
+        raise ValueError(f"{value[:50]!r} holds the character NUL")
+    return value
+
+
+def _a_path(value: str) -> str:
+    """The path of a file or folder, there or not."""
+    # Who comes from Python writes None, which YAML takes for the name of a folder or file.
     if value == "None":
         raise ValueError("'None' would be a name here: write null")
+    names = [len(name.encode()) for name in value.split("/")]
+    if max(names) > _LONGEST_NAME or sum(names) + len(names) > _LONGEST_PATH:
+        raise ValueError(f"{value[:50]!r}... is too long for the path of a file or folder")
     return value
 
 
@@ -26,7 +40,9 @@ def off_from_false(value: Any) -> Any:
 
 
 Real = Annotated[float, BeforeValidator(_number_from_text)]
-OptionalPath = Annotated[str | None, BeforeValidator(_no_python_none)]
+Text = Annotated[str, Field(min_length=1, max_length=10_000), AfterValidator(_without_nul)]
+PathName = Annotated[Text, AfterValidator(_a_path)]
+OptionalPath = PathName | None
 Fraction = Annotated[Real, Field(ge=0, lt=1)]
 Probability = Annotated[Real, Field(ge=0, le=1)]
 

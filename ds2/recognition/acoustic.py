@@ -8,6 +8,11 @@ from ds2 import params
 from ds2.data.loader import Batch
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
+from ds2.errors import UserError
+
+
+class DivergedError(UserError):
+    """A network's output is no number: decoded, it would be an empty text with a confidence of 1."""
 
 
 class AcousticModel(Protocol):
@@ -16,15 +21,28 @@ class AcousticModel(Protocol):
     vocabulary: Vocabulary
     statistics: MeanIstd
     features: params.FeaturesSettings  # that it was trained with
+    rules: params.TextSettings  # of the transcripts that it was trained with
     device: str  # "cpu" or "gpu", where it runs
     origin: str  # which weights of its training these are, in words
     chosen_on: str | None  # dev or test, whose score chose these weights; None where none did
 
     def log_probabilities(self, batch: Batch) -> list[np.ndarray]:
-        """Ln P of the tokens at every real output step of each utterance, float32 [steps, tokens]."""
+        """Ln P of the tokens at every real output step of each utterance, float32 [steps, tokens].
+
+        Raises:
+            DivergedError: as `log_softmax`, through which all outputs go before they are decoded.
+        """
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis, in the logits' dtype."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    """Over the last axis, in the logits' dtype.
+
+    Raises:
+        DivergedError: one of them is not a number or infinite, or all of a step are minus infinite.
+    """
+    with np.errstate(invalid="ignore"):
+        shifted = logits - logits.max(axis=-1, keepdims=True)
+        total = np.exp(shifted).sum(axis=-1, keepdims=True)
+    if np.isnan(total).any():
+        raise DivergedError("the network's output is not a number: its training diverged; choose another checkpoint")
+    return shifted - np.log(total)

@@ -6,8 +6,8 @@ from ds2.decoding.decoder import Decoder
 from ds2.decoding.greedy import Greedy
 
 
-def decoder(settings: params.EvaluateSettings, vocabulary: Vocabulary) -> Decoder:
-    """Makes the decoder, ready to decode.
+def decoder(settings: params.EvaluateSettings, vocabulary: Vocabulary, rules: params.TextSettings) -> Decoder:
+    """Makes the decoder, ready to decode, for a model with this vocabulary and these text rules.
 
     Raises:
         UserError: the language model is missing or is none.
@@ -16,4 +16,4 @@ def decoder(settings: params.EvaluateSettings, vocabulary: Vocabulary) -> Decode
         return Greedy()
     from ds2.decoding import beam  # compiles or loads compiled code, which takes seconds
 
-    return beam.search(settings, vocabulary)
+    return beam.search(settings, vocabulary, rules)

@@ -24,6 +24,7 @@ class PaddleModel:
     vocabulary: Vocabulary
     statistics: MeanIstd
     features: params.FeaturesSettings
+    rules: params.TextSettings
     device: str
     origin: str = ""
     chosen_on: str | None = None
@@ -49,5 +50,6 @@ def load(folder: Path, use_gpu: str | bool) -> PaddleModel:
     """
     on = device.choose(use_gpu)
     one = trained.load(folder)
-    features, state = one.params.features, one.state
-    return PaddleModel(one.model, one.vocabulary, one.statistics, features, on, state.origin, state.chosen_on)
+    known, state = one.params, one.state
+    about = (one.vocabulary, one.statistics, known.features, known.text, on, state.origin, state.chosen_on)
+    return PaddleModel(one.model, *about)

@@ -8,14 +8,16 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from visualdl import LogWriter
 
-from ds2 import params
+from ds2 import params, places
 from ds2.data.loader import Batch
 from ds2.evaluation.evaluator import Prediction
 from ds2.metrics import TOKENS
 from ds2.reporting.history import History
 from ds2.reporting.reporter import Moment, Reporter
+
+with places.usable_home():
+    from visualdl import LogWriter  # makes folders in the home
 
 # Utterances of every epoch: those whose features are shown, and those whose text is, always the same ones.
 _PICTURES = 3

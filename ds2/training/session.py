@@ -20,7 +20,6 @@ from ds2.files import write_json
 from ds2.model import device
 from ds2.reporting import progress
 from ds2.reporting.reporter import Reporter, Tables
-from ds2.reporting.visual import Visual
 from ds2.training import precision, start, transfer
 from ds2.training.fingerprint import fingerprint, ingredients
 from ds2.training.state import Training, TrainingData
@@ -70,7 +69,16 @@ def train(settings: params.Params) -> None:
 
 def _reporter(training: Training, folder: Path) -> Reporter:
     history, settings = training.history, training.settings
-    parts = progress.shown(history, settings), Visual(history, folder, settings), Tables(history, layout.CURVES)
+    parts = [progress.shown(history, settings), Tables(history, layout.CURVES)]
+    try:
+        from ds2.reporting.visual import Visual  # VisualDL makes folders in the home
+    except OSError as error:
+        logger.warning(
+            f"VisualDL shows nothing of this training, since it cannot make {error.filename} ({error.strerror}): set "
+            "HOME or TMPDIR to a folder that can be written"
+        )
+    else:
+        parts.append(Visual(history, folder, settings))
     return Reporter(*parts)
 
 
@@ -110,7 +118,7 @@ def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:
             raise UserError(f"train.evaluate_on: {scored.path} is empty; set it to null to train without scores")
     augmenter = None
     if settings.train.augment:
-        augmenter = Augmenter(settings.augment, settings.features.sample_rate)
+        augmenter = Augmenter(settings.augment, settings.features)
     data = TrainingData(manifest, scored, Vocabulary.read(layout.VOCABULARY), statistics, augmenter)
     return data, {str(path): path for path in files}
 

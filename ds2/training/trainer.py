@@ -19,6 +19,7 @@ from ds2.evaluation.evaluator import Evaluation, evaluate
 from ds2.metrics import TOKENS
 from ds2.model import device
 from ds2.model.network import Network
+from ds2.recognition.acoustic import DivergedError
 from ds2.recognition.paddle_model import PaddleModel
 from ds2.reporting.history import AVERAGE
 from ds2.reporting.reporter import Moment, Reporter
@@ -206,8 +207,14 @@ class Trainer:
 
     def _score(self, network: Network, scoring: Loader) -> Evaluation:
         data, settings, on = self._training.data, self._settings, paddle.get_device().split(":")[0]
-        model = PaddleModel(network, data.vocabulary, data.statistics, settings.features, on)
-        return evaluate(model, data.scored, scoring, settings.train.batch_size, group=self._group)
+        model = PaddleModel(network, data.vocabulary, data.statistics, settings.features, settings.text, on)
+        try:
+            return evaluate(model, data.scored, scoring, settings.train.batch_size, group=self._group)
+        except DivergedError:
+            raise UserError(
+                f"after epoch {self._training.epoch} the network's output is not a number, so the epoch is not saved: "
+                "lower train.learning_rate; what was saved before it stays"
+            ) from None
 
     def _measure(self, average: Average, loader: Loader) -> None:
         """Measures the average's running statistics in the first process, and sends them to all."""

@@ -1,5 +1,4 @@
 import json
-import os
 import re
 
 import pytest
@@ -14,13 +13,11 @@ HALVES = {"manifest": {"dev_fraction": 0.3, "test_fraction": 0.3}}
 @pytest.fixture
 def write(workspace, write_audio):
     """write(file, lines) writes an annotation; the audio of lines (path, text[, speaker]) is made where missing."""
-    one = write_audio("one.wav", 1.0)
 
     def write(name, lines):
         for path, *_ in lines:
-            (workspace / path).parent.mkdir(parents=True, exist_ok=True)
             if not (workspace / path).exists():
-                os.link(one, workspace / path)
+                write_audio(path, 1.0)
         content = "".join("\t".join(line) + "\n" for line in lines)
         (workspace / "dataset" / "annotation" / name).write_text(content, encoding="utf-8")
 
@@ -68,6 +65,25 @@ def test_labels_have_the_room_that_the_features_of_the_sample_rate_give(write, w
     for rate, frames in ((16000, 998), (11025, 1000)):  # 11025 Hz: 110 samples from frame to frame, a little less
         found = screen({"features": {"sample_rate": rate}, "text": {"simplified": False}})
         assert len(found.rejected) == (-(-frames // 3) < 334)
+
+
+def test_lines_with_digits_are_rejected_where_the_parameter_says_so_and_said_where_it_says_that(write, screen):
+    write("my.txt", [("clips/a.wav", "下午３点"), ("clips/b.wav", "你好"), ("clips/c.wav", "二〇二六")])
+    texts = {}
+    for numbers in ("keep", "spoken", "reject"):
+        found = screen({"text": {"numbers": numbers}})
+        texts[numbers] = [u.text for utterances in found.accepted.values() for u in utterances]
+    assert sorted(texts["keep"]) == sorted(["下午3点", "你好", "二〇二六"])
+    assert sorted(texts["spoken"]) == sorted(["下午三点", "你好", "二〇二六"])
+    assert sorted(texts["reject"]) == sorted(["你好", "二〇二六"])
+    (rejection,) = found.rejected
+    assert (rejection.reason, rejection.number) == ("digits", 1)
+    assert "'下午３点': write numbers as they are said, or change text.numbers" in rejection.detail
+
+
+def test_exchanged_columns_end_the_stage(write, screen):
+    write("my.txt", [(f"clips/{i}.wav", f"S00{i % 9}", f"今天我们去看第{'一' * i}场") for i in range(40)])
+    assert "my.txt line 1: transcript and speaker are exchanged" in refusal(screen({}), {})
 
 
 def test_durations_are_exact_to_six_digits(write, write_audio, screen):

@@ -148,6 +148,8 @@ HOSTILE_ARRAYS = {
     "bfloat16": entry(dtype="BF16"),
     "of eight bits": entry(dtype="F8_E5M2"),
     "no such dtype": entry(dtype="object"),
+    "not a number": changed_arrays(lambda arrays: arrays["output.bias"].put(0, np.nan)),
+    "infinite": changed_arrays(lambda arrays: arrays["output.weight"].put(3, -np.inf)),
     "missing": changed_arrays(lambda arrays: arrays.pop("output.bias")),
     "one more": changed_arrays(lambda arrays: arrays.update({"__class__": np.zeros(3, np.float32)})),
     "a name for the terminal": changed_arrays(lambda arrays: arrays.update({FLOOD: np.zeros(3, np.float32)})),

@@ -2,10 +2,12 @@ import json
 import re
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from ds2 import layout, params
 from ds2.checkpoint import disk
 from ds2.evaluation import session
+from tests.checkpoint import hostile
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -96,3 +98,23 @@ def test_what_cannot_be_is_refused_by_a_sentence(arguments, part, copied, refuse
 def test_without_params_it_says_where_to_run(copied, refused):
     (copied / layout.PARAMS).unlink()
     assert "params.yaml does not exist" in refused("evaluate")
+
+
+@pytest.mark.parametrize("decoder", ["ctc_greedy", "ctc_prefix_beam"])
+def test_a_network_whose_output_is_no_number_is_scored_by_nobody(copied, command, decoder):
+    spoil(copied / "models/best_model")
+    set_evaluate(copied, decoder=decoder)
+    for arguments in (("evaluate", "--out", "scored"), ("transcribe", *copied.glob("**/*.wav"))):
+        code, out, err = command(*arguments)
+        assert (code, out) == (1, "")
+        assert "error: the network's output is not a number" in err.splitlines()[-1]
+        assert "RuntimeWarning" not in err
+    assert list((copied / "scored").iterdir()) == []
+
+
+def spoil(folder):
+    """Makes weights so great that the output overflows, in a checkpoint whose hashes are right."""
+    arrays = load_file(folder / disk.MODEL)
+    arrays["output.weight"][:] = 3e38
+    save_file(arrays, folder / disk.MODEL)
+    hostile.seal(folder)

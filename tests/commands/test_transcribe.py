@@ -137,9 +137,14 @@ def test_a_damaged_checkpoint_is_refused_by_a_sentence(name, harm, alone, refuse
         (["--model", "none", "a.wav"], "none does not exist"),
         (["--model", "models", "a.wav"], "name one of them, such as models/best_model"),
         (["--model", f"moved/{disk.MODEL}", "a.wav"], "is a file: name the checkpoint's folder, moved"),
-        (["--model", "moved", "--max-duration", "1", "a.wav"], "--max-duration 1: it must be at least 2"),
-        (["--model", "moved", "--max-duration", "nan", "a.wav"], "--max-duration nan"),
-        (["--model", "moved", "--batch-size", "0", "a.wav"], "--batch-size 0: it must be at least 1"),
+        (["--max-duration", "1", "a.wav"], "--max-duration: '1': it must be a number from 2 to 86400"),
+        (["--max-duration", "nan", "a.wav"], "--max-duration: 'nan': it must be a number from 2 to 86400"),
+        (["--max-duration", "1e300", "a.wav"], "--max-duration: '1e300': it must be a number from 2 to 86400"),
+        (["--max-duration", "２０", "a.wav"], "--max-duration: '２０': it must be a number from 2 to 86400"),
+        (["--batch-size", "0", "a.wav"], "--batch-size: '0': it must be an integer from 1 to 100000"),
+        (["--batch-size", "1" + "0" * 30, "a.wav"], "it must be an integer from 1 to 100000"),
+        (["--batch-size", "９", "a.wav"], "--batch-size: '９': it must be an integer from 1 to 100000"),
+        (["--model", "a" * 300, "a.wav"], "is too long for the path of a file or folder"),
     ],
 )
 def test_what_cannot_be_is_refused_by_a_sentence(arguments, part, alone, refused):
@@ -228,6 +233,6 @@ def test_pieces_channels_and_rates_on_the_command_line(alone, expected):
 
 
 def test_a_channel_below_0_is_refused(alone, refused):
-    assert "--channel -1: channels count from 0" in refused(
+    assert "--channel: '-1': it must be an integer from 0 to 1023" in refused(
         "transcribe", "--model", "moved", "--channel", "-1", "a.wav"
     )

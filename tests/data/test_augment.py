@@ -25,7 +25,7 @@ def runs(flags: np.ndarray) -> list[int]:
 
 
 def test_the_same_utterance_in_the_same_epoch_is_changed_the_same_way():
-    augmenter = Augmenter(params.AugmentSettings(spec_aug=ALWAYS), 16000)
+    augmenter = Augmenter(params.AugmentSettings(spec_aug=ALWAYS), params.FeaturesSettings())
     original = values(200)
     once, again = (augmenter.change_features(original, augment.generator(1, 2, 3)) for _ in range(2))
     np.testing.assert_array_equal(once, again)
@@ -33,7 +33,7 @@ def test_the_same_utterance_in_the_same_epoch_is_changed_the_same_way():
 
 @pytest.mark.parametrize("other", [(2, 2, 3), (1, 3, 3), (1, 2, 4)])
 def test_another_seed_epoch_or_utterance_is_changed_another_way(other):
-    augmenter = Augmenter(params.AugmentSettings(spec_aug=ALWAYS), 16000)
+    augmenter = Augmenter(params.AugmentSettings(spec_aug=ALWAYS), params.FeaturesSettings())
     original = values(200)
     one = augmenter.change_features(original, augment.generator(1, 2, 3))
     assert (one != augmenter.change_features(original, augment.generator(*other))).any()
@@ -46,7 +46,7 @@ def test_with_probability_0_nothing_changes(frames, utterance):
         spec_aug=ALWAYS.model_copy(update={"prob": 0.0}), spec_sub_aug=params.SpecSubAugSettings(prob=0.0)
     )
     original = values(frames)
-    found = Augmenter(off, 16000).change_features(original, augment.generator(1, 1, utterance))
+    found = Augmenter(off, params.FeaturesSettings()).change_features(original, augment.generator(1, 1, utterance))
     np.testing.assert_array_equal(found, values(frames))
 
 
@@ -72,7 +72,7 @@ SPEC_AUG = st.builds(
 @settings(deadline=None, max_examples=300)
 def test_clips_of_any_length_keep_their_shape_and_the_original_stays(spec_aug, frames, bins, utterance):
     original = values(frames, bins)
-    found = Augmenter(params.AugmentSettings(spec_aug=spec_aug), 16000).change_features(
+    found = Augmenter(params.AugmentSettings(spec_aug=spec_aug), params.FeaturesSettings()).change_features(
         original, augment.generator(1, 1, utterance)
     )
     assert found.shape == (frames, bins)
@@ -167,31 +167,31 @@ def folders(write_audio):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_prob_is_the_probability_of_every_kind(kind, folders):
-    share = np.mean([changed(Augmenter(only(kind, 0.4), 16000), i) for i in range(200)])
+    share = np.mean([changed(Augmenter(only(kind, 0.4), params.FeaturesSettings()), i) for i in range(200)])
     # One speed of three is 1.0; a stretch of features may be replaced by itself.
     expected = {"speed": 0.4 * 2 / 3}.get(kind, 0.4)
     assert share == pytest.approx(expected, abs=0.12)
-    assert not any(changed(Augmenter(only(kind, 0.0), 16000), i) for i in range(20))
+    assert not any(changed(Augmenter(only(kind, 0.0), params.FeaturesSettings()), i) for i in range(20))
 
 
 @pytest.mark.parametrize("kind", ["noise", "reverb"])
 def test_a_missing_folder_switches_its_kind_off_and_says_so(kind, workspace):
-    augmenter = Augmenter(only(kind), 16000)
+    augmenter = Augmenter(only(kind), params.FeaturesSettings())
     assert not any(changed(augmenter, i) for i in range(5))
     assert f"augment.{kind}: 0 files in dataset/{kind}: augment.{kind} is off" in augmenter.describe()
 
 
 def test_the_files_of_the_folders_are_part_of_the_identity(folders, write_audio):
-    before = Augmenter(params.AugmentSettings(), 16000).identity()
+    before = Augmenter(params.AugmentSettings(), params.FeaturesSettings()).identity()
     write_audio("dataset/noise/hiss.wav")
     assert len(before) == 2
-    assert Augmenter(params.AugmentSettings(), 16000).identity() != before
+    assert Augmenter(params.AugmentSettings(), params.FeaturesSettings()).identity() != before
 
 
 @pytest.mark.parametrize("samples", [0, 1, 100, 399, 8000])
 def test_no_clip_is_too_short_for_any_kind(samples, folders):
     for kind in KINDS:
-        augmenter, random = Augmenter(only(kind), 16000), augment.generator(1, 1, 1)
+        augmenter, random = Augmenter(only(kind), params.FeaturesSettings()), augment.generator(1, 1, 1)
         found = augmenter.change_waveform(tone(1.0)[:samples], 1.1 if kind == "speed" else 1.0, random)
         assert np.isfinite(found).all()
         assert found.dtype == np.float32
@@ -208,7 +208,9 @@ def test_stretches_are_replaced_by_earlier_frames_of_the_same_utterance():
 
 
 def speeds(prob: float, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
-    return Augmenter(params.AugmentSettings(speed={"prob": prob}), 16000).speeds(seed, epoch, utterances)
+    return Augmenter(params.AugmentSettings(speed={"prob": prob}), params.FeaturesSettings()).speeds(
+        seed, epoch, utterances
+    )
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(1, 1000), st.lists(st.integers(0, 10**7), max_size=20))
@@ -237,7 +239,7 @@ def test_speeds_of_another_seed_or_epoch_have_nothing_to_do_with_it(other):
 def heard(kind: str, samples: np.ndarray, **section) -> list[np.ndarray]:
     """What a kind alone, always applied, makes of a sound in 300 utterances."""
     sections = {name: {"prob": 0.0} for name in KINDS} | {kind: {"prob": 1.0} | section}
-    augmenter = Augmenter(params.from_dict({"augment": sections}).augment, 16000)
+    augmenter = Augmenter(params.from_dict({"augment": sections}).augment, params.FeaturesSettings())
     return [augmenter.change_waveform(samples, 1.0, augment.generator(1, 1, i)) for i in range(300)]
 
 
@@ -264,6 +266,32 @@ def test_noise_is_between_its_bounds_in_decibels_and_comes_from_its_folder(write
     speech = tone(0.5, 900.0)
     found = heard("noise", speech, min_snr_dB=5, max_snr_dB=20, noise_dir="my/noises")
     assert_between([20 * np.log10(rms(speech) / rms(one.astype(np.float64) - speech)) for one in found], 5, 20)
+
+
+@pytest.mark.parametrize("kind", ["noise", "reverb"])
+def test_a_constant_offset_of_speech_or_noise_changes_nothing_that_is_mixed_unless_the_old_rule_holds(kind, workspace):
+    for folder, name, sound in (("noise", "a.wav", tone(0.7, 1000.0)), ("noise2", "a.wav", tone(0.7, 1000.0) + 0.3)):
+        (workspace / "dataset" / folder).mkdir()
+        soundfile.write(workspace / "dataset" / folder / name, sound, 16000, subtype="FLOAT")
+    (workspace / "dataset/reverb").mkdir()
+    soundfile.write(workspace / "dataset/reverb/b.wav", np.r_[1.0, np.zeros(80), 0.5], 16000, subtype="FLOAT")
+    speech = tone(0.5, 300.0)
+
+    def mixed(samples, noise_dir, remove_mean):
+        section = only(kind).model_dump() | {kind: {"prob": 1.0}}
+        if kind == "noise":
+            section["noise"] |= {"noise_dir": noise_dir, "min_snr_dB": 5, "max_snr_dB": 5}
+        settings = params.FeaturesSettings(remove_mean=remove_mean)
+        augmenter = Augmenter(params.from_dict({"augment": section}).augment, settings)
+        return augmenter.change_waveform(samples, 1.0, augment.generator(1, 1, 1))
+
+    plain = mixed(speech, "dataset/noise", True)
+    for samples, noise_dir in ((speech + 0.1, "dataset/noise"), (speech, "dataset/noise2")):
+        found = mixed(samples.astype(np.float32), noise_dir, True)[100:]  # behind the room's answer to the offset
+        np.testing.assert_allclose(found - found.mean(), plain[100:] - plain[100:].mean(), atol=2e-3)
+    # The offset of the speech counts as its power.
+    old = mixed(speech + np.float32(0.5), "dataset/noise", False)[100:]
+    assert np.abs(old - old.mean() - plain[100:] + plain[100:].mean()).max() > 0.02
 
 
 def test_a_gain_is_between_its_bounds_in_decibels():
@@ -298,7 +326,7 @@ def test_a_noise_is_not_heard_through_the_room_but_through_the_line(workspace):
     }
 
     def strength(**more):
-        augmenter = Augmenter(params.from_dict({"augment": sections | more}).augment, 16000)
+        augmenter = Augmenter(params.from_dict({"augment": sections | more}).augment, params.FeaturesSettings())
         found = augmenter.change_waveform(tone(0.5, 300.0), 1.0, augment.generator(1, 1, 1))[1000:-1000]
         spectrum = np.abs(np.fft.rfft(found * np.hanning(len(found))))
         return spectrum[round(1000 * len(found) / 16000)] / spectrum.max()

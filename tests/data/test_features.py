@@ -69,7 +69,7 @@ def test_real_recordings_give_kaldis_filter_banks():
     pairs = []
     for path in files:
         samples = reading.load(path, settings.sample_rate)
-        levelled = features.level(samples, settings.target_db)
+        levelled = features.level(samples, settings.target_db, True)
         pairs.append((features.extract(samples, settings), kaldi(levelled, settings.sample_rate, 80)))
     assert_equal_to_kaldi(pairs)
 
@@ -79,7 +79,7 @@ def test_real_recordings_give_kaldis_filter_banks():
 def test_levelling_reaches_its_target_from_any_loudness(target, amplitude):
     samples = np.float32(amplitude) * tone(1.0)
     before = samples.copy()
-    levelled = features.level(samples, target)
+    levelled = features.level(samples, target, False)
     assert levelled.dtype == np.float32
     assert 10 * np.log10(np.mean(levelled.astype(np.float64) ** 2)) == pytest.approx(target, abs=1e-4)
     np.testing.assert_array_equal(samples, before)
@@ -87,8 +87,32 @@ def test_levelling_reaches_its_target_from_any_loudness(target, amplitude):
 
 @pytest.mark.parametrize("target", [0.0, -20.0])
 def test_features_are_those_of_the_levelled_audio_also_at_0_db(target):
-    expected = features.filter_banks(features.level(tone(0.3), target), 16000, 80)
+    expected = features.filter_banks(features.level(tone(0.3), target, True), 16000, 80)
     assert np.array_equal(features.extract(tone(0.3), params.FeaturesSettings(target_db=target)), expected)
+
+
+@pytest.mark.parametrize("target", [-20.0, None])
+@pytest.mark.parametrize("offset", [0.02, 0.1, 0.2, -0.5])
+def test_a_constant_offset_makes_no_difference(target, offset):
+    settings = params.FeaturesSettings(target_db=target)
+    random = np.random.default_rng(0)
+    swelling = 0.5 + 0.5 * np.sin(2 * np.pi * 3 * np.arange(32000) / 16000)
+    samples = (0.05 * random.standard_normal(32000) * swelling).astype(np.float32)
+    with_it = samples + np.float32(offset)
+    difference = features.extract(with_it, settings) - features.extract(samples, settings)
+    assert abs(difference.mean()) < 0.001
+    assert np.abs(difference).max() < 0.2  # of frames of silence, which the offset rounds to 24 bits
+    assert np.array_equal(with_it, samples + np.float32(offset))
+
+
+def test_with_the_old_rule_an_offset_counts_as_level_to_the_bit():
+    old = params.from_dict({"features": {"sample_rate": 16000}}).features  # a checkpoint's, from before the value
+    assert not old.remove_mean
+    samples = tone(0.7) * np.float32(0.05) + np.float32(0.1)
+    scale = np.float32(10.0 ** (-20 / 20.0) / np.sqrt(float(np.dot(samples, samples)) / len(samples)))
+    assert np.array_equal(features.extract(samples, old), features.filter_banks(samples * scale, 16000, 80))
+    lost = features.extract(samples, params.FeaturesSettings()) - features.extract(samples, old)
+    assert lost.mean() > 1
 
 
 def test_loudness_makes_no_difference_once_levelled_and_all_of_it_without():

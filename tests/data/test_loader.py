@@ -88,7 +88,7 @@ def test_two_workers_make_the_same_batches_as_none(data, workspace):
         assembler.statistics,
         assembler.vocabulary,
         3,
-        augment.Augmenter(params.AugmentSettings(spec_aug=spec_aug), 16000),
+        augment.Augmenter(params.AugmentSettings(spec_aug=spec_aug), params.FeaturesSettings()),
         7,
     )
     batches = [[3, 1], [0, 2, 5], [4], [7, 6], [1, 0], [2, 3], [5, 6], [7]]
@@ -110,7 +110,7 @@ def test_augmentation_follows_from_utterance_and_epoch_not_from_the_batch(data):
         assembler.statistics,
         assembler.vocabulary,
         3,
-        augment.Augmenter(params.AugmentSettings(spec_aug=params.SpecAugSettings(prob=1.0)), 16000),
+        augment.Augmenter(params.AugmentSettings(spec_aug=params.SpecAugSettings(prob=1.0)), params.FeaturesSettings()),
         7,
     )
     alone = load(manifest, augmented, [[2]], epoch=3)[0].features[0]
@@ -124,7 +124,7 @@ def test_augmentation_and_speed_follow_from_the_seed_and_the_epoch(data):
     section = {kind: {"prob": 0.0} for kind in params.AugmentSettings.model_fields} | {"spec_aug": {"prob": 1.0}}
 
     def loaded(seed, epoch, **more):
-        augmenter = augment.Augmenter(params.from_dict({"augment": section | more}).augment, 16000)
+        augmenter = augment.Augmenter(params.from_dict({"augment": section | more}).augment, params.FeaturesSettings())
         made = Assembler(FEATURES, assembler.statistics, assembler.vocabulary, 3, augmenter, seed)
         return augmenter, load(manifest, made, [range(8)], epoch=epoch)[0]
 
@@ -139,7 +139,7 @@ def test_augmentation_and_speed_follow_from_the_seed_and_the_epoch(data):
 def test_an_utterance_that_played_faster_is_too_short_for_its_labels_keeps_its_speed_and_is_counted(data, workspace):
     _, assembler = data
     speed_only = {kind: {"prob": 0.0} for kind in params.AugmentSettings.model_fields} | {"speed": {"prob": 1.0}}
-    augmenter = augment.Augmenter(params.from_dict({"augment": speed_only}).augment, 16000)
+    augmenter = augment.Augmenter(params.from_dict({"augment": speed_only}).augment, params.FeaturesSettings())
     # 48 frames are 16 steps; played 1.1 times as fast, 43 and 15.
     manifests.write(workspace / "m", [Utterance("1.wav", 0.5, "你好" * labels) for labels in (8, 7)] * 10)
     hurried = Assembler(FEATURES, assembler.statistics, assembler.vocabulary, 3, augmenter, 7)
@@ -225,7 +225,7 @@ def test_a_piece_of_a_recording_is_the_same_utterance_as_a_file_of_its_own(data,
         ]
         offset += seconds
     manifests.write(workspace / "pieces", [*utterances[::2], *utterances[1::2]])
-    augmenter = augment.Augmenter(params.AugmentSettings(), 16000)
+    augmenter = augment.Augmenter(params.AugmentSettings(), FEATURES)
     for one in (assembler, replace(assembler, augmenter=augmenter, seed=3)):
         found = [
             one(list(Manifest(workspace / "pieces").pick(positions)), range(len(names)), 2)

@@ -43,3 +43,10 @@ def test_digital_silence_between_words_is_no_more_than_the_most():
     samples = recording(60.0)
     samples[: 2 * RATE] = 0
     assert estimate(samples) == 60
+
+
+@pytest.mark.parametrize("value", [-80.0, 0.0, 88.0, 150.0])
+def test_a_ratio_is_a_number_however_loud_the_recording_is(value):
+    log_mel = np.full((20, 80), value, np.float32)
+    log_mel[10:] += 2.302585
+    assert snr.estimate(log_mel) == pytest.approx(10.0, abs=0.01)

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -11,10 +13,12 @@ from ds2.data import text
 RULES = [
     params.TextSettings(lower_case=lower, simplified=simple) for lower in (True, False) for simple in (True, False)
 ]
+SPOKEN = params.TextSettings(numbers="spoken")
 # Whatever Unicode has, and more often what stands in transcripts.
 TEXTS = st.text(max_size=30) | st.text(
     st.sampled_from(
         "你好後來開發頭髮乾坤一〇々ABcİßﬁ１２ａ，。！？ \t\u3000\u00a0\u200b\u2028'-.·ée\u0301ｶﾞ가각①㎏㈠⼀豈𠀀"
+        "’´ʼ<>[]［］＜/|3%:¥\ufe0f\u20e3❤™ℹ\u200c\u200dक्षمیม་ཡ\u3164\u00ad"
     ),
     max_size=30,
 )
@@ -25,8 +29,10 @@ def is_han(character: str) -> bool:
 
 
 @settings(deadline=None, max_examples=300)
-@given(TEXTS, st.sampled_from(RULES))
+@given(TEXTS, st.sampled_from([*RULES, SPOKEN]))
 @example("e.\u0301", RULES[0])
+@example("a'\u0301b", RULES[0])
+@example("5€ or ¥5.2 的3", SPOKEN)
 @example("ᄀ.ᅡ", RULES[0])
 @example("乾.坤 後 來", RULES[0])
 def test_normalising_twice_changes_nothing_more(raw, rules):
@@ -36,9 +42,13 @@ def test_normalising_twice_changes_nothing_more(raw, rules):
 
 @settings(deadline=None, max_examples=300)
 @given(TEXTS, st.sampled_from(RULES))
-def test_only_letters_marks_digits_and_single_inner_spaces_are_left(raw, rules):
+def test_letters_marks_digits_single_inner_spaces_and_what_words_are_spelled_with_are_left(raw, rules):
     found = text.normalize(raw, rules)
-    assert all(character == " " or unicodedata.category(character)[0] in "LMN" for character in found)
+    others = {character for character in found if unicodedata.category(character)[0] not in "LMN"}
+    assert others <= set(" '\u200c\u200d")
+    assert not re.search(r"(?<![^\W_])'(?<![\u0300-\u0fff]')|'(?![^\W\d_])", found)
+    assert not re.search("[\ufe00-\ufe0f\u3164\u1160\u20e3]", found)
+    assert not found or any(unicodedata.category(character)[0] in "LN" for character in found)
     assert "  " not in found
     assert found == found.strip()
     assert unicodedata.is_normalized("NFKC", found)
@@ -65,21 +75,62 @@ EXAMPLES = {
     "punctuation between": ("你好，世界！“再见”……（笑）", "你好世界再见笑"),
     "traditional": ("開放時間與機場捷運", "开放时间与机场捷运"),
     "traditional by phrases": ("皇后後來梳理頭髮，乾坤乾燥", "皇后后来梳理头发乾坤干燥"),
-    "full-width": ("ＡＢＣ　１２３，ｘｙｚ！", "abc 123xyz"),
+    "full-width": ("ＡＢＣ　１２３，ｘｙｚ！", "abc 123 xyz"),
     "half-width kana": ("ｶﾞｷﾞ", "ガギ"),
-    "english": ("Don't panic,  it's 3.5 e-mails!", "dont panic its 35 emails"),
+    "english": ("Don't panic,  it's 3.5 e-mails!", "don't panic it's 3 5 e mails"),
     "mixed": ("打开 WiFi 和 GPS，导航 到 机场", "打开 wifi 和 gps导航到机场"),
     "mixed without spaces": ("用Python3写AI程序", "用python3写ai程序"),
     "ligature and circled": ("ﬁrst ①②", "first 12"),
-    "cyrillic": ("Привет, МИР!", "привет мир"),
-    "thai keeps its marks": ("สวัสดีครับ!", "สวัสดีครับ"),
+    "cyrillic": ("Привет,МИР!", "привет мир"),
+    "korean": ("안녕,세상!", "안녕 세상"),
+    "hebrew": ("שלום,עולם", "שלום עולם"),
+    "arabic": ("مرحبا،عالم", "مرحبا عالم"),
+    "hindi": ("नमस्ते,दुनिया।", "नमस्ते दुनिया"),
+    "thai keeps its marks, and has no spaces": ("สวัสดี,ครับ!", "สวัสดีครับ"),
+    "kana have no spaces": ("ジョン・スミス、です", "ジョンスミスです"),
+    "digits have them in every script": ("๓:๓๐ ٣,٥", "๓ ๓๐ ٣ ٥"),
+    "tibetan keeps its syllables apart": ("བོད་སྐད་", "བོད སྐད"),
     "decomposed accent": ("cafe\u0301", "café"),
+    "a mark without a letter": ("❤\u0301 \u0301a", "a"),
     "zero width and byte order mark": ("\ufeff你\u200b好\u200d", "你好"),
+    "soft hyphen and direction": ("co\u00adop \u202bשלום\u202c\u2060", "coop שלום"),
+    "joiner of persian": ("می\u200cخواهم \u200c", "می\u200cخواهم"),
+    "joiner at a virama": ("क्\u200dष അവന്\u200d a\u200db", "क्\u200dष അവന്\u200d ab"),
     "line separators": ("a\u2028b\u0085c\td", "a b c d"),
     "emoji": ("好😀的👍🏽", "好的"),
+    "emoji between words": ("good😀morning", "good morning"),
+    "emoji with a variation selector": ("我爱你❤️", "我爱你"),
+    "keycap": ("1️⃣号 #️⃣", "1号"),
+    "pictures that are letters to NFKC": ("Windows™ ℹ️ 🈚 ㊙️", "windows"),
+    "hangul filler": ("\u3164", ""),
+    "emoji only": ("☀️ 👨\u200d👩\u200d👧 ❤️", ""),
     "symbols only": ("……！？—~$€+=", ""),
+    "marks only": ("\u0301\ufe0f", ""),
     "nothing": ("", ""),
     "spaces only": (" \t\u3000", ""),
+    "comma without a space": ("hello,world", "hello world"),
+    "ellipsis": ("wait…what...now", "wait what now"),
+    "hyphen and abbreviation": ("RE-SIGN the well-known U.S.A.", "re sign the well known u s a"),
+    "time": ("下午3:30", "下午3 30"),
+    "time before han": ("3:30，下午", "3 30下午"),
+    "share": ("3.14%", "3 14"),
+    "date": ("2026-03-05", "2026 03 05"),
+    "apostrophe": ("WE'LL", "we'll"),
+    "apostrophes of all kinds": ("we’ll weʼll we＇ll we‘ll we`ll we´ll we′ll", " ".join(["we'll"] * 7)),
+    "apostrophe and a mark": ("l’e\u0301te\u0301 d'eau", "l'été d'eau"),
+    "apostrophes of a word": ("rock'n'roll in the 90's", "rock'n'roll in the 90's"),
+    "quotes": ("‘hello’ 'there' dogs' 'tis", "hello there dogs tis"),
+    "quotes within": ("he''s 5'10\" 你'好 it's'好", "he s 5 10 你好 it's好"),
+    "tag": ("今天<unk>天气", "今天天气"),
+    "tag in capitals": ("[NOISE] 你好", "你好"),
+    "tags for punctuation": ("OH <COMMA> YES <PERIOD>", "oh yes"),
+    "tags around": ("<english>hello</english><|zh|>你好[ Music ]", "hello 你好"),
+    "tag between words": ("hello<unk>world", "hello world"),
+    "full-width tag": ("＜unk＞你好［笑］", "你好"),
+    "tag in a tag": ("[[noise]] <a <b> c>", "a c"),
+    "tags only": ("<unk> [NOISE]", ""),
+    "signs that are no tags": ("a < b and c > d, 3<5且7>6", "a b and c d 3 5且7 6"),
+    "round and lenticular brackets": ("好的(笑声)【重要】《书》", "好的笑声重要书"),
 }
 
 
@@ -93,3 +144,51 @@ def test_the_optional_steps_can_be_left_out():
     assert text.normalize(raw, params.TextSettings(lower_case=False, simplified=True)) == "开 GPS"
     assert text.normalize(raw, params.TextSettings(lower_case=True, simplified=False)) == "開 gps"
     assert text.normalize(raw, params.TextSettings(lower_case=False, simplified=False)) == "開 GPS"
+
+
+def test_the_tags_that_are_dropped_can_be_counted():
+    assert text.tags("<unk>好 ［笑］(x) a < b > c") == ["<unk>", "[笑]"]
+
+
+SAID = {
+    "year": ("2026年", "二零二六年"),
+    "date": ("今天是2026年3月5日", "今天是二零二六年三月五日"),
+    "date with hyphens": ("2026-03-05开会", "二零二六年三月五日开会"),
+    "time": ("下午3:30出发", "下午三点三十分出发"),
+    "share": ("涨了3.14%", "涨了百分之三点一四"),
+    "fraction": ("一共1/2", "一共二分之一"),
+    "telephone": ("电话13812345678", "电话幺三八幺二三四五六七八"),
+    "emergency number": ("请拨打110", "请拨打幺幺零"),
+    "ordinal": ("第3名", "第三名"),
+    "negative": ("零下5℃，-3度", "零下五摄氏度负三度"),
+    "money": ("¥35.5", "三十五点五元"),
+    "two of them": ("2个200米", "两个两百米"),
+    "full-width and circled": ("３．５元①", "三点五元一"),
+    "digits only": ("10086", "幺零零八六"),
+    "english": ("It's 10:30 on March 5, 2026", "it's ten thirty on the fifth of march twenty twenty six"),
+    "english ordinal and share": ("the 3rd, 3.14%", "the third three point one four percent"),
+    "english decade": ("in the 1990s", "in the nineteen nineties"),
+    "english money": ("$3.50", "三点五零美元"),
+    "english negative": ("-5 degrees", "negative five degrees"),
+    "latin letters among han": ("打开A4纸和5G", "打开a四纸和五g"),
+    "english among han": ("他说I have 3 cats然后2个", "他说i have three cats然后两个"),
+    "what its grammar cannot say": ("5€ please", "five please"),
+    "japanese keeps its digits": ("3時です", "3时です"),
+    "russian too": ("3 раза", "3 раза"),
+    "digits of other scripts too": ("१२个", "१२个"),
+    "a tag's digits are none": ("[NOISE2]你好", "你好"),
+}
+
+
+@pytest.mark.parametrize(("raw", "expected"), SAID.values(), ids=SAID)
+def test_numbers_are_written_as_they_are_said(raw, expected):
+    assert text.normalize(raw, SPOKEN) == expected
+
+
+def test_the_library_that_says_numbers_is_loaded_only_for_them():
+    program = (
+        "import sys; from ds2 import params; from ds2.data import text\n"
+        "text.normalize('下午3:30'); text.normalize('你好', params.TextSettings(numbers='spoken'))\n"
+        "assert 'wetext' not in sys.modules and 'kaldifst' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ds2.decoding import candidates
-from ds2.errors import UserError
 from ds2.recognition.acoustic import log_softmax
 
 
@@ -39,8 +38,3 @@ def test_the_likeliest_tokens_up_to_either_limit_are_kept(seed, steps, tokens, c
             assert ids.tolist() == naive(logs[step], cutoff_prob, cutoff_top_n)
         scores = kept.scores[kept.bounds[step] : kept.bounds[step + 1]]
         assert scores == pytest.approx(logs[step, ids], abs=1e-5)
-
-
-def test_a_network_that_diverged_is_named():
-    with pytest.raises(UserError, match="not a number"):
-        candidates.prune(np.array([[-0.1, -2.0], [np.nan, -1.0]]), 0.99, 40)

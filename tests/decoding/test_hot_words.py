@@ -1,6 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ds2 import params
 from ds2.data.vocabulary import Vocabulary
 from ds2.decoding import hot_words
 
@@ -50,3 +51,25 @@ def test_without_words_nothing_changes():
     words = hot_words.build({}, VOCABULARY)
     assert walk(words, "北京 北") == ([0.0] * 5, 0)
     assert words.most == 0
+
+
+def test_words_are_spelled_as_the_models_transcripts(log):
+    boosts = {"WiFi": 5.0, "銀行": 4.0, "下午3:30": 3.0, "well-known": 2.0, "we’ll": 1.0}
+    found = hot_words.normalized(boosts, params.TextSettings())
+    assert found == {"wifi": 5.0, "银行": 4.0, "下午3 30": 3.0, "well known": 2.0, "we'll": 1.0}
+    as_they_are = params.TextSettings(lower_case=False, simplified=False, numbers="spoken")
+    found = hot_words.normalized(boosts, as_they_are)
+    assert found == {"WiFi": 5.0, "銀行": 4.0, "下午三点三十分": 3.0, "well known": 2.0, "we'll": 1.0}
+    assert log == []
+
+
+def test_of_words_that_become_the_same_the_greatest_boost_counts_and_it_is_said(log):
+    assert hot_words.normalized({"WiFi": 2.0, "wifi": 5.0, "ＷＩＦＩ": 3.0}, params.TextSettings()) == {"wifi": 5.0}
+    assert len(log) == 2
+    assert "hot words WiFi and wifi are both wifi here: the boost 5 counts" in log[0]
+
+
+def test_a_word_of_which_nothing_is_left_is_left_out_and_said(log):
+    assert hot_words.normalized({"！？": 2.0, "北京": 5.0}, params.TextSettings()) == {"北京": 5.0}
+    assert len(log) == 1
+    assert "hot word ！？: there is no letter or digit in it; it is left out" in log[0]

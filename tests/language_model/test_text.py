@@ -73,3 +73,18 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path, content, message):
 def test_a_folder_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="cannot be read: Is a directory"):
         list(text.read_sentences(tmp_path, params.TextSettings()))
+
+
+def test_sentences_follow_the_rules_of_transcripts_and_of_numbers(tmp_path, log):
+    path = tmp_path / "more.txt"
+    path.write_text("下午3:30<unk>\n銀行，WiFi we’ll\n！？❤️\n3个\n", encoding="utf-8")
+
+    def read(numbers):
+        return list(text.read_sentences(path, params.TextSettings(numbers=numbers)))
+
+    assert read("keep") == ["下午3 30", "银行wifi we'll", "3个"]
+    assert read("spoken") == ["下午三点三十分", "银行wifi we'll", "三个"]
+    assert log == []
+    assert read("reject") == ["银行wifi we'll"]
+    assert len(log) == 1
+    assert "2 lines with digits are left out (text.numbers: reject), the first is line 1" in log[0]

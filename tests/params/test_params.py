@@ -74,6 +74,50 @@ MISTAKES = {
     "a batch of nothing": ("train: {batch_size: 0}", "train.batch_size: 0 is out of range…at least 1"),
     "fractions of more than all": ("manifest: {dev_fraction: 0.5, test_fraction: 0.5}", "manifest: …smaller than 1"),
     "rates crossed": ("train: {learning_rate: 1e-6}", "train: …min_learning_rate (1e-05) must not be greater"),
+    "full-width digits": (
+        "train: {learning_rate: ０.５}",
+        "train.learning_rate: '０.５' is not a number: write its digits",
+    ),
+    "a full-width exponent": ("train: {learning_rate: １e-3}", "train.learning_rate: '１e-3' is not a number"),
+    "Arabic digits": (
+        "augment: {speed: {prob: '٠.٥'}}",
+        "augment.speed.prob: '٠.٥' is not a number: write its digits as 0",
+    ),
+    "full-width integer": (
+        "train: {num_epoch: ８}",
+        "train.num_epoch: '８' …write its digits as 0 to 9",
+    ),
+    "underscores": ("manifest: {max_duration: '1_0'}", "manifest.max_duration: '1_0' is not a number"),
+    "spaces": ("manifest: {max_duration: ' 10 '}", "manifest.max_duration: ' 10 ' is not a number"),
+    "epochs for ever": ("train: {num_epoch: 100000000000000}", "train.num_epoch: 100000000000000 is out of range"),
+    "more than 64 bits": ("train: {num_epoch: 100000000000000000000000000}", "train.num_epoch: …at most 1000000"),
+    "an integer of 20,000 bits": (
+        f"train: {{num_epoch: 0x{'f' * 5000}}}",
+        "train.num_epoch: an integer of 20000 bits is",
+    ),
+    "an integer for a number": (f"train: {{grad_clip: 0x{'f' * 5000}}}", "train.grad_clip: an integer of 20000 bits"),
+    "a shift of ages": ("augment: {shift: {max_shift_ms: 1e308}}", "augment.shift.max_shift_ms: 1e+308…at most 60000"),
+    "a gain like a bomb": (
+        "augment: {volume: {max_gain_dBFS: 6000}}",
+        "augment.volume.max_gain_dBFS: 6000…at most",
+    ),
+    "noise alone": ("augment: {noise: {min_snr_dB: -1e300}}", "augment.noise.min_snr_dB: -1e+300…at least -100"),
+    "NUL in a path": ('augment: {noise: {noise_dir: "a\\0b"}}', "augment.noise.noise_dir: …NUL"),
+    "NUL in a checkpoint": ('train: {pretrained_model: "a\\0b"}', "train.pretrained_model: …NUL"),
+    "NUL in a list": ('lm: {extra_text: ["a\\0b"]}', "lm.extra_text.0: …NUL"),
+    "NUL in a hot word": ('evaluate: {hot_words: {"a\\0b": 1}}', "evaluate.hot_words: …NUL"),
+    "half a character": (
+        'runtime: {download_dir: "\\ud800"}',
+        "runtime.download_dir: …is not a text of whole",
+    ),
+    "a name of 300 bytes": (f"lm: {{path: dataset/{'录' * 100}}}", "lm.path: …is too long for the path"),
+    "a path of 5,000 bytes": (f"train: {{resume_model: {'models/' * 800}}}", "train.resume_model: …is too long"),
+    "a text of megabytes": (
+        f"train: {{start_over: {'a' * 10**6}}}",
+        "train.start_over: …is longer than 10000",
+    ),
+    "an alias within itself": ("train: &a {num_epoch: *a}", "…num_epoch…itself by an alias"),
+    "a list within itself": ("corpora: &a [demo, *a]", "…corpora.1…itself by an alias"),
     "two checkpoints": (
         "train: {pretrained_model: a, resume_model: b}",
         "train: …pretrained_model and resume_model both name a checkpoint",
@@ -206,6 +250,25 @@ def test_a_file_that_is_not_utf_8_is_refused_with_the_byte(load):
     assert "is not UTF-8 (byte 24)" in sentence
 
 
+@pytest.mark.parametrize("opening", ["[", "{a: ", "[{a: "])
+def test_brackets_in_brackets_are_one_sentence_with_their_line(load, opening):
+    said = sentence_of(load, f"corpora: []\nlm: {{extra_text: {opening * 500}}}\n")
+    assert "line 2: brackets are nested too deep in 'lm: {extra_text: " in said
+
+
+def test_aliases_that_multiply_are_one_sentence(load):
+    laughs = ["corpora: &a0 [ha, ha]", *(f"x{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))]
+    assert "nests too many lists or sections" in sentence_of(load, "\n".join(laughs))
+
+
+@given(st.text(st.sampled_from("0123456789٠０_ .e-+naif"), max_size=8))
+@example("1_000")
+@example("１e-3")
+def test_a_text_is_a_number_only_where_yaml_would_read_one(text):
+    found = outcome(params.from_dict, {"train": {"learning_rate": text}})
+    assert isinstance(found, str) or (text.isascii() and "_" not in text and text.strip() == text)
+
+
 def test_a_byte_order_mark_does_no_harm(load):
     assert load("\ufefftrain: {num_epoch: 5}\n").train.num_epoch == 5
 
@@ -219,7 +282,17 @@ def outcome(read, *arguments) -> params.Params | str:
 
 
 _SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(-(10**12), 10**12), st.floats(), st.text(max_size=8), st.dates()
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**12), 10**12),
+    st.integers(),
+    st.sampled_from([10**26, -(10**26), 10**400, 1e308, -1e308]),
+    st.floats(),
+    st.text(max_size=8),
+    st.text(st.characters(), max_size=8),  # half characters too
+    st.sampled_from(["~x/y", "a\0b", "a" * 300, "a/" * 3000, "０.５", "1_000", "nan", "-inf", "1e999"]),
+    st.binary(max_size=4),
+    st.dates(),
 )
 _VALUES = st.recursive(
     _SCALARS,
@@ -232,6 +305,8 @@ _VALUES = st.recursive(
 @given(st.sampled_from(params.names()), _VALUES)
 @example("train.num_epoch", {("a", "b"): None})
 @example("train", {"a\nb": 1})
+@example("evaluate.hot_words", {"x" * 9000: 0})
+@example("x" * 10**6, 1)
 def test_any_value_gives_parameters_or_one_sentence(name, value):
     values = value
     for part in reversed(name.split(".")):
@@ -242,6 +317,13 @@ def test_any_value_gives_parameters_or_one_sentence(name, value):
         assert len(found.splitlines()) == 1
     else:
         assert isinstance(found, params.Params)
+
+
+@pytest.mark.parametrize("name", params.names())
+def test_an_integer_that_python_cannot_even_show_is_one_sentence(name):
+    test_any_value_gives_parameters_or_one_sentence.hypothesis.inner_test(name, -(10**5000))
+    test_any_value_gives_parameters_or_one_sentence.hypothesis.inner_test(name, [10**5000])
+    test_any_value_gives_parameters_or_one_sentence.hypothesis.inner_test(name, {"x": 10**5000})
 
 
 @settings(deadline=None, max_examples=200)
@@ -262,8 +344,8 @@ def test_any_text_gives_parameters_or_one_sentence(tmp_path_factory, text):
 
 def test_what_is_not_said_has_its_default(load):
     found = load("train: {num_epoch: 5}\n")
-    added_later = params.TrainSettings(num_epoch=5, average_share=None)
-    assert found == params.Params(train=added_later)
+    train = params.TrainSettings(num_epoch=5, average_share=None)
+    assert found == params.Params(features=params.FeaturesSettings(remove_mean=False), train=train)
 
 
 def test_nothing_read_can_be_changed(load):
@@ -288,7 +370,7 @@ def test_the_explanation_has_every_parameter_with_default_type_and_bounds():
     told = dict(zip(*[iter(messages.describe(params.Params).splitlines())] * 2, strict=True))
     assert [line.partition(" = ")[0] for line in told] == params.names()
     for line, kind in {
-        "train.num_epoch = 100": "integer, at least 1",
+        "train.num_epoch = 100": "integer, at least 1, at most 1000000",
         "manifest.dev_fraction = 0.01": "number, at least 0, less than 1",
         "text.lower_case = true": "true or false",
         "features.target_db = -20.0": "null or number, at least -60, at most 0",
@@ -323,7 +405,7 @@ def test_what_params_yaml_lacks_is_told_once_with_the_values_used(load, log):
     load(f"corpora: [demo]\ntext: {{lower_case: false}}\n{complete}")
     (line,) = log
     assert "params.yaml lacks parameters" in line
-    assert "text.simplified: true, features.sample_rate: 16000" in line
+    assert 'text.simplified: true, text.numbers: "keep", features.sample_rate: 16000' in line
     assert "lower_case" not in line
     assert "corpora" not in line
 

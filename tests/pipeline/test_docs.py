@@ -35,6 +35,26 @@ RUN = {
         ' && awk \'{ id = $1; $1 = ""; print "/data/wav/" id ".wav\\t" $0 }\' text > my.txt'
         " && grep $'^/data/wav/a1.wav\\t 今天 天气$' my.txt"
     ),
+    # With lists of their own, to other annotations than the pipeline's.
+    "python -m ds2 convert kaldi /data/s5/data/train": (
+        "mkdir s5 && echo u1 folder/c.wav > s5/wav.scp && echo u1 x > s5/text"
+        " && python -m ds2 convert kaldi s5 kaldi.jsonl"
+    ),
+    "python -m ds2 convert nemo /data/nemo/train_manifest.json": (
+        """echo '{"audio_filepath": "a.wav", "duration": 1, "text": "x"}' > nemo.json"""
+        " && python -m ds2 convert nemo nemo.json nemo.jsonl"
+    ),
+    "python -m ds2 convert wenet /data/wenet/train/data.list": (
+        """echo '{"key": "u", "wav": "a.wav", "txt": "x"}' > data.list"""
+        " && python -m ds2 convert wenet data.list wenet.jsonl"
+    ),
+    "python -m ds2 convert commonvoice /data/cv-corpus/zh-CN": (
+        "mkdir -p cv/clips && cp b.mp3 cv/clips && printf 'path\\tsentence\\nb.mp3\\tx\\n' > cv/train.tsv"
+        " && python -m ds2 convert commonvoice cv cv.jsonl"
+    ),
+    "python -m ds2 convert csv calls.csv dataset/annotation/calls.jsonl": (
+        "echo a.wav,x > calls.csv && python -m ds2 convert csv calls.csv calls.jsonl"
+    ),
     "iconv -f gb18030 -t utf-8": "echo | iconv -f gb18030 -t utf-8",
     "df -h /dev/shm": AS_IT_IS,
     "du -sh .dvc/cache .ds2 models dataset log": AS_IT_IS,

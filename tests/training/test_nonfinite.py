@@ -3,12 +3,14 @@
 import json
 
 import numpy as np
+import paddle
 import pytest
 
 from ds2 import layout
 from ds2.checkpoint import disk
 from ds2.data.loader import Loader
 from ds2.errors import UserError
+from ds2.recognition.paddle_model import PaddleModel
 from ds2.training import session
 from tests.training import tiny
 
@@ -150,3 +152,21 @@ def test_accumulated_steps_stopped_and_continued_end_with_the_same_bits(root, tm
     tiny.train(root, tmp_path / "parts", chosen(1))
     parts = tiny.train(root, tmp_path / "parts", chosen(3))
     assert tiny.same_bits(tiny.weights(parts.model), tiny.weights(whole.model))
+
+
+def test_an_epoch_whose_network_answers_no_numbers_is_neither_scored_nor_saved(root, tmp_path, monkeypatch):
+    def spoilt():
+        model = PaddleModel.log_probabilities
+
+        def log_probabilities(self, batch):
+            with paddle.no_grad():
+                for weight in self.network.parameters():
+                    weight.set_value(paddle.full_like(weight, 3e38))
+            return model(self, batch)
+
+        monkeypatch.setattr(PaddleModel, "log_probabilities", log_probabilities)
+
+    with pytest.raises(UserError, match="after epoch 2 the network's output is not a number"):
+        tiny.train(root, tmp_path, settings(num_epoch=3), watcher=tiny.acting_at(BATCHES + 1, spoilt))
+    assert [path.name for path in (tmp_path / "models").glob("epoch_*")] == ["epoch_1"]
+    assert all(np.isfinite(value).all() for value in tiny.saved(tmp_path / "models/epoch_1").values())

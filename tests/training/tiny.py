@@ -127,7 +127,7 @@ def data(root: Path, chosen: params.Params | None = None) -> TrainingData:
         Manifest(root / layout.manifest_path("dev")) if chosen.train.evaluate_on else None,
         Vocabulary.read(root / layout.VOCABULARY),
         mean_istd.MeanIstd.read(root / layout.MEAN_ISTD),
-        Augmenter(chosen.augment, RATE) if chosen.train.augment else None,
+        Augmenter(chosen.augment, chosen.features) if chosen.train.augment else None,
     )
 
 
@@ -135,7 +135,7 @@ def identity(root: Path, chosen: params.Params) -> dict[str, Any]:
     """What decides a training on what `write_data` has written."""
     paths = (layout.manifest_path("train"), layout.MEAN_ISTD, layout.VOCABULARY, layout.manifest_path("dev"))
     pretrained = transfer.pretrained_content(chosen.train.pretrained_model, root / "autosave")
-    noises = Augmenter(chosen.augment, RATE).identity() if chosen.train.augment else ()
+    noises = Augmenter(chosen.augment, chosen.features).identity() if chosen.train.augment else ()
     return ingredients(chosen, {str(path): root / path for path in paths}, noises, pretrained)
 
 
@@ -192,7 +192,7 @@ def dying_at(step: int) -> Reporter:
 def acoustic(model: Network, root: Path) -> PaddleModel:
     """A model that was trained on what `write_data` has written, to recognise with."""
     known = data(root)
-    return PaddleModel(model, known.vocabulary, known.statistics, settings().features, "cpu")
+    return PaddleModel(model, known.vocabulary, known.statistics, settings().features, settings().text, "cpu")
 
 
 def weights(model: paddle.nn.Layer) -> dict[str, np.ndarray]:

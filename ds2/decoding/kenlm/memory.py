@@ -1,12 +1,13 @@
 """Numbers at any byte or bit of a mapped file (little-endian), for compiled code."""
 
 import numpy as np
-from numba import njit
+
+from ds2.decoding.compiled import compiled
 
 SIGN = np.uint32(0x80000000)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _load(data: np.ndarray, at: int, count: int) -> np.uint64:
     # Unsigned indices have no negative meaning to look after, so that the loads of a known number become one.
     place, value = np.uint64(at), np.uint64(0)
@@ -15,26 +16,26 @@ def _load(data: np.ndarray, at: int, count: int) -> np.uint64:
     return value
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def load64(data: np.ndarray, at: int) -> np.uint64:
     """The uint64 at a byte of `data`, uint8."""
     return _load(data, at, 8)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def load32(data: np.ndarray, at: int) -> np.uint32:
     """The uint32 at a byte of `data`, uint8."""
     return np.uint32(_load(data, at, 4))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def load_bits(data: np.ndarray, bit: int, count: int) -> int:
     """The number in `count` bits, at most 57, of `data`, uint8, from bit `bit` on."""
     mask = (np.uint64(1) << np.uint64(count)) - np.uint64(1)
     return np.int64((load64(data, bit >> 3) >> np.uint64(bit & 7)) & mask)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def as_float(bits: int) -> np.float32:
     """The float32 that these 32 bits are."""
     return np.uint32(bits).view(np.float32)

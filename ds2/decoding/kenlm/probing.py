@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ds2.decoding import automaton
+from ds2.decoding.compiled import compiled
 from ds2.decoding.kenlm import header, scoring
 from ds2.decoding.kenlm.header import Header
 from ds2.decoding.kenlm.memory import SIGN, load32, load64
@@ -58,7 +58,7 @@ def _buckets(entries: int, multiplier: float) -> int:
     return max(entries + 1, int(np.float32(multiplier) * np.float32(entries)))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _find(data: np.ndarray, table: int, buckets: int, size: int, key: np.uint64) -> int:
     """Where the entry of a key begins, or -1 (linear probing; an empty bucket has the key 0)."""
     bucket = np.int64(key % np.uint64(buckets))
@@ -75,7 +75,7 @@ def _find(data: np.ndarray, table: int, buckets: int, size: int, key: np.uint64)
     return -1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _look_up(data: np.ndarray, table: int, buckets: int, hashes: np.ndarray) -> np.ndarray:
     """The words, int32, of hashes; 0, the unknown word, where there is none."""
     words = np.zeros(len(hashes), np.int32)
@@ -86,20 +86,20 @@ def _look_up(data: np.ndarray, table: int, buckets: int, hashes: np.ndarray) -> 
     return words
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _weights(data: np.ndarray, at: int) -> tuple[np.float32, np.uint32, bool]:
     # A set sign bit of the probability says that no n-gram ends in this one.
     bits = load32(data, at)
     return scoring.never_positive(bits), load32(data, at + 4), (bits & SIGN) == 0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _first(model: Probing, word: int) -> tuple[np.float32, np.uint32, bool, np.uint64]:
     log10, backoff, more = _weights(model.data, model.unigrams + np.int64(word) * model.weights)
     return log10, backoff, more, np.uint64(word)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _longer(model: Probing, n: int, node: np.uint64, word: int) -> tuple[np.float32, np.uint32, bool, np.uint64]:
     key = (node * _OLD) ^ (np.uint64(word + 1) * _NEW)
     table = model.tables[n - 1]

@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
+from ds2.decoding.compiled import compiled
 from ds2.decoding.kenlm.memory import SIGN, as_float
 
 _LN10 = math.log(10.0)
@@ -64,7 +64,7 @@ def start(order: int, begin: int, backoff: int) -> np.ndarray:
     return state
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def never_positive(bits: int) -> np.float32:
     """A log-probability, whose sign bit formats leave out or use for something else."""
     return as_float(np.uint32(bits) | SIGN)

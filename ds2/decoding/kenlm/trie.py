@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ds2.decoding import automaton
+from ds2.decoding.compiled import compiled
 from ds2.decoding.kenlm import header, scoring
 from ds2.decoding.kenlm.header import Header
 from ds2.decoding.kenlm.memory import SIGN, as_float, load32, load64, load_bits
@@ -14,7 +14,7 @@ from ds2.decoding.kenlm.memory import SIGN, as_float, load32, load64, load_bits
 # Bits of a probability (without its sign) and of a back-off weight that are not quantised.
 _PROBABILITY, _BACKOFF = 31, 32
 # Bytes of a 1-gram: two weights, then where its 2-grams begin.
-_UNIGRAM = 16
+UNIGRAM = 16
 _QUANTISED, _COMPRESSED = (3, 5), (4, 5)
 
 
@@ -59,7 +59,7 @@ def build(data: np.ndarray, found: Header, path: Path, words: list[str]) -> Trie
         bins = [at + 8 + 4 * level * (2**probability_bits + 2**backoff_bits) for level in range(levels)]
         at = bins[-1] + 4 * 2**probability_bits
     unigrams = at
-    at += (counts[0] + 2) * _UNIGRAM
+    at += (counts[0] + 2) * UNIGRAM
     chopped = _setting(data, at, 2, 0, 255, path)[1] if found.kind in _COMPRESSED and order > 2 else 0
     entries, entry_bits, pointer_bits, high, highs = (np.zeros(levels, np.int64) for _ in range(5))
     word_bits = counts[0].bit_length()
@@ -81,7 +81,7 @@ def build(data: np.ndarray, found: Header, path: Path, words: list[str]) -> Trie
     header.check_end(data, at, found, path)
     ids = _look_up(data, vocabulary, counts[0], path, words)
     begin, end = int(ids[-2]), int(ids[-1])
-    start = scoring.start(order, begin, load32(data, unigrams + begin * _UNIGRAM + 4))
+    start = scoring.start(order, begin, load32(data, unigrams + begin * UNIGRAM + 4))
     return Trie(
         data, unigrams, entries, entry_bits, pointer_bits, high, highs, word_bits, counts[0], probability_bits,
         backoff_bits, np.array(bins, np.int64), order, ids, start, end,
@@ -115,7 +115,7 @@ def _look_up(data: np.ndarray, at: int, most: int, path: Path, words: list[str])
     return np.where(known[places] == hashes, places + 1, 0).astype(np.int32)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _find(model: Trie, level: int, begin: int, end: int, word: int) -> int:
     """The entry of a word among those from `begin` to `end`, which are sorted, or -1 (interpolation search)."""
     base, size, bits = model.entries[level], model.entry_bits[level], model.word_bits
@@ -132,7 +132,7 @@ def _find(model: Trie, level: int, begin: int, end: int, word: int) -> int:
     return -1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _further(data: np.ndarray, table: int, count: int, entry: int) -> int:
     """The further bits of an entry's begin: the last of the table's numbers that is not greater."""
     low, high = 0, count
@@ -145,7 +145,7 @@ def _further(data: np.ndarray, table: int, count: int, entry: int) -> int:
     return low
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _begin(model: Trie, level: int, entry: int) -> int:
     """Where the n-grams that are one longer than an entry begin."""
     bits = model.pointer_bits[level]
@@ -156,14 +156,14 @@ def _begin(model: Trie, level: int, entry: int) -> int:
     return begin
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _first(model: Trie, word: int) -> tuple[np.float32, np.uint32, bool, tuple[int, int]]:
-    at = model.unigrams + np.int64(word) * _UNIGRAM
-    begin, end = np.int64(load64(model.data, at + 8)), np.int64(load64(model.data, at + 8 + _UNIGRAM))
+    at = model.unigrams + np.int64(word) * UNIGRAM
+    begin, end = np.int64(load64(model.data, at + 8)), np.int64(load64(model.data, at + 8 + UNIGRAM))
     return as_float(load32(model.data, at)), load32(model.data, at + 4), begin < end, (begin, end)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _longer(
     model: Trie, n: int, node: tuple[int, int], word: int
 ) -> tuple[np.float32, np.uint32, bool, tuple[int, int]]:

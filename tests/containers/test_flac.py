@@ -4,7 +4,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ds2.audio import flac, reading
+from ds2.audio import reading
+from ds2.containers import flac
 
 
 @pytest.fixture(scope="module")

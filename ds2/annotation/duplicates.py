@@ -1,0 +1,120 @@
+"""The same recording in two lines: under one path, or under another by a link, as a copy or in another format."""
+
+import bisect
+import functools
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ds2 import layout, parallel
+from ds2.annotation import content
+from ds2.annotation.content import Look, Mark
+from ds2.annotation.files import Line, Rejection
+from ds2.audio.piece import Piece
+from ds2.audio.reading import Info
+from ds2.data.manifest import Utterance
+from ds2.data.parts import count
+
+# The looks at files that may be the same, each at what the one before has left; and how many a process takes at once.
+_LOOKS = ((content.sign, 8192), (content.head, 512), (content.whole, 64))
+_REASON = "duplicate_audio"
+
+
+class Accepted(NamedTuple):
+    """What has come of a line that is good by itself."""
+
+    utterance: Utterance
+    info: Info  # of the recording, or of the piece of it
+    samples: int  # of the whole file
+
+
+def find(good: Sequence[tuple[Line, Accepted]], workers: int) -> dict[int, Rejection]:
+    """The lines, by position, whose audio an earlier one has already.
+
+    Recordings are the same when rate, length and all samples are. Of pieces of one Piece.overlaps decides.
+    """
+    names = _recordings(good, workers)
+    lines = Counter(names)
+    # Positions of the lines that count, by recording and channel, sorted by where their pieces begin.
+    taken: dict[str, dict[int | None, list[tuple[float, int]]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[int, Rejection] = {}
+    for position, ((line, (utterance, *_)), name) in enumerate(zip(good, names, strict=True)):
+        if lines[name] == 1:
+            continue
+        piece, recording = utterance.piece, taken[name]
+        near = itertools.chain.from_iterable(
+            _near(recording[channel], utterance)
+            for channel in (list(recording) if piece.channel is None else (piece.channel, None))
+        )
+        earlier = [other for other in near if _same(piece, good[other][1].utterance.piece)]
+        if earlier:
+            found[position] = _rejection(line, utterance, *good[min(earlier)])
+        else:
+            bisect.insort(recording[piece.channel], (utterance.offset or 0.0, position))
+    return found
+
+
+def doubt(rejected: Iterable[Rejection]) -> str | None:
+    """A word on the lines among those rejected that repeat others, with the first; None where none does."""
+    repeated = [rejection for rejection in rejected if rejection.reason == _REASON]
+    if not repeated:
+        return None
+    first = repeated[0]
+    return (
+        f"{count(len(repeated), 'line')} left out as repeated audio; the first is {first.source.path} line "
+        f"{first.number} ({first.audio}): {first.detail}"
+    )
+
+
+def _near(sorted_lines: Sequence[tuple[float, int]], utterance: Utterance) -> Iterator[int]:
+    """The lines whose pieces may overlap with an utterance's: they hardly overlap each other, so few can."""
+    start = utterance.offset or 0.0
+    place = bisect.bisect(sorted_lines, (start, -1))
+    for other in range(max(0, place - 1), len(sorted_lines)):
+        if sorted_lines[other][0] > start + utterance.duration:
+            return
+        yield sorted_lines[other][1]
+
+
+def _same(piece: Piece, other: Piece) -> bool:
+    return piece == other or piece.overlaps(other)  # what is shorter than SLACK_S does not overlap
+
+
+def _rejection(line: Line, utterance: Utterance, first: Line, accepted: Accepted) -> Rejection:
+    other = accepted.utterance
+    same = (utterance.offset, utterance.duration) == (other.offset, other.duration)
+    alias = "" if first.audio == line.audio else f" as {first.audio}"
+    text = "" if other.text == utterance.text else ", with another transcript"
+    detail = f"{'' if same else 'some of '}the same audio is already in {first.source.path} line {first.number}"
+    return Rejection(line.source, line.number, _REASON, f"{detail}{alias}{text}", line.audio)
+
+
+def _recordings(good: Sequence[tuple[Line, Accepted]], workers: int) -> list[str]:
+    """For every line the first path with the same recording."""
+    alike: dict[tuple, list[str]] = defaultdict(list)
+    for audio, (_, info, samples) in {line.audio: accepted for line, accepted in good}.items():
+        alike[info.rate, samples].append(audio)
+    for look, size in _LOOKS:
+        alike = _divided({key: group for key, group in alike.items() if len(group) > 1}, look, size, workers)
+    firsts = {audio: group[0] for group in alike.values() for audio in group}
+    return [firsts.get(line.audio, line.audio) for line, _ in good]
+
+
+def _divided(alike: Mapping[tuple, list[str]], look: Look, size: int, workers: int) -> dict[tuple, list[str]]:
+    """The groups, each divided by what a look at its files finds; the rate stands first in a key."""
+    files = [(audio, key[0]) for key, group in alike.items() for audio in group]
+    work = functools.partial(_look_at, look=look)
+    results = parallel.ordered_map(work, parallel.chunks(files, size), len(files), workers, "duplicates")
+    marks = itertools.chain.from_iterable(results)
+    found: dict[tuple, list[str]] = defaultdict(list)
+    for key, group in alike.items():
+        there = [(audio, mark) for audio, mark in zip(group, marks, strict=False) if mark is not None]
+        kinds = {mark.kind for _, mark in there}
+        for audio, mark in there:
+            found[(*key, mark.value if len(kinds) == 1 and mark.kind else None)].append(audio)
+    return found
+
+
+def _look_at(files: Sequence[tuple[str, int]], look: Look) -> list[Mark | None]:
+    return [look(layout.audio_file(audio), rate) for audio, rate in files]

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from ds2.annotation import columns
+from ds2.annotation.files import Line, Source
+from ds2.data.manifest import Utterance
+from ds2.errors import UserError
+
+SENTENCES = [f"今天{a}们去{b}看{c}了" for a in "我你他她" for b in "北京上海" for c in "电影书画"]
+WORDS = ["打开", "关上", "yes", "stop", "go"]
+NAMES = [f"{a}{b}" for a in "张李王赵" for b in ("三", "小明", "文静", "伟")]
+
+
+def check(pairs):
+    """Screens (transcript, speaker) pairs; whether they are refused, and the warning otherwise."""
+    named = [Utterance(f"a/{i}.wav", 2.0, transcript, speaker) for i, (transcript, speaker) in enumerate(pairs)]
+    first = Line(Source(Path("dataset/annotation/my.txt"), "train"), 1, "a/0.wav", *pairs[0])
+    columns.check(named, first)
+    return columns.doubt(named)
+
+
+REFUSED = {
+    "identifiers": [(f"s000{i % 7}", sentence) for i, sentence in enumerate(SENTENCES)],
+    "identifiers of several words": [(f"speaker {i % 7}", sentence) for i, sentence in enumerate(SENTENCES)],
+    "three lines": [("bac009s0002", sentence) for sentence in SENTENCES[:3]],
+    "prompts that many speak": [(f"spk{i % 30}", SENTENCES[i % 5]) for i in range(200)],
+    "han names": [(NAMES[i % 6], sentence) for i, sentence in enumerate(SENTENCES)],
+    "latin names": [("John Smith" if i % 2 else "mary", f"this is sentence {i}") for i in range(30)],
+    "a few lines of another kind": [("s2", s) for s in SENTENCES[1:]] + [(SENTENCES[0], "s2")],
+}
+
+
+@pytest.mark.parametrize("pairs", REFUSED.values(), ids=REFUSED)
+def test_columns_that_are_nearly_certainly_exchanged_are_refused_with_the_first_line(pairs):
+    with pytest.raises(UserError, match=r"my\.txt line 1: transcript and speaker are exchanged") as caught:
+        check(pairs)
+    assert repr(pairs[0][0]) in str(caught.value)
+    assert repr(pairs[0][1]) in str(caught.value)
+    assert "or leave the speakers out" in str(caught.value)
+
+
+@pytest.mark.parametrize("pairs", [[(b, a) for a, b in pairs] for pairs in REFUSED.values()], ids=REFUSED)
+def test_the_same_lines_the_right_way_round_are_neither_refused_nor_doubted(pairs):
+    assert check(pairs) is None
+
+
+ACCEPTED = {
+    "words of command, few han names": [(WORDS[i % 5], NAMES[i % 8]) for i in range(100)],
+    "words of command, every speaker once": [(WORDS[i % 2], name) for i, name in enumerate(NAMES)],
+    "one word, every speaker once": [("你好", name) for name in NAMES],
+    "digits to say": [(f"t{i % 4}", NAMES[i % 8]) for i in range(40)],
+    "a speaker for every utterance": [("打开", f"BAC009S{i:04}W") for i in range(40)],
+    "three names": [("打开", f"Juan Carlos García{i}") for i in range(40)],
+    "exchanged, but short": [("s0002", "你好世界")] * 30,
+}
+
+
+@pytest.mark.parametrize("pairs", ACCEPTED.values(), ids=ACCEPTED)
+def test_what_may_be_right_is_not_refused(pairs):
+    check(pairs)
+
+
+def test_what_is_only_likely_is_doubted():
+    assert "30 of 30 transcripts look like speakers (s0002)" in check([("s0002", "你好世界")] * 30)
+    assert "transcripts look like speakers (speaker 12)" in check([("speaker 12", "你好世界")] * 30)
+    assert check([("你好", "s0002")] * 30) is None
+
+
+def test_without_speakers_there_is_nothing_to_exchange():
+    columns.check([], None)
+    assert columns.doubt([]) is None
