@@ -153,6 +153,12 @@ def test_a_narrow_beam_holds_what_the_formulas_say(tmp_path, size, alpha, beta, 
         assert found == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_of_equal_texts_no_more_stay_than_the_beam_holds(size):
+    logs = np.full((4, TOKENS), -math.log(TOKENS))
+    assert len(BeamSearch(size, 0.0, 0.0, NO_MODEL, NO_WORDS)(whole(logs), best=ALL)) <= size
+
+
 def test_threads_find_the_same(model):
     search = BeamSearch(50, 0.8, 0.5, model, hot_words.build(BOOSTS, VOCABULARY))
     many = [whole(random_logs(seed, 30)) for seed in range(40)]
