@@ -91,8 +91,8 @@ def test_what_is_quoted_is_what_the_code_says(page):
 
 
 def test_the_reasons_for_rejection_are_those_of_the_code():
-    code = _read(ROOT / "ds2/annotation/files.py") + _read(ROOT / "ds2/annotation/screening.py")
-    reasons = {*re.findall(r'reject\(\s*"(\w+)"', code), *re.findall(r'Rejection\(source, line.number, "(\w+)"', code)}
+    code = "".join(_read(path) for path in (ROOT / "ds2/annotation").glob("*.py"))
+    reasons = {*re.findall(r'reject\(\s*"(\w+)"', code), *re.findall(r'REASON = "(\w+)"', code)}
     table = _read(ROOT / "docs/own-data.md").partition("| reason |")[2].partition("\n\n")[0]
     assert {
         name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1:2][0] if row else "")
