@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,15 +25,16 @@ _SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC_", "IMA_ADPCM", "M
 _INTEGER_FORMATS = ("PCM_", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
 # Beyond these it is a mistake or damage, and resampling would take any amount of memory.
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
-# FFmpeg takes anything for raw samples, of a rate it makes up, if only the name ends like this.
-_HEADERLESS = ("alaw", "g722", "mulaw", "f32", "f64", "s16", "s24", "s32", "s8", "u16", "u24", "u32", "u8", "vidc")
-_NO_FILES = {
-    stat.S_ISDIR: "it is a folder",
-    stat.S_ISFIFO: "it is no regular file but a pipe",
-    stat.S_ISSOCK: "it is no regular file but a socket",
-    stat.S_ISCHR: "it is no regular file but a device",
-    stat.S_ISBLK: "it is no regular file but a device",
-}
+# What FFmpeg takes anything for: raw samples, of a rate that it makes up, by the end of a name; the sounds of a game
+# (ea_cdata) where samples without a header begin with silence.
+_HEADERLESS = re.compile(r"[fsu]\d+(be|le)?|alaw|mulaw|vidc|g722|g726(le)?|ea_cdata")
+_NO_FILES = (
+    (stat.S_ISDIR, "it is a folder"),
+    (stat.S_ISFIFO, "it is no regular file but a pipe"),
+    (stat.S_ISSOCK, "it is no regular file but a socket"),
+    (stat.S_ISCHR, "it is no regular file but a device"),
+    (stat.S_ISBLK, "it is no regular file but a device"),
+)
 
 
 @contextmanager
@@ -56,9 +58,10 @@ def regular(path: Path) -> os.stat_result:
         found = os.stat(path)
     except (OSError, ValueError):  # a name may be too long, or hold a zero byte
         raise AudioError("there is no such file") from None
-    for is_so, sentence in _NO_FILES.items():
-        if is_so(found.st_mode):
-            raise AudioError(sentence)
+    if not stat.S_ISREG(found.st_mode):
+        raise AudioError(
+            next((sentence for is_so, sentence in _NO_FILES if is_so(found.st_mode)), "it is no regular file")
+        )
     if found.st_size == 0:
         raise AudioError("the file is empty (0 bytes)")
     return found
@@ -130,7 +133,7 @@ def _sound_file_blocks(file: soundfile.SoundFile, offset: float) -> Iterator[np.
     if skipped and file.subtype.startswith(_SEEKABLE) and file.seekable() and file.frames < UNKNOWN:
         at = file.seek(min(skipped, file.frames))
     size = max(1, BLOCK // file.channels)
-    while len(block := file.read(size, dtype="float32", always_2d=True)):
+    while at < file.frames and len(block := file.read(size, dtype="float32", always_2d=True)):
         if at + len(block) > skipped:
             yield block[max(0, skipped - at) :]
         at += len(block)
@@ -144,7 +147,7 @@ def _container(path: Path) -> Iterator[Any]:
 
     # With the protocol, or a name such as pipe:0 would be taken for one.
     with av.open(f"file:{path}", metadata_errors="ignore") as container:
-        if container.format.name in _HEADERLESS or container.format.name.endswith(("be", "le")):
+        if _HEADERLESS.fullmatch(container.format.name):
             raise AudioError("it has no header that says what it holds")
         if not container.streams.audio:
             raise AudioError("it has no audio track")

@@ -173,7 +173,8 @@ def _look(path: Path) -> Info:
 def _stated(path: Path) -> Info | None:
     """What the header says, if the end of the file bears it out; None: only decoding can tell."""
     if (known := flac.length(path)) is not None:
-        return Info(*known)
+        rate, samples, channels = known
+        return Info(decoding.sane(rate), samples, channels)
     with decoding.sound_file(path) as file:
         if _cut_off_riff(path):
             raise AudioError("it is cut off: its header promises more samples")
@@ -242,6 +243,10 @@ def _refuse_missing_channel(piece: Piece, channels: int) -> None:
 
 
 def _refuse_out_of_range(block: np.ndarray) -> None:
+    flat = block.reshape(-1)
+    with np.errstate(all="ignore"):
+        if np.dot(flat, flat) <= _LOUDEST**2:  # of all together: so none is louder, and none is NaN
+            return
     peak = float(max(block.max(), -block.min()))  # NaN where a sample is
     if peak <= _LOUDEST:
         return
