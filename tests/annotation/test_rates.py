@@ -34,6 +34,12 @@ def test_several_rates_that_are_high_enough_are_named_without_a_warning():
     )
 
 
+def test_two_rates_are_several():
+    found = rates(16000, train={16000: 3600}, test={48000: 360})
+    assert found.metrics() == {"train_hours_at_16000_hz": 1.0, "test_hours_at_48000_hz": 0.1}
+    assert found.note() == "sample rates: train 100.0% at 16000 Hz, test 100.0% at 48000 Hz"
+
+
 def test_a_lower_rate_in_one_part_is_a_warning_with_every_parts_share():
     found = rates(16000, train={16000: 3600}, test={8000: 90, 16000: 270})
     assert found.metrics()["test_hours_at_8000_hz"] == 0.025
@@ -42,6 +48,7 @@ def test_a_lower_rate_in_one_part_is_a_warning_with_every_parts_share():
         "recordings have lower sample rates than features.sample_rate (16000 Hz): train 100.0% at 16000 Hz, "
         "test 25.0% at 8000 Hz and 75.0% at 16000 Hz; "
     )
+    assert "so train on the kind that is to be recognised" in found.doubt()
     assert "set features.sample_rate" not in found.doubt()
 
 

@@ -33,6 +33,43 @@ def rule(placed=(), dev=0.1, test=0.1, files=("my.txt",)):
     return Rule.of(sources, params.ManifestSettings(dev_fraction=dev, test_fraction=test), dict(placed))
 
 
+def test_the_shares_asked_for_add_up_and_none_is_asked_for_where_nothing_is_held_out():
+    assert rule(dev=0.1, test=0.25).asked() == pytest.approx({"train": 0.65, "dev": 0.1, "test": 0.25})
+    assert rule(dev=0.1, test=0.25, files=("my.txt", "my.test.txt")).asked() == pytest.approx(
+        {"train": 0.9, "dev": 0.1, "test": 0}
+    )
+    assert rule(dev=0, test=0).asked() == {}
+
+
+@pytest.mark.parametrize("part", ["dev", "test"])
+def test_a_higher_fraction_is_advised_from_the_parts_own_and_only_where_both_fit(part):
+    other = "test" if part == "dev" else "dev"
+    divided = [utterance(None, f"{i}.wav") for i in range(20)]
+    few = splits.remedy(part, divided, rule(**{part: 0.0001, other: 0.3}))
+    assert few.startswith(f"raise manifest.{part}_fraction from 0.0001 to 0.")
+    full = splits.remedy(part, divided, rule(**{part: 0.0001, other: 0.9998}))
+    assert full == f"add a file my.{part}.txt, since no value of manifest.{part}_fraction holds out some but not all"
+
+
+def test_a_share_that_is_missed_by_more_than_half_is_noted():
+    def notes(test_seconds):
+        divided = {
+            "train": [utterance(f"s{i}", seconds=(90 - test_seconds) / 4) for i in range(4)],
+            "dev": [utterance("d", seconds=10.0)],
+            "test": [utterance("t", seconds=test_seconds)],
+        }
+        return splits.notes(divided, rule())
+
+    assert notes(5.5) == notes(14.5) == []
+    for seconds in (4.5, 15.5):
+        (note,) = notes(seconds)
+        assert note.startswith("the hash of the speakers' names misses by far the share asked of test: ")
+
+
+def test_a_fraction_of_nothing_holds_nobody_out():
+    assert {rule(dev=0, test=0).part(Source("my.txt", "train"), utterance(f"s{i}")) for i in range(2000)} == {"train"}
+
+
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\r\n\0")).map(str.strip).filter(bool)
 
 

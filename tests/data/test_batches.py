@@ -169,6 +169,36 @@ def test_by_seconds_epochs_and_seeds_differ_in_company():
     assert found[0] != found[2]
 
 
+def test_by_seconds_a_batch_may_come_just_to_the_limit_however_short_its_utterances_are():
+    for duration in (0.25, 2.0):
+        sizes = [len(batch) for batch in batches.of_epoch(np.full(40, duration), 3, 1, 1, 10 * duration)]
+        assert sizes == [10, 10, 10, 10]
+
+
+@given(DURATIONS, SIZES)
+def test_batches_by_length_are_those_of_the_first_epoch(durations, size):
+    found, first = batches.by_length(durations, size), batches.of_epoch(durations, size, 1, 1)
+    assert found.order.tolist() == first.order.tolist()
+    assert found.bounds.tolist() == first.bounds.tolist()
+
+
+def test_a_single_utterance_left_over_joins_a_batch_of_two_too():
+    assert [len(batch) for batch in batches.of_epoch(np.ones(5), 2, 1, 1)] == [2, 3]
+
+
+def test_equal_lengths_keep_the_order_of_a_large_manifest():
+    durations = np.random.default_rng(1).integers(1, 4, 2000).astype(float)
+    expected = sorted(range(2000), key=lambda i: durations[i])
+    assert batches.by_length(durations, 8).order.tolist() == expected
+    assert batches.of_epoch(durations, 8, 1, 1).order.tolist() == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(100.0, [1, 1, 1, 1, 1]), (None, [3, 2])])
+def test_the_last_step_has_fewer_batches_only_where_batch_size_says_so(seconds, expected):
+    train = params.TrainSettings(batch_size=4, accumulate_grad=5, max_batch_seconds=seconds)
+    assert [len(part) for part in batches.shares(np.arange(5), train, 0, 1)] == expected
+
+
 def test_by_seconds_no_utterances_make_no_batches():
     for epoch in (1, 2):
         assert list(batches.of_epoch(np.zeros(0), 8, 1, epoch, 10.0)) == []

@@ -38,11 +38,18 @@ def test_a_duration_tells_the_frames_of_the_resampled_audio(workspace, rate):
         assert frames.frames_of_duration(round(samples / rate, 6), 16000) == found
 
 
+@given(st.integers(1, 3000), st.sampled_from(RATES), st.integers(-2, 2))
+def test_a_duration_of_six_digits_tells_the_samples(count, rate, more):
+    samples = frames.frame_length(rate) + count * frames.frame_shift(rate) + more  # where a frame more or less begins
+    assert frames.frames_of_duration(round(samples / rate, 6), rate) == frames.count_frames(samples, rate)
+
+
 @given(st.integers(0, 10000))
 def test_a_step_takes_up_to_three_frames(count):
     steps = frames.count_steps(count, 3)
     assert 3 * (steps - 1) < count <= 3 * steps
     assert frames.count_steps(np.array([count]), 3)[0] == steps
+    assert type(steps) is int
 
 
 @pytest.mark.parametrize(("labels", "expected"), [("", 0), ("a", 1), ("ab", 2), ("aa", 3), ("aaa", 5), ("aabb", 6)])

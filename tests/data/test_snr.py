@@ -26,6 +26,12 @@ def test_the_ratio_of_noise_that_comes_and_goes_is_found(ratio):
     assert estimate(recording(ratio)) == pytest.approx(ratio, abs=2.0)
 
 
+def test_it_is_the_90th_percentile_of_the_frames_power_over_the_10th():
+    power = np.random.default_rng(1).permutation([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 30.0, 400.0, 5000.0])
+    log_mel = np.log(np.stack([0.25 * power, 0.75 * power], axis=1)).astype(np.float32)
+    assert snr.estimate(log_mel) == pytest.approx(10 * np.log10(400 / 2), abs=1e-4)
+
+
 def test_how_loud_the_recording_is_does_not_matter():
     assert estimate(recording(20.0)) == pytest.approx(estimate(0.05 * recording(20.0)), abs=0.1)
 

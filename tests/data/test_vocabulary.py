@@ -103,3 +103,27 @@ def test_a_file_that_is_no_vocabulary_is_refused_by_name(tmp_path, content):
 def test_a_missing_file_is_refused_with_what_to_do(tmp_path):
     with pytest.raises(UserError, match=r"vocabulary\.txt does not exist: run dvc repro vocabulary"):
         Vocabulary.read(tmp_path / "vocabulary.txt")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (["<unk>", "<blank>", "a"], "it must start with <blank> and <unk>"),
+        (["<blank>", "<unk>", "a", "bc"], "'bc' is not a character"),
+        (["<blank>", "<unk>", "b", "a", "c", "a"], "'a' stands in it twice"),
+        (["<blank>", "<unk>", "<space>", "a", " "], "' ' stands in it twice"),
+    ],
+)
+def test_what_is_wrong_with_a_vocabulary_is_said(tokens, said, tmp_path):
+    path = tmp_path / "vocabulary.txt"
+    path.write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        Vocabulary.read(path)
+    assert str(caught.value) == f"{path} is not a vocabulary: {said}"
+
+
+def test_vocabularies_of_other_tokens_or_order_differ():
+    vocabulary = Vocabulary(["<blank>", "<unk>", "a", "b"])
+    assert vocabulary == Vocabulary(["<blank>", "<unk>", "a", "b"])
+    assert vocabulary != Vocabulary(["<blank>", "<unk>", "b", "a"])
+    assert vocabulary != ("<blank>", "<unk>", "a", "b")

@@ -13,7 +13,7 @@ from ds2.decoding import beam, candidates, hot_words, ngram
 from ds2.decoding.beam import BeamSearch
 from ds2.decoding.greedy import Greedy
 from ds2.recognition.acoustic import log_softmax
-from tests.decoding import arpa, scoring
+from tests.decoding import arpa, plain, scoring
 
 VOCABULARY = Vocabulary(["<blank>", "<unk>", "你", "<space>", "a"])
 TOKENS = len(VOCABULARY)
@@ -136,6 +136,27 @@ def test_leaving_out_what_cannot_enter_the_beam_changes_nothing(model, seed, ste
     slow = BeamSearch(beam, 0.8, 0.3, model, words._replace(most=1e9))(whole(logs), best=beam)
     assert [h.ids.tolist() for h in skipping] == [h.ids.tolist() for h in slow]
     assert [h.score for h in skipping] == [h.score for h in slow]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 9, 20])
+@pytest.mark.parametrize(("alpha", "beta"), [(0.0, 0.0), (0.8, 0.6), (0.5, -1.0)])
+@pytest.mark.parametrize("boosts", [{}, BOOSTS, {"你a你": 9.0, "aa": 4.0}], ids=["plain", "words", "strong words"])
+def test_a_narrow_beam_holds_what_the_formulas_say(tmp_path, size, alpha, beta, boosts):
+    path = arpa.write(tmp_path / "3.arpa", SENTENCES, 3)
+    search = BeamSearch(size, alpha, beta, ngram.read(path, VOCABULARY), hot_words.build(boosts, VOCABULARY))
+    spelled = {tuple("<space>" if character == " " else character for character in word): boost
+               for word, boost in boosts.items()}  # fmt: skip
+    for seed in range(12):
+        logs = random_logs(seed, 7)
+        expected = plain.search(logs.tolist(), VOCABULARY.tokens, size, alpha, beta, plain.Arpa(path), spelled)
+        found = {tuple(VOCABULARY.tokens[i] for i in h.ids): h.score for h in search(whole(logs), best=ALL)}
+        assert found == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_of_equal_texts_no_more_stay_than_the_beam_holds(size):
+    logs = np.full((4, TOKENS), -math.log(TOKENS))
+    assert len(BeamSearch(size, 0.0, 0.0, NO_MODEL, NO_WORDS)(whole(logs), best=ALL)) <= size
 
 
 def test_threads_find_the_same(model):

@@ -38,3 +38,28 @@ def test_the_likeliest_tokens_up_to_either_limit_are_kept(seed, steps, tokens, c
             assert ids.tolist() == naive(logs[step], cutoff_prob, cutoff_top_n)
         scores = kept.scores[kept.bounds[step] : kept.bounds[step + 1]]
         assert scores == pytest.approx(logs[step, ids], abs=1e-5)
+
+
+def logs_of(*probabilities):
+    with np.errstate(divide="ignore"):
+        return np.log(np.array([probabilities]))
+
+
+def test_tokens_whose_probabilities_come_just_to_the_limit_are_enough():
+    logs = logs_of(0.125, 0.5, 0.125, 0.25)
+    assert candidates.prune(logs, 0.75, 4).tokens.tolist() == [1, 3]
+    assert candidates.prune(logs, 0.5, 4).tokens.tolist() == [1]
+    assert candidates.prune(logs, 0.7500001, 4).tokens.tolist() == [1, 3, 0]
+
+
+def test_a_limit_of_one_leaves_nothing_out_though_rounding_makes_the_first_certain():
+    assert candidates.prune(logs_of(1e-30, 1.0, 1e-20), 1.0, 3).tokens.tolist() == [1, 2, 0]
+    assert candidates.prune(logs_of(1e-30, 1.0, 1e-20), 0.999999, 3).tokens.tolist() == [1]
+
+
+@pytest.mark.parametrize("most", [1, 2, 40, 4999, 5000, 6000])
+def test_of_a_large_vocabulary_the_likeliest_are_kept(most):
+    logs = random_logs(1, 3, 5000)
+    kept = candidates.prune(logs, 1.0, most)
+    for step, row in enumerate(logs):
+        assert kept.tokens[kept.bounds[step] : kept.bounds[step + 1]].tolist() == naive(row, 1.0, most)

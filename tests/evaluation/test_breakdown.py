@@ -53,6 +53,27 @@ def test_an_utterance_is_in_the_range_of_its_duration(duration, name):
     assert [one.name for one in breakdown.by_duration(scored(("好", "好"), duration=duration))] == [name]
 
 
+def test_speakers_of_equal_rates_come_by_errors_then_by_name_and_the_unnamed_last():
+    said = {"b": "好好", "a": "好好", "z": "好好好好", None: "好好", "": "好好", "c": "你你"}
+    predictions = [
+        Prediction("a.wav", text, "你" * (len(text) // 2) + "好" * (len(text) // 2), name, 1.0)
+        for name, text in said.items()
+    ]
+    groups, others = breakdown.by_speaker(breakdown.score(predictions, "cer"), 10)
+    assert [one.name for one in groups] == ["z", "", "a", "b", "c", None]
+    assert others is None
+
+
+def test_equally_frequent_confusions_come_in_code_point_order_with_five_columns_around():
+    long = "一二三四五六七八九十百千万"
+    found = breakdown.confusions(
+        scored(("甲", "丙"), ("乙", "丙"), ("丁", "丙"), ("丁", "丙"), (long, long.replace("七", "零"))), "cer", 10
+    )["S"]
+    assert [(one.reference, one.count) for one in found] == [("丁", 2), ("七", 1), ("乙", 1), ("甲", 1)]
+    (middle,) = [one for one in found if one.reference == "七"]
+    assert "".join(left for left, *_ in middle.example) == long[1:12]
+
+
 def test_ranges_go_up_and_the_unknown_come_last():
     predictions = [Prediction("a.wav", "好", "好", snr=ratio) for ratio in (None, 55.0, 3.0, 12.0, 12.0)]
     groups = breakdown.by_snr(breakdown.score(predictions, "cer"))

@@ -46,6 +46,18 @@ def test_scores_are_those_of_the_definition(sentences, others, order, prune):
     np.testing.assert_allclose(found, np.log10(expected), atol=1e-9)
 
 
+def test_words_are_what_the_unit_says():
+    for unit, words in (("char", ["a", "b", "<space>"]), ("word", ["ab", "ba"])):
+        estimated = model.estimate(["ab ba", "ab"], unit, 2, [])
+        assert sorted(estimated.words[3:]) == sorted(words)
+        assert len(estimated.log_probabilities(["ab ba"])) == {"char": 6, "word": 3}[unit]
+        metrics = estimated.metrics(["ab ba", "ba"])
+        scores = estimated.log_probabilities(["ab ba", "ba"])
+        assert metrics["lm_words"] == 3 + len(words)
+        assert metrics["lm_dev_perplexity"] == pytest.approx(10 ** -scores.mean(), abs=6e-4)
+        assert metrics["lm_ngrams"] == sum(int(level.kept.sum()) for level in estimated.levels)
+
+
 def test_discounts_are_those_of_the_paper():
     adjusted = np.repeat([0, 1, 2, 3, 4, 5, 9], [3, 100, 40, 20, 10, 7, 1])
     y = 100 / 180

@@ -91,6 +91,26 @@ def test_batches_of_unlike_size_count_by_their_utterances():
     assert farthest(*found) < 1e-5
 
 
+def test_the_gradients_are_those_of_the_mean_loss_over_the_utterances():
+    batch = tiny.random_batch(LENGTHS[:5], MELS, TOKENS)
+    network, _, _ = made()
+    without_batch_noise(network)
+    logits, steps = network(paddle.to_tensor(batch.features), paddle.to_tensor(batch.frames))
+    mean = ctc_losses(logits, steps, batch).mean()
+    mean.backward()
+    expected = gradients(network)
+    norm = math.sqrt(sum(np.square(value, dtype=np.float64).sum() for value in expected.values()))
+    for scaler in (None, LossScaler(1024.0)):
+        for given_batches in ([batch], [batch, batch, batch], cut(batch, 2)):
+            network, _, step = made(grad_clip=1e9)
+            step.scaler = scaler
+            without_batch_noise(network)
+            outcome = step.gradients(given_batches, 1)
+            assert farthest(expected, gradients(network)) < 1e-4
+            assert outcome.loss == pytest.approx(float(mean), rel=1e-4)
+            assert outcome.grad_norm == pytest.approx(norm, rel=1e-3)
+
+
 def test_a_batch_of_which_nothing_could_be_read_counts_nothing():
     batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
     nothing = cut(batch, 4)[0]
