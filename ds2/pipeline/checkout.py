@@ -24,7 +24,7 @@ def main() -> None:
 def check() -> None:
     """Raises UserError where DVC cannot run here: what is wrong with the folder, and the command that mends it."""
     here = Path.cwd()
-    if not os.access(here, os.W_OK | os.X_OK):
+    if not os.access(here, os.W_OK | os.X_OK, effective_ids=True):
         raise UserError(f"{here} cannot be written by this user: copy the project to a folder of your own, or own it")
     if os.pathsep in str(here):
         raise UserError(f"{here} has a {os.pathsep} in its path, which PATH cannot hold: give the folder another name")
