@@ -168,6 +168,7 @@ NOT_RUN = {
     "python -m pytest tests/params/test_params_agree.py": "make test runs it",
     "ruff check && ruff format": "make lint runs the check",
     "nvidia-smi": "there is no GPU",
+    "dvc config --local core.no_scm true": "ends the experiments; tests/test_makefile.py tries what it writes",
     "CUDA_VISIBLE_DEVICES=0,1 dvc repro": _CLUSTER,
     "PADDLE_NNODES=2 PADDLE_MASTER=10.0.0.1:6170 PADDLE_RANK=0 CUDA_VISIBLE_DEVICES=0,1 dvc repro": _CLUSTER,
     "PADDLE_NNODES=2 PADDLE_MASTER=10.0.0.1:6170 PADDLE_RANK=1 CUDA_VISIBLE_DEVICES=0,1 python -m stages.train": (
