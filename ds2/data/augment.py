@@ -25,7 +25,9 @@ class Augmenter:
         self._augment = augment
         self._rate = sample_rate
         self._folders = {"noise": augment.noise.noise_dir, "reverb": augment.reverb.reverb_dir}
-        self._found = {kind: Recordings(folder, sample_rate) for kind, folder in self._folders.items()}
+        self._found = {
+            kind: Recordings(folder, self._rate, f"augment.{kind}.{kind}_dir") for kind, folder in self._folders.items()
+        }
 
     def describe(self) -> list[str]:
         """What was found in the folders, for the log."""
