@@ -51,7 +51,7 @@ install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 checkout: python
-	@"$(PYTHON)" -m ds2.pipeline.checkout
+	@"$(PYTHON)" -c 'from ds2.pipeline import checkout; checkout.main()'
 
 python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \

@@ -1,7 +1,4 @@
-"""Whether git and DVC will work in this folder; it needs no package, so that make asks before it installs any.
-
-python3 -m ds2.pipeline.checkout
-"""
+"""Whether git and DVC will work in this folder; it needs no package, so that make asks before it installs any."""
 
 import os
 import re
@@ -50,7 +47,3 @@ def check() -> None:
         )
     if asked.returncode != 0:
         raise UserError(f"git fails in {here}: {said.splitlines()[0] if said else f'exit code {asked.returncode}'}")
-
-
-if __name__ == "__main__":
-    main()
