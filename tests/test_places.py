@@ -148,3 +148,10 @@ def test_what_the_user_has_set_and_a_home_that_can_be_written_stay(tmp_path, mon
     environment["MPLCONFIGDIR"] = "mine"
     places.prepare(environment)
     assert environment == {"MPLCONFIGDIR": "mine"}
+
+
+@as_root
+def test_a_place_that_another_user_has_made_is_not_trusted(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    os.chown(places.stand_in(), 65534, 65534)
+    assert places.stand_in() is None
