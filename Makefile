@@ -13,6 +13,8 @@ VENV := .venv/$(PADDLE)
 # Relative, since the path to this folder may have spaces, quotes and $ in it; $(value) keeps those of PATH as they are.
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(value PATH)
+# For DVC, whatever the locale is: the path to this folder and the names in it are UTF-8.
+export PYTHONUTF8 := 1
 # Whole files, so that what a file shares is made once; three at a time, since many wait for processes that start.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
@@ -49,7 +51,7 @@ install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 checkout: python
-	@"$(PYTHON)" -m ds2.pipeline.checkout
+	@"$(PYTHON)" -c 'from ds2.pipeline import checkout; checkout.main()'
 
 python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \

@@ -35,6 +35,8 @@ def ends_with_a_sentence(main: Callable[..., None]) -> Callable[..., None]:
                 _end_on(
                     f"{error.filename or 'a file'} cannot be written ({error.strerror}): make room and run it again"
                 )
+            if error.errno == errno.ENOENT and "temporary directory" in str(error):  # tempfile's own words
+                _end_on(f"{error.strerror}: set TMPDIR to a folder that can be written")
             if error.errno == errno.ENAMETOOLONG:
                 _end_on(f"{str(error.filename)[:50]}... is too long for the path of a file or folder")
             if error.errno in _IN_THE_WAY and error.filename:

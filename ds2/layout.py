@@ -49,8 +49,8 @@ def repository_root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or os.getcwd())
 
 
-def user_folder(path: str) -> Path:
-    """A folder that may begin with ~ or ~user, made absolute as `audio_file` does.
+def user_folder(path: str, parameter: str) -> Path:
+    """The folder of a parameter, which may begin with ~ or ~user, made absolute as `audio_file` does.
 
     Raises:
         UserError: there is no such user, or one without a home.
@@ -58,7 +58,8 @@ def user_folder(path: str) -> Path:
     try:
         return repository_root() / Path(path).expanduser()
     except RuntimeError:
-        raise UserError(f"{path}: there is no home for {path.split('/')[0]}: write the whole path instead") from None
+        user = path.split("/")[0]
+        raise UserError(f"{parameter}: {path}: there is no home for {user}: write the whole path instead") from None
 
 
 def text_file(path: str) -> Path:

@@ -18,7 +18,7 @@ def _writable(folder: Path) -> bool:
     """Whether this process may make something in a folder, which is made if need be."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK, effective_ids=True)
 
 
 def stand_in() -> Path | None:

@@ -47,3 +47,14 @@ def test_other_errors_of_the_system_are_not_hidden():
 
 def test_ctrl_c_is_exit_code_130(capsys):
     assert end(KeyboardInterrupt(), capsys) == (130, "interrupted\n")
+
+
+def test_that_there_is_no_temporary_folder_is_one_line(capsys):
+    code, printed = end(FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"), capsys)
+    assert (code, printed.count("\n")) == (1, 1)
+    assert printed.endswith("['/tmp']: set TMPDIR to a folder that can be written\n")
+
+
+def test_a_name_that_is_too_long_is_one_line(capsys):
+    code, printed = end(OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), "a" * 5000), capsys)
+    assert (code, printed) == (1, f"error: {'a' * 50}... is too long for the path of a file or folder\n")

@@ -16,9 +16,13 @@ _KEPT_BYTES = 240_000_000
 class Recordings:
     """The audio files below a folder, at one sample rate; hidden ones are none, such as a corpus's half unpacked."""
 
-    def __init__(self, folder: str, sample_rate: int) -> None:
-        """Finds the files; none is read yet. A folder that does not exist has none."""
-        root = layout.user_folder(folder)
+    def __init__(self, folder: str, sample_rate: int, parameter: str = "augment") -> None:
+        """Finds the files; none is read yet. A folder that does not exist has none.
+
+        Raises:
+            UserError: it begins with the home of nobody; the parameter that names the folder is told.
+        """
+        root = layout.user_folder(folder, parameter)
         found = [path for path in reading.below(root) if path.is_file()]  # a link may lead nowhere
         self._files = [(path.relative_to(root).as_posix(), path.stat().st_size) for path in found]
         self._root = root

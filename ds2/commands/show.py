@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 
 from ds2 import params
 from ds2.audio import reading
-from ds2.commands import numbers
 from ds2.data import augment, features
 from ds2.errors import UserError
+from ds2.params import numbers
 
 _ORIGINAL, _ALL = "original", "all as configured"
 _INK, _FAINT = "#3b6ea5", "#c9ced4"

@@ -19,10 +19,10 @@ from loguru import logger
 
 from ds2 import layout, log
 from ds2.audio.piece import Piece
-from ds2.commands import numbers
 from ds2.decoding.greedy import Greedy
 from ds2.errors import enough_memory
 from ds2.files import as_json
+from ds2.params import numbers
 from ds2.transcribing import cutting, inputs
 from ds2.transcribing.transcriber import Transcriber, Transcript
 

@@ -46,7 +46,7 @@ def obtain(parts: Sequence[Part], download_dir: str) -> None:
     Raises:
         UserError: too little space, no mirror has an archive, or a folder is in the way.
     """
-    downloads = layout.user_folder(download_dir)
+    downloads = layout.user_folder(download_dir, "runtime.download_dir")
     missing = [part for part in parts if not _is_made(part)]
     try:
         with ExitStack() as stack:

@@ -26,7 +26,9 @@ class Augmenter:
         self._rate = features.sample_rate
         self._remove_mean = features.remove_mean
         self._folders = {"noise": augment.noise.noise_dir, "reverb": augment.reverb.reverb_dir}
-        self._found = {kind: Recordings(folder, self._rate) for kind, folder in self._folders.items()}
+        self._found = {
+            kind: Recordings(folder, self._rate, f"augment.{kind}.{kind}_dir") for kind, folder in self._folders.items()
+        }
 
     def describe(self) -> list[str]:
         """What was found in the folders, for the log."""

@@ -1,7 +1,4 @@
-"""Whether git and DVC will work in this folder; it needs no package, so that make asks before it installs any.
-
-python3 -m ds2.pipeline.checkout
-"""
+"""Whether git and DVC will work in this folder; it needs no package, so that make asks before it installs any."""
 
 import os
 import re
@@ -24,7 +21,7 @@ def main() -> None:
 def check() -> None:
     """Raises UserError where DVC cannot run here: what is wrong with the folder, and the command that mends it."""
     here = Path.cwd()
-    if not os.access(here, os.W_OK | os.X_OK):
+    if not os.access(here, os.W_OK | os.X_OK, effective_ids=True):
         raise UserError(f"{here} cannot be written by this user: copy the project to a folder of your own, or own it")
     if os.pathsep in str(here):
         raise UserError(f"{here} has a {os.pathsep} in its path, which PATH cannot hold: give the folder another name")
@@ -50,7 +47,3 @@ def check() -> None:
         )
     if asked.returncode != 0:
         raise UserError(f"git fails in {here}: {said.splitlines()[0] if said else f'exit code {asked.returncode}'}")
-
-
-if __name__ == "__main__":
-    main()

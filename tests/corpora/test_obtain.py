@@ -294,3 +294,8 @@ def test_two_runs_at_once_download_and_unpack_once(workspace, mirror, start):
     assert server.asked == [None]
     assert "".join(logs).count("unpacking ") == 1
     assert len(files(workspace / FOLDER)) == 6
+
+
+def test_the_home_of_nobody_is_a_sentence_that_names_the_parameter(workspace):
+    with pytest.raises(UserError, match=r"^runtime.download_dir: ~data/x: there is no home for ~data"):
+        obtain.obtain([], "~data/x")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from ds2 import params
 from ds2.data import augment
 from ds2.data.augment import Augmenter
+from ds2.errors import UserError
 from tests.conftest import tone
 
 ALWAYS = params.SpecAugSettings(prob=1.0, freq_mask_ratio=0.15, n_freq_masks=2, time_mask_ratio=0.1, n_time_masks=3)
@@ -353,3 +354,10 @@ def test_as_many_stretches_as_asked_for_are_replaced_none_longer_than_asked_for(
     section = params.SpecSubAugSettings(prob=1.0, max_time=longest, num_time_sub=count)
     found = [augment.spec_sub_aug(frames, section, augment.generator(1, 1, i)) for i in range(1000)]
     assert max((one != frames).all(axis=1).sum() for one in found) == longest * count
+
+
+@pytest.mark.parametrize("kind", ["noise", "reverb"])
+def test_the_home_of_nobody_is_a_sentence_that_names_the_parameter(kind):
+    settings = params.from_dict({"augment": {kind: {f"{kind}_dir": "~nobody_here/x"}}})
+    with pytest.raises(UserError, match=rf"^augment.{kind}.{kind}_dir: ~nobody_here/x: there is no home"):
+        Augmenter(settings.augment, 16000)

@@ -191,6 +191,7 @@ NOT_RUN = {
     "mutmut run --max-children 1": "takes minutes a module, outside the gate",
     "mutmut results": "shows what the run before it has found",
     "nvidia-smi": "there is no GPU",
+    "dvc config --local core.no_scm true": "ends the experiments; tests/test_makefile.py tries what it writes",
     "CUDA_VISIBLE_DEVICES=0,1 dvc repro": _CLUSTER,
     "PADDLE_NNODES=2 PADDLE_MASTER=10.0.0.1:6170 PADDLE_RANK=0 CUDA_VISIBLE_DEVICES=0,1 dvc repro": _CLUSTER,
     "PADDLE_NNODES=2 PADDLE_MASTER=10.0.0.1:6170 PADDLE_RANK=1 CUDA_VISIBLE_DEVICES=0,1 python -m stages.train": (
