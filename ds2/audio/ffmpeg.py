@@ -17,8 +17,8 @@ _LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
 _HEADERLESS = ("alaw", "g722", "mulaw", "f32", "f64", "s16", "s24", "s32", "s8", "u16", "u24", "u32", "u8", "vidc")
 # Containers that state no length: headers of packets only, or none.
 _STATE_NOTHING = {"aac", "ac3", "eac3", "dts", "truehd", "loas", "mpegts", "mpeg", "ircam", "pvf", "epaf", "gsm"}
-# Tags that may lie behind the last packet, and how long a packet is that does not say it.
-_BEHIND, _PACKET_S = 4096, 0.02
+# Tags that may lie behind the last packet.
+_BEHIND = 4096
 
 
 @contextmanager
@@ -106,10 +106,7 @@ def _sound_frames(opened: Any, size: int, heard: bool) -> Iterator[Any]:
     """Frames of sound, without time stamps: gaps in these are not filled; then None, for the end."""
     import av
 
-    stream = opened.streams.audio[0]
-    lost, failed, end, length = 0.0, 0, 0, 0
-    usual = _PACKET_S
-    packets = opened.demux(stream)
+    packets, missed, failed, end, length = opened.demux(opened.streams.audio[0]), 0, 0, 0, 0
     while True:
         try:
             packet = next(packets, None)
@@ -124,14 +121,12 @@ def _sound_frames(opened: Any, size: int, heard: bool) -> Iterator[Any]:
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
-            if heard:
-                failed += 1
-                lost += float((packet.duration or 0) * stream.time_base) or usual
+            missed, failed = missed + heard, failed + heard
             continue
-        if frames and lost > SLACK_S:
-            raise AudioError(f"it is damaged: {lost:.2f} s in its middle cannot be decoded")
         for frame in frames:
-            heard, failed, usual = True, 0, frame.samples / frame.sample_rate
+            heard, failed = True, 0
+            if (lost := missed * frame.samples / frame.sample_rate) > SLACK_S:
+                raise AudioError(f"it is damaged: {lost:.2f} s in its middle cannot be decoded")
             frame.pts = None
             yield frame
     if failed > 1:
