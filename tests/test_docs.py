@@ -11,12 +11,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from ds2 import params
+from ds2.annotation import files
+from ds2.annotation.files import Source
 from tests import documents
 from tests.documents import PAGES, PAIRS, ROOT
 
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 EACH_PAIR = pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair[0].name)
-TAGS = {"sh", "text", "tree", "yaml"}
+TAGS = {"json", "sh", "text", "tree", "yaml"}
 # Beginnings of lines that are not the log's or an error's: a table of metrics, an annotation.
 NO_MESSAGES = ("Path ", "results/", "/data/", "dataset/")
 # A message is recognised by so many letters of its own.
@@ -88,6 +90,16 @@ def test_what_is_quoted_is_what_the_code_says(page):
     lines = [line for block in documents.blocks(page) if block.tag == "text" for line in block.text.splitlines()]
     unknown = [line for line in lines if not line.startswith(NO_MESSAGES) and not _is_said(line)]
     assert unknown == []
+
+
+def test_an_annotation_in_the_pages_is_one_that_the_code_takes(tmp_path):
+    (block,) = (block for block in documents.blocks(ROOT / "docs/own-data.md") if block.tag == "json")
+    (tmp_path / "my.jsonl").write_text(block.text, encoding="utf-8")
+    found = list(files.read(Source(tmp_path / "my.jsonl", "train")))
+    assert [(line.piece.offset, line.piece.channel, line.speaker) for line in found] == [
+        (12.48, 0, "zhang"),
+        (15.6, 1, "li"),
+    ]
 
 
 def test_the_reasons_for_rejection_are_those_of_the_code():

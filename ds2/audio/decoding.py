@@ -23,13 +23,13 @@ BLOCK = 1 << 20
 _SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC_", "IMA_ADPCM", "MS_ADPCM", "VORBIS")
 # What a broken file can hide from a look at its header and its end only: floating-point samples may be NaN.
 _INTEGER_FORMATS = ("PCM_", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
-_NO_FILES = {
-    stat.S_ISDIR: "it is a folder",
-    stat.S_ISFIFO: "it is no regular file but a pipe",
-    stat.S_ISSOCK: "it is no regular file but a socket",
-    stat.S_ISCHR: "it is no regular file but a device",
-    stat.S_ISBLK: "it is no regular file but a device",
-}
+_NO_FILES = (
+    (stat.S_ISDIR, "it is a folder"),
+    (stat.S_ISFIFO, "it is no regular file but a pipe"),
+    (stat.S_ISSOCK, "it is no regular file but a socket"),
+    (stat.S_ISCHR, "it is no regular file but a device"),
+    (stat.S_ISBLK, "it is no regular file but a device"),
+)
 
 
 def regular(path: Path) -> os.stat_result:
@@ -42,9 +42,10 @@ def regular(path: Path) -> os.stat_result:
         found = os.stat(path)
     except (OSError, ValueError):  # a name may be too long, or hold a zero byte
         raise AudioError("there is no such file") from None
-    for is_so, sentence in _NO_FILES.items():
-        if is_so(found.st_mode):
-            raise AudioError(sentence)
+    if not stat.S_ISREG(found.st_mode):
+        raise AudioError(
+            next((sentence for is_so, sentence in _NO_FILES if is_so(found.st_mode)), "it is no regular file")
+        )
     if found.st_size == 0:
         raise AudioError("the file is empty (0 bytes)")
     return found
@@ -155,7 +156,7 @@ def _sound_file_blocks(file: soundfile.SoundFile, offset: float) -> Iterator[np.
     if skipped and file.subtype.startswith(_SEEKABLE) and file.seekable() and file.frames < UNKNOWN:
         at = file.seek(min(skipped, file.frames))
     size = max(1, BLOCK // file.channels)
-    while len(block := file.read(size, dtype="float32", always_2d=True)):
+    while at < file.frames and len(block := file.read(size, dtype="float32", always_2d=True)):
         if at + len(block) > skipped:
             yield block[max(0, skipped - at) :]
         at += len(block)

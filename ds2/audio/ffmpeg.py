@@ -1,5 +1,6 @@
 """Decoding by PyAV (FFmpeg): m4a, the sound of films, and all that libsndfile does not read."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,9 @@ from ds2.containers.extent import NOTHING_STATED, SLACK_S, AudioError, Extent, S
 
 # Beyond these it is a mistake or damage, and resampling would take any amount of memory.
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
-# FFmpeg takes anything for raw samples, of a rate it makes up, if only the name ends like this.
-_HEADERLESS = ("alaw", "g722", "mulaw", "f32", "f64", "s16", "s24", "s32", "s8", "u16", "u24", "u32", "u8", "vidc")
+# What FFmpeg takes anything for: raw samples, of a rate that it makes up, by the end of a name; the sounds of a game
+# (ea_cdata) where samples without a header begin with silence.
+_HEADERLESS = re.compile(r"[fsu]\d+(be|le)?|alaw|mulaw|vidc|g722|g726(le)?|ea_cdata")
 # Containers that state no length: headers of packets only, or none.
 _STATE_NOTHING = {"aac", "ac3", "eac3", "dts", "truehd", "loas", "mpegts", "mpeg", "ircam", "pvf", "epaf", "gsm"}
 # Tags that may lie behind the last packet.
@@ -46,7 +48,7 @@ def container(path: Path) -> Iterator[Any]:
 
     # With the protocol, or a name such as pipe:0 would be taken for one.
     with av.open(f"file:{path}", metadata_errors="ignore") as container:
-        if container.format.name in _HEADERLESS or container.format.name.endswith(("be", "le")):
+        if _HEADERLESS.fullmatch(container.format.name):
             raise AudioError("it has no header that says what it holds")
         if not container.streams.audio:
             raise AudioError("it has no audio track")

@@ -1,6 +1,5 @@
 """A piece of a recording: where it begins, how long it is, which channel."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,7 +95,7 @@ def _number(values: dict[str, Any], key: str, least: float | None = None) -> flo
     value = values.pop(key, None)
     if value is None:
         return None
-    right = type(value) in (int, float) and not math.isnan(value) and value <= _LONGEST_S
+    right = type(value) in (int, float) and value <= _LONGEST_S  # NaN is not
     if not right or (value <= 0 if least is None else value < least):
         raise ValueError(
             f"{key} is {_shown(value)}, but should be seconds, {'more than 0' if least is None else '0 or more'}"

@@ -4,8 +4,9 @@
     find /data -name '*.wav' | python -m ds2 transcribe --json -
 
 Prints a line for every recording, in the order given: its path, a tab, the text. A folder stands for all audio files
-below it, a file called *.txt for the paths in it, one a line, - for such lines on the standard input. A recording that
-cannot be read is named on the standard error, the others are transcribed, and the exit code is 1.
+below it, a file called *.txt for the paths in it, one a line, - for such lines on the standard input, a file called
+*.jsonl for the pieces of recordings in it (audio_filepath, offset, duration, channel). A recording that cannot be read
+is named on the standard error, the others are transcribed, and the exit code is 1.
 """
 
 import argparse
@@ -15,7 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from loguru import logger
+
 from ds2 import layout, log
+from ds2.audio.piece import Piece
 from ds2.decoding.greedy import Greedy
 from ds2.errors import UserError, enough_memory
 from ds2.transcribing import cutting, inputs
@@ -23,12 +27,15 @@ from ds2.transcribing.transcriber import Transcriber, Transcript
 
 
 def _fields(transcript: Transcript) -> dict[str, Any]:
+    piece = {"offset": transcript.piece.offset, "channel": transcript.piece.channel}
+    piece = {key: value for key, value in piece.items() if value is not None}
     if transcript.error is not None:
-        return {"path": transcript.name, "error": transcript.error}
-    fields = {
-        "path": transcript.name,
+        return {"path": transcript.name} | piece | {"error": transcript.error}
+    fields = {"path": transcript.name} | piece
+    fields |= {
         "text": transcript.text,
         "duration": round(transcript.duration, 3),
+        "sample_rate": transcript.sample_rate,
         "confidence": None if transcript.confidence is None else round(transcript.confidence, 4),
     }
     if transcript.segments is not None:
@@ -42,16 +49,25 @@ def _fields(transcript: Transcript) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The recordings, the model, the output, and what memory allows."""
     model = layout.MODELS / "best_model"
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="an audio file, a folder, a list (*.txt) or -")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="an audio file, a folder, a list (*.txt, *.jsonl) or -"
+    )
     parser.add_argument(
         "--model", type=Path, default=model, metavar="FOLDER", help="the checkpoint; default: %(default)s"
     )
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print one JSON object a line: path, text, duration in seconds, confidence (the mean probability of a "
-        "character, geometric), segments (start, end and text, where the recording was cut); for a "
-        "recording that cannot be read, path and error",
+        help="print one JSON object a line: path, offset and channel where they were named, text, duration in seconds, "
+        "sample_rate of the recording, confidence (the mean probability of a character, geometric), segments (start, "
+        "end and text, where the recording was cut); for a recording that cannot be read, path and error",
+    )
+    parser.add_argument(
+        "--channel",
+        type=int,
+        metavar="N",
+        help="the channel to transcribe, from 0, where a list names none; default: the mean of all channels, or the "
+        "loudest where they cancel each other",
     )
     parser.add_argument(
         "--max-duration",
@@ -74,6 +90,8 @@ def run(arguments: argparse.Namespace) -> None:
     """See the module's docstring."""
     if not arguments.max_duration >= cutting.LEAST_SECONDS:
         raise UserError(f"--max-duration {arguments.max_duration:g}: it must be at least {cutting.LEAST_SECONDS:g}")
+    if arguments.channel is not None and arguments.channel < 0:
+        raise UserError(f"--channel {arguments.channel}: channels count from 0")
     if arguments.batch_size < 1:
         raise UserError(f"--batch-size {arguments.batch_size}: it must be at least 1")
     log.to_terminal()
@@ -91,13 +109,18 @@ def run(arguments: argparse.Namespace) -> None:
         f"there is not enough memory for {arguments.batch_size} pieces of up to {arguments.max_duration:g} s at once: "
         "lower --batch-size or --max-duration"
     ):
-        for transcript in transcriber.transcribe(inputs.expand(arguments.inputs)):
+        for transcript in transcriber.transcribe(inputs.expand(arguments.inputs, arguments.channel)):
+            piece, name = transcript.piece, transcript.name
+            if piece != Piece(channel=arguments.channel):  # as a list has it
+                name = piece.of(name)
             if arguments.json:
                 print(json.dumps(_fields(transcript), ensure_ascii=False), flush=True)
             elif transcript.error is None:
-                print(f"{transcript.name}\t{transcript.text}", flush=True)
+                print(f"{name}\t{transcript.text}", flush=True)
             if transcript.error is not None:
                 failed = True
-                print(f"error: {transcript.name}: {transcript.error}", file=sys.stderr)
+                print(f"error: {name}: {transcript.error}", file=sys.stderr)
+    for sentence in transcriber.doubts.sentences():
+        logger.warning(sentence)
     if failed:
         sys.exit(1)

@@ -150,10 +150,10 @@ def caf(source: Source) -> Extent:
     size, patches = _size_of_audio(source, found[b"data"], {}, "big", found.keys(), 4, width=8)
     if packet and frames:
         samples = (size - 4) // packet * frames
-        plain = kind == b"lpcm" and frames == 1
-        if plain and packet != channels * bits // 8:
+        linear = kind == b"lpcm" and frames == 1
+        if linear and packet != channels * bits // 8:
             raise AudioError("its header contradicts itself about the format of its samples")
-        if plain and not flags & 1 and rate == int(rate):
+        if linear and not flags & 1 and rate == int(rate):
             return pcm(int(rate), samples, channels, patches)
         return plain(round(rate), samples, patches)
     if b"pakt" in found:

@@ -1,12 +1,18 @@
-"""What the arguments of the command stand for: files, folders, lists."""
+"""What the arguments of the command stand for: files, pipes, folders, lists."""
 
 import os
+import shutil
+import stat
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic_core import from_json
+
 from ds2.audio import reading
+from ds2.audio.piece import WHOLE, Piece, take
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +22,28 @@ class Input:
     name: str
     file: Path
     error: str | None = None
+    piece: Piece = WHOLE
 
 
-def expand(arguments: Iterable[str]) -> Iterator[Input]:
+def expand(arguments: Iterable[str], channel: int | None = None) -> Iterator[Input]:
     """The recordings that the arguments name, in their order, found as they are asked for.
 
     A folder stands for all audio files below it, sorted; a file called *.txt for the paths in it, "-" for the paths on
-    the standard input: one a line, what follows a tab does not count, so that an annotation is such a list too. Paths
-    are relative to the working directory; those of a list that are not there, to the list's folder.
+    the standard input: one a line, what follows a tab does not count, so that an annotation is such a list too. So is
+    one called *.jsonl, whose lines may name pieces and channels. Paths are relative to the working directory; those of
+    a list that are not there, to the list's folder. What comes through a pipe is kept in a temporary file until the
+    next recording is asked for.
+
+    Args:
+        arguments: what was named.
+        channel: to be read, from 0, where a list does not name one; None: the mean of all.
     """
+    for found in _expand(arguments):
+        named = found.piece.channel is not None or channel is None
+        yield found if named else replace(found, piece=replace(found.piece, channel=channel))
+
+
+def _expand(arguments: Iterable[str]) -> Iterator[Input]:
     for argument in arguments:
         path = Path(argument)
         if argument == "-":
@@ -32,20 +51,61 @@ def expand(arguments: Iterable[str]) -> Iterator[Input]:
         elif os.path.isdir(argument):
             found = [Input(str(file), file) for file in reading.below(path)]
             yield from found or [Input(str(path), path, "the folder has no audio files")]
-        elif path.suffix.lower() == ".txt":
+        elif path.suffix.lower() in (".txt", ".jsonl"):
             yield from _listed(path)
+        elif _is_pipe(argument):
+            yield from _piped(argument)
         else:
             yield Input(argument, path)
 
 
+def _is_pipe(argument: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(argument).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _piped(argument: str) -> Iterator[Input]:
+    with tempfile.NamedTemporaryFile() as kept:
+        try:
+            with open(argument, "rb") as pipe:
+                shutil.copyfileobj(pipe, kept)
+            kept.flush()
+        except OSError as error:
+            yield Input(argument, Path(argument), f"it cannot be read to its end ({error.strerror})")
+            return
+        yield Input(argument, Path(kept.name))
+
+
 def _listed(path: Path) -> Iterator[Input]:
+    read = _pieces if path.suffix.lower() == ".jsonl" else _paths
     try:
         with open(path, "rb") as file:
-            for name in _names(file):
-                beside = path.parent / name
-                yield Input(name, beside if not os.path.exists(name) and os.path.exists(beside) else Path(name))
+            for found in read(path, file):
+                beside = path.parent / found.file
+                there = os.path.exists(found.file) or not os.path.exists(beside)
+                yield found if there or found.error else replace(found, file=beside)
     except OSError as error:
         yield Input(str(path), path, f"the list cannot be read ({error.strerror})")
+
+
+def _paths(path: Path, lines: Iterable[bytes]) -> Iterator[Input]:
+    return (Input(name, Path(name)) for name in _names(lines))
+
+
+def _pieces(path: Path, lines: Iterable[bytes]) -> Iterator[Input]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            values = from_json(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
+            name = values.get("audio_filepath") if isinstance(values, dict) else None
+            if not isinstance(name, str) or not name:
+                raise ValueError("it is no JSON object with the path of an audio file as audio_filepath")
+            yield Input(name, Path(name), None, take(values).placed())
+        except ValueError as error:
+            yield Input(f"{path} line {number}", path, str(error))
 
 
 def _names(lines: Iterable[bytes]) -> Iterator[str]:

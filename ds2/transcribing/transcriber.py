@@ -9,6 +9,7 @@ import numpy as np
 from loguru import logger
 
 from ds2.audio import reading
+from ds2.audio.piece import WHOLE, Piece
 from ds2.data import batches, features, text
 from ds2.data.frames import FRAME_SHIFT_S
 from ds2.data.loader import unlabelled
@@ -16,6 +17,7 @@ from ds2.decoding.decoder import Decoder
 from ds2.recognition.acoustic import AcousticModel
 from ds2.recognition.recognised import Recognised, confidence
 from ds2.transcribing import cutting, speech
+from ds2.transcribing.doubts import Doubts
 from ds2.transcribing.inputs import Input
 
 # Batches that are read before they are sorted by length: with fewer there is more padding, with more the first line
@@ -42,6 +44,8 @@ class Transcript:
     text: str = ""  # of the whole recording
     confidence: float | None = None  # 0 to 1, as recognition.recognised defines it; None where no speech was found
     segments: tuple[Segment, ...] | None = None  # the pieces; None where the recording was not cut
+    sample_rate: int = 0  # in Hz, as recorded
+    piece: Piece = WHOLE  # as in Input; segments count from its beginning
 
 
 @dataclass(slots=True)
@@ -62,6 +66,8 @@ class _Piece:
 class _Recording:
     name: str
     error: str | None = None
+    piece: Piece = WHOLE
+    rate: int = 0
     duration: float = 0.0
     cut: bool = False
     pieces: list[_Piece] = field(default_factory=list)
@@ -71,7 +77,7 @@ class _Recording:
 
     def transcript(self) -> Transcript:
         if self.error is not None:
-            return Transcript(self.name, self.error)
+            return Transcript(self.name, self.error, piece=self.piece)
         recognised = [piece.recognised for piece in self.pieces if piece.recognised]
         return Transcript(
             self.name,
@@ -80,6 +86,8 @@ class _Recording:
             text.join(piece.text for piece in self.pieces) if self.cut else self.pieces[0].text,
             confidence(recognised) if recognised else None,
             tuple(Segment(piece.start, piece.end, piece.text) for piece in self.pieces) if self.cut else None,
+            self.rate,
+            self.piece,
         )
 
 
@@ -99,6 +107,7 @@ class Transcriber:
         statistics = model.statistics
         self._usual = statistics.frames * FRAME_SHIFT_S / statistics.utterances
         self._pool: list[_Piece] = []
+        self.doubts = Doubts(model.features.sample_rate)  # about what was transcribed so far
 
     def transcribe(self, inputs: Iterable[Input]) -> Iterator[Transcript]:
         """Yields a transcript for every input, in order, as soon as it is known.
@@ -108,7 +117,7 @@ class Transcriber:
         """
         waiting: deque[_Recording] = deque()
         for given in inputs:
-            recording = _Recording(given.name, given.error)
+            recording = _Recording(given.name, given.error, given.piece)
             waiting.append(recording)
             if given.error is None:
                 self._read(given.file, recording)
@@ -120,6 +129,7 @@ class Transcriber:
 
     def _read(self, path: Path, recording: _Recording) -> None:
         try:
+            recording.rate = self.doubts.look(recording.name, path, recording.piece)
             for piece in self._pieces(path, recording):
                 recording.pieces.append(piece)
                 if piece.features is not None:
@@ -132,7 +142,7 @@ class Transcriber:
     def _pieces(self, path: Path, recording: _Recording) -> Iterator[_Piece]:
         rate = self._model.features.sample_rate
         blocks, count = [], 0
-        for block in reading.stream(path, rate):
+        for block in reading.stream(path, rate, recording.piece):
             blocks.append(block)
             count += len(block)
             if count > self._limit * rate:
@@ -143,12 +153,14 @@ class Transcriber:
             return
         del blocks
         recording.cut = True
-        heard = speech.listen(reading.stream(path, speech.SAMPLE_RATE))
+        heard = speech.listen(reading.stream(path, speech.SAMPLE_RATE, recording.piece))
         recording.duration = heard.duration
         plan = cutting.plan(heard.speech, heard.power, self._limit, self._usual)
         logger.info(f"{recording.name}: {heard.duration:.0f} s, cut into {len(plan)} segments")
         # Decoded again rather than kept: an hour is 230 MB.
-        for (start, end), samples in zip(plan, _parts(reading.stream(path, rate), plan, rate), strict=True):
+        for (start, end), samples in zip(
+            plan, _parts(reading.stream(path, rate, recording.piece), plan, rate), strict=True
+        ):
             yield self._piece(start, end, samples)
 
     def _piece(self, start: float, end: float, samples: np.ndarray) -> _Piece:

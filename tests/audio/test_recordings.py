@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import soundfile
 
@@ -65,3 +67,37 @@ def test_a_file_is_the_same_however_often_it_is_drawn(write_audio):
     write_audio("noise/1.wav")
     found, random = Recordings("noise", 16000), np.random.default_rng(0)
     assert np.array_equal(found.draw(random), found.draw(random))
+
+
+def test_linked_folders_are_read_each_real_one_once_and_loops_end(write_audio, workspace):
+    write_audio("noise/own/1.wav")
+    write_audio("disk/musan/2.wav")
+    write_audio("disk/musan/deep/3.wav")
+    write_audio("disk/.hidden/4.wav")
+    (workspace / "noise/a musan").symlink_to(workspace / "disk/musan")
+    (workspace / "noise/again").symlink_to(workspace / "disk/musan")  # another link to the same folder
+    (workspace / "noise/inner").symlink_to(workspace / "disk/musan/deep")  # read already
+    (workspace / "noise/.hidden").symlink_to(workspace / "disk/.hidden")
+    (workspace / "noise/own/loop").symlink_to(workspace / "noise")
+    (workspace / "disk/musan/deep/loop").symlink_to(workspace / "disk")
+    (workspace / "noise/nowhere").symlink_to(workspace / "none")
+    names = [name for name, _ in Recordings("noise", 16000).identity()]
+    assert names == ["a musan/2.wav", "a musan/deep/3.wav", "own/1.wav"]
+
+
+def test_a_link_to_a_folder_inside_is_left_to_the_folder_itself(write_audio, workspace):
+    write_audio("noise/z/1.wav")
+    (workspace / "noise/a").symlink_to(workspace / "noise/z")
+    assert [name for name, _ in Recordings("noise", 16000).identity()] == ["z/1.wav"]
+
+
+def test_a_linked_folder_is_the_folder(write_audio, workspace):
+    write_audio("disk/1.wav")
+    (workspace / "noise").symlink_to(workspace / "disk")
+    assert [name for name, _ in Recordings("noise", 16000).identity()] == ["1.wav"]
+
+
+def test_what_is_no_file_is_no_noise(write_audio, workspace):
+    write_audio("noise/1.wav")
+    os.mkfifo(workspace / "noise/2.wav")
+    assert [name for name, _ in Recordings("noise", 16000).identity()] == ["1.wav"]

@@ -93,9 +93,9 @@ def test_json_has_a_line_for_every_recording_also_for_those_that_cannot_be_read(
     assert bad == {"path": "bad.mp3", "error": "the file is empty (0 bytes)"}
     assert none == {"path": "none.wav", "error": "there is no such file"}
     for line, name in ((first, "0.wav"), (second, "1.wav")):
-        assert list(line) == ["path", "text", "duration", "confidence"]
+        assert list(line) == ["path", "text", "duration", "sample_rate", "confidence"]
         assert (line["path"], line["text"]) == (f"audio/{name}", expected[name])
-    assert list(long) == ["path", "text", "duration", "confidence", "segments"]
+    assert list(long) == ["path", "text", "duration", "sample_rate", "confidence", "segments"]
     assert long["duration"] == pytest.approx(len(samples) / 16000, abs=0.01)
     assert len(long["segments"]) >= 5
     assert all(set(segment) == {"start", "end", "text"} for segment in long["segments"])
@@ -181,3 +181,53 @@ def test_a_pickle_in_the_place_of_weights_is_refused_and_runs_nothing(alone, ref
     line = refused("transcribe", "--model", "moved", "audio")
     assert "moved/model.safetensors is not a safetensors file" in line
     assert not (alone / "mark").exists()
+
+
+def test_what_comes_through_a_pipe_is_read_whole(alone):
+    """Also by a name such as <(...) has; MP3 and OGG are read from several places."""
+    samples, rate = soundfile.read(alone / "audio/1.wav")
+    for kind in ("mp3", "ogg", "flac"):
+        soundfile.write(alone / f"a.{kind}", samples, rate)
+    files = run(alone, "--json", "a.mp3", "a.ogg", "a.flac")
+    texts = [json.loads(line)["text"] for line in files.stdout.splitlines()]
+    command = f"cat a.mp3 | {' '.join(COMMAND)} --model moved --json /dev/stdin <(cat a.ogg) <(cat a.flac) /dev/null"
+    done = subprocess.run(["bash", "-c", command], cwd=alone, env=environment(), capture_output=True, check=False)
+    *piped, device = map(json.loads, done.stdout.splitlines())
+    assert piped[0]["path"] == "/dev/stdin"
+    assert [line["text"] for line in piped] == texts
+    assert device["error"] == "it is no regular file but a device"
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+
+
+def test_pieces_channels_and_rates_on_the_command_line(alone, expected):
+    samples, rate = soundfile.read(alone / "audio/1.wav")
+    soundfile.write(alone / "call.wav", np.stack([0 * samples, samples], axis=1), rate)
+    soundfile.write(alone / "low.raw", samples[::2], rate // 2, format="WAV")
+    duration = len(samples) / rate
+    (alone / "list.jsonl").write_text(
+        f'{{"audio_filepath": "audio/1.wav", "offset": 0.0, "duration": {duration}}}\n'
+        '{"audio_filepath": "audio/2.wav", "channel": 4}\n{"audio_filepath": 3}\n'
+    )
+    done = run(alone, "--json", "--channel", "1", "call.wav", "list.jsonl")
+    call, piece, channel, mistake = map(json.loads, done.stdout.splitlines())
+    assert (call["text"], call["channel"], call["sample_rate"]) == (expected["1.wav"], 1, rate)
+    assert piece["error"] == "there is no channel 1: it has 1, counted from 0"
+    assert (channel["path"], channel["channel"]) == ("audio/2.wav", 4)
+    assert mistake["path"] == "list.jsonl line 3"
+    assert done.returncode == 1
+
+    done = run(alone, "list.jsonl", "low.raw", "call.wav")
+    first, *_ = done.stdout.decode().splitlines()
+    assert first == f"audio/1.wav (from 0 s)\t{expected['1.wav']}"
+    told = [line for line in done.stderr.decode().splitlines() if "WARNING" in line]
+    assert len(told) == 2
+    assert f"1 recording below the model's sample rate of {rate} Hz (first: low.raw, {rate // 2} Hz)" in told[0]
+    assert "1 recording with more than one channel, which are mixed (first: call.wav, 2 channels)" in told[1]
+    assert sentences(done)[0] == ("error: audio/2.wav (channel 4): there is no channel 4: it has 1, counted from 0")
+
+
+def test_a_channel_below_0_is_refused(alone, refused):
+    assert "--channel -1: channels count from 0" in refused(
+        "transcribe", "--model", "moved", "--channel", "-1", "a.wav"
+    )

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import soundfile
 
 from ds2 import layout, params
 from ds2.audio import reading
@@ -205,3 +208,37 @@ def test_audio_lies_where_dvc_root_says(data, workspace, monkeypatch, tmp_path_f
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     (batch,) = load(manifest, assembler, [[0, 1]])
     assert len(batch) == 2
+
+
+def test_a_piece_of_a_recording_is_the_same_utterance_as_a_file_of_its_own(data, workspace):
+    """With its speed, its augmentation and its signal-to-noise ratio."""
+    manifest, assembler = data
+    names = [utterance.audio_filepath for utterance in manifest if utterance.audio_filepath != "3.wav"]
+    sounds = [soundfile.read(workspace / name, dtype="int16")[0] for name in names]
+    soundfile.write(workspace / "all.wav", np.concatenate(sounds), 16000)
+    utterances, offset = [], 0.0
+    for position, (name, sound) in enumerate(zip(names, sounds, strict=True)):
+        seconds = len(sound) / 16000
+        utterances += [
+            Utterance(name, seconds, TEXTS[position]),
+            Utterance("all.wav", seconds, TEXTS[position], offset=offset),
+        ]
+        offset += seconds
+    manifests.write(workspace / "pieces", [*utterances[::2], *utterances[1::2]])
+    augmenter = augment.Augmenter(params.AugmentSettings(), 16000)
+    for one in (assembler, replace(assembler, augmenter=augmenter, seed=3)):
+        found = [
+            one(list(Manifest(workspace / "pieces").pick(positions)), range(len(names)), 2)
+            for positions in (range(len(names)), range(len(names), 2 * len(names)))
+        ]
+        assert len(found[0]) == len(names)
+        np.testing.assert_array_equal(found[0].features, found[1].features)
+        np.testing.assert_array_equal(found[0].frames, found[1].frames)
+        assert found[0].seconds == found[1].seconds
+
+
+def test_two_unreadable_pieces_of_a_file_are_named_apart(data, workspace):
+    _, assembler = data
+    pieces = [Utterance("0.wav", 1.0, "你好", offset=offset) for offset in (5.0, 9.0)]
+    found = assembler(pieces, range(2))
+    assert [reason.split(":")[0] for reason in found.unreadable] == ["0.wav (from 5 s)", "0.wav (from 9 s)"]

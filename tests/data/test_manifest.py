@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ds2.audio.piece import Piece
 from ds2.data import manifest as manifests
 from ds2.data.manifest import Manifest, Utterance
 from ds2.errors import UserError
@@ -142,3 +143,35 @@ def test_a_failure_while_writing_leaves_the_old_manifest(tmp_path):
         manifests.write(path, broken())
     assert [utterance.audio_filepath for utterance in Manifest(path)] == ["a.wav"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["manifest.train"]
+
+
+@pytest.mark.parametrize(
+    ("more", "offset", "duration", "channel"),
+    [
+        ('"offset": 2.5', 2.5, 3.0, None),
+        ('"offset": 0', 0.0, 3.0, None),
+        ('"offset": null', None, 3.0, None),
+        ('"channel": 1', None, 3.0, 1),
+        ('"start_time": 2.5, "end_time": 4', 2.5, 1.5, None),
+    ],
+)
+def test_a_line_of_nemo_or_paddlepaddle_deepspeech_names_a_piece(manifest, more, offset, duration, channel):
+    found = manifest('{"audio_filepath": "a.wav", "duration": 3, "text": "x", ' + more + "}\n")
+    assert found.durations.tolist() == [duration]
+    assert found[0] == Utterance("a.wav", duration, "x", offset=offset, channel=channel)
+    assert found[0].piece == Piece(offset, duration, channel)
+
+
+@pytest.mark.parametrize(
+    "more", ['"offset": "2.5"', '"offset": -1', '"channel": "left"', '"start_time": 2, "end_time": 1']
+)
+def test_a_piece_without_sense_is_refused_with_its_line(manifest, more):
+    good = '{"audio_filepath": "a.wav", "duration": 3, "text": "x"}\n'
+    with pytest.raises(UserError, match=r"manifest.train line 2: (offset|channel|end_time) is .*, but should be"):
+        manifest(good + good[:-2] + f", {more}}}\n")
+
+
+def test_two_pieces_of_a_file_have_two_names():
+    first, second = (Utterance("a.wav", 1.0, "x", offset=offset) for offset in (0.0, 1.0))
+    assert (first.name, second.name) == ("a.wav (from 0 s)", "a.wav (from 1 s)")
+    assert Utterance("a.wav", 1.0, "x").name == "a.wav"

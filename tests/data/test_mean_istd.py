@@ -212,3 +212,21 @@ def test_a_file_that_does_not_hold_statistics_is_refused_by_name(tmp_path, conte
 def test_a_missing_file_is_refused_with_what_to_do(tmp_path):
     with pytest.raises(UserError, match=r"mean_istd\.json does not exist: run dvc repro mean_istd"):
         MeanIstd.read(tmp_path / "mean_istd.json")
+
+
+def test_statistics_of_pieces_are_those_of_files_of_their_own(manifest, workspace):
+    alone = manifest([0.5 + 0.1 * i for i in range(1, 12)])
+    kept = [utterance for i, utterance in enumerate(alone) if i % 3]
+    sounds = [soundfile.read(workspace / utterance.audio_filepath, dtype="float32")[0] for utterance in kept]
+    soundfile.write(workspace / "all.wav", np.concatenate(sounds), 16000, subtype="FLOAT")
+    starts = np.cumsum([0, *map(len, sounds)]) / 16000
+    pieces = [
+        Utterance("all.wav", u.duration, "x", offset=start) for u, start in zip(kept, starts.tolist(), strict=False)
+    ]
+    found = []
+    for utterances in (kept, pieces):
+        manifests.write(workspace / "manifest.train", utterances)
+        found.append(mean_istd.compute(Manifest(workspace / "manifest.train"), SETTINGS, 1)[0])
+    assert found[0].frames == found[1].frames
+    np.testing.assert_array_equal(found[0].mean, found[1].mean)
+    np.testing.assert_array_equal(found[0].istd, found[1].istd)

@@ -307,3 +307,12 @@ def test_the_page_stays_small_for_a_hundred_thousand_utterances(root):
     assert len(rows(html, "speaker")) == 30
     assert f">{100_000 - 30 * 50:,}</td>" in html[html.index("<tfoot>") : html.index("</tfoot>")]
     assert sum(int(words(row).split("|")[1].replace(",", "")) for row in rows(html, "duration")) == 100_000
+
+
+def test_of_a_piece_of_a_recording_the_place_is_shown_and_only_it_is_played(root):
+    pieces = [Prediction("dataset/audio/a.wav", "好", "你", duration=2.0, offset=offset) for offset in (0.0, 12.5)]
+    found = Page(written(Evaluation(pieces, 4.0, 1.0)))
+    sources = [one["src"] for one in found.all("audio")]
+    assert sources == [f"../dataset/audio/a.wav#t={times}" for times in ("0.000,2.000", "12.500,14.500")]
+    for place in ("dataset/audio/a.wav (from 0 s)", "dataset/audio/a.wav (from 12.5 s)"):
+        assert found.text.count(place) == 1

@@ -118,3 +118,15 @@ def test_a_report_that_fails_leaves_the_old_one(write, tmp_path):
         write(path, broken, "cer")
     assert path.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["report"]
+
+
+def test_two_pieces_of_a_recording_are_told_apart(tmp_path):
+    pieces = [Prediction("a.wav", "好", "你", offset=offset, duration=2.0, channel=1) for offset in (0.0, 12.5)]
+    evaluation = Evaluation([*pieces, Prediction("b.wav", "好", "你")], 12.0, 3.0)
+    report.write_errors(tmp_path / "errors.txt", evaluation, "cer")
+    _, blocks = entries(tmp_path / "errors.txt")
+    names = [block[0] for block in blocks]
+    assert names == ["id: a.wav (from 0 s, channel 1)", "id: a.wav (from 12.5 s, channel 1)", "id: b.wav"]
+    report.write_predictions(tmp_path / "predictions.jsonl", evaluation, "cer")
+    rows = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    assert [(row.get("offset"), row.get("channel")) for row in rows] == [(0.0, 1), (12.5, 1), (None, None)]

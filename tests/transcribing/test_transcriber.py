@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,83 @@ def test_the_parts_of_a_stream_are_its_slices():
         parts = list(transcriber._parts(blocks, plan, 100))
         for part, (start, end) in zip(parts, plan, strict=True):
             assert np.array_equal(part, samples[int(start * 100) : round(end * 100)])
+
+
+def joined(names, path, **options):
+    """The recordings in a row in one file, and lines of a list of pieces for it."""
+    sounds = [soundfile.read(name, dtype="float32")[0] for name in names]
+    save(path, np.concatenate(sounds), tiny.RATE, **options)
+    starts = np.cumsum([0, *map(len, sounds)]) / tiny.RATE
+    return [
+        {"audio_filepath": str(path), "offset": start, "duration": len(sound) / tiny.RATE}
+        for start, sound in zip(starts.tolist(), sounds, strict=False)
+    ]
+
+
+def listed(workspace, lines):
+    (workspace / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return "list.jsonl"
+
+
+def test_the_pieces_of_a_list_are_transcribed_as_files_of_their_own(trained, evaluated, workspace):
+    lines = joined(evaluated, "all.wav")
+    found = run(trained, listed(workspace, lines))
+    assert [transcript.text for transcript in found] == list(evaluated.values())
+    assert [(t.name, t.piece.offset, t.duration) for t in found] == [
+        ("all.wav", line["offset"], pytest.approx(line["duration"])) for line in lines
+    ]
+
+
+def test_the_same_piece_of_a_manifest_is_scored(trained, evaluated, workspace):
+    """As NeMo writes it."""
+    lines = [line | {"text": "x"} for line in joined(evaluated, "all.flac")]
+    (workspace / "manifest").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    manifest = Manifest(workspace / "manifest")
+    with Loader(manifest, Assembler(trained.features, trained.statistics), 0) as loader:
+        found = evaluate(trained, manifest, loader, 4).predictions
+    assert [prediction.hypothesis for prediction in found] == list(evaluated.values())
+    assert [prediction.offset for prediction in found] == [line["offset"] for line in lines]
+
+
+def test_a_long_piece_is_cut_like_a_recording_of_its_own(trained, long, workspace):
+    path, _, _ = long
+    alone = soundfile.read(path, dtype="float32", start=10 * 44100, stop=40 * 44100)[0]
+    (expected,) = run(trained, save("a.wav", alone, 44100, subtype="FLOAT"), limit=5.0)
+    (found,) = run(trained, listed(workspace, [{"audio_filepath": str(path), "offset": 10, "duration": 30}]), limit=5.0)
+    assert found.segments == expected.segments
+    assert len(found.segments) > 5
+
+
+def test_a_channel_is_transcribed_alone_and_one_that_is_not_there_is_an_error(trained, evaluated, workspace):
+    one, other = (soundfile.read(name, dtype="float32")[0] for name in list(evaluated)[:2])
+    size = min(len(one), len(other))
+    save("call.wav", np.stack([one[:size], other[:size]], axis=1), tiny.RATE)
+    mono = next(iter(evaluated))
+    for channel, sound in enumerate((one, other)):
+        save("alone.wav", sound[:size], tiny.RATE)
+        (alone,) = run(trained, "alone.wav")
+        transcriber = Transcriber(trained, Greedy(), 4, 20.0)
+        call, single = transcriber.transcribe(inputs.expand(["call.wav", mono], channel))
+        assert call.text == alone.text
+        assert single.error == (None if channel == 0 else "there is no channel 1: it has 1, counted from 0")
+        assert transcriber.doubts.sentences() == []
+
+
+def test_what_may_spoil_texts_is_said_once_with_the_first(trained, workspace):
+    sound = np.random.default_rng(0).normal(0, 0.1, 8000).astype(np.float32)
+    for name, rate, columns in (
+        ("a.wav", tiny.RATE, [sound]),
+        ("b.wav", tiny.RATE // 2, [sound]),
+        ("c.wav", tiny.RATE // 2, [sound, sound[::-1]]),
+        ("d.wav", tiny.RATE, [sound, 0 * sound]),
+        ("e.wav", tiny.RATE, [0.8 * sound, -sound]),
+    ):
+        save(name, np.stack(columns, axis=1), rate)
+    transcriber = Transcriber(trained, Greedy(), 4, 20.0)
+    found = list(transcriber.transcribe(inputs.expand([f"{letter}.wav" for letter in "abcde"])))
+    assert [transcript.sample_rate for transcript in found] == [tiny.RATE // (1 + (i in (1, 2))) for i in range(5)]
+    low, mixed, opposite = transcriber.doubts.sentences()
+    assert low.startswith(f"2 recordings below the model's sample rate of {tiny.RATE} Hz (first: b.wav, ")
+    assert mixed.startswith("2 recordings with more than one channel, which are mixed (first: c.wav, 2 channels)")
+    assert opposite.startswith("1 recording whose channels cancel each other (opposite phase): the loudest is taken")
+    assert opposite.endswith("(first: e.wav, channel 1)")
