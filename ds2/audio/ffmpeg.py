@@ -104,11 +104,12 @@ def blocks(path: Path, offset: float, stated: bool) -> Iterator[tuple[np.ndarray
                 at += len(block)
 
 
-def _sound_frames(opened: Any, size: int, heard: bool) -> Iterator[Any]:
+def _sound_frames(opened: Any, size: int, stated: bool) -> Iterator[Any]:
     """Frames of sound, without time stamps: gaps in these are not filled; then None, for the end."""
     import av
 
-    packets, missed, failed, end, length = opened.demux(opened.streams.audio[0]), 0, 0, 0, 0
+    packets, heard, usual = opened.demux(opened.streams.audio[0]), stated, 0.0
+    missed, failed, end, length = 0, 0, 0, 0
     while True:
         try:
             packet = next(packets, None)
@@ -126,12 +127,12 @@ def _sound_frames(opened: Any, size: int, heard: bool) -> Iterator[Any]:
             missed, failed = missed + heard, failed + heard
             continue
         for frame in frames:
-            heard, failed = True, 0
-            if (lost := missed * frame.samples / frame.sample_rate) > SLACK_S:
-                raise AudioError(f"it is damaged: {lost:.2f} s in its middle cannot be decoded")
+            heard, failed, usual = True, 0, frame.samples / frame.sample_rate
+            if missed * usual > SLACK_S:
+                raise AudioError(f"it is damaged: {missed * usual:.2f} s in its middle cannot be decoded")
             frame.pts = None
             yield frame
-    if failed > 1:
+    if failed > 1 or (stated and missed * usual > SLACK_S):
         raise AudioError(f"it is damaged: the last {failed} packets cannot be decoded")
     yield None
 
