@@ -54,9 +54,10 @@ def look(path: Path) -> Extent | None:
     """
     source = Source(path)
     try:
-        if os.path.splitext(path)[1].lower() == _VOX:  # samples of 4 bits, which libsndfile knows by the name
+        found = _known(source)
+        if found is None and os.path.splitext(path)[1].lower() == _VOX:  # libsndfile knows these by the name
             return NOTHING_STATED
-        return _known(source)
+        return found
     finally:
         source.close()
 
