@@ -125,11 +125,10 @@ def blocks(path: Path, offset: float = 0.0) -> Iterator[tuple[np.ndarray, int]]:
     count, rate = 0, 0
     with one_sentence():
         for block, rate in _decoded(path, offset, extent):
-            if extent.proven is not None:  # what lies behind is no audio
-                block = block[: max(0, extent.proven[1] - round(offset * rate) - count)]
-            if len(block):
-                count += len(block)
-                yield block, rate
+            left = len(block) if extent.samples is None else extent.samples - round(offset * rate) - count
+            if left > 0:
+                count += len(block[:left])
+                yield block[:left], rate
         if count:
             extent.check(round(offset * rate) + count, rate)
         if extent.again:

@@ -19,8 +19,8 @@ _LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
 _HEADERLESS = re.compile(r"[fsu]\d+(be|le)?|alaw|mulaw|vidc|g722|g726(le)?|ea_cdata")
 # Containers that state no length: headers of packets only, or none.
 _STATE_NOTHING = {"aac", "ac3", "eac3", "dts", "truehd", "loas", "mpegts", "mpeg", "ircam", "pvf", "epaf", "gsm"}
-# Tags that may lie behind the last packet, and how long a packet is that does not say it.
-_BEHIND, _PACKET_S = 4096, 0.02
+# Tags that may lie behind the last packet.
+_BEHIND = 4096
 
 
 @contextmanager
@@ -104,14 +104,12 @@ def blocks(path: Path, offset: float, stated: bool) -> Iterator[tuple[np.ndarray
                 at += len(block)
 
 
-def _sound_frames(opened: Any, size: int, heard: bool) -> Iterator[Any]:
+def _sound_frames(opened: Any, size: int, stated: bool) -> Iterator[Any]:
     """Frames of sound, without time stamps: gaps in these are not filled; then None, for the end."""
     import av
 
-    stream = opened.streams.audio[0]
-    lost, failed, end, length = 0.0, 0, 0, 0
-    usual = _PACKET_S
-    packets = opened.demux(stream)
+    packets, heard, usual = opened.demux(opened.streams.audio[0]), stated, 0.0
+    missed, failed, end, length = 0, 0, 0, 0
     while True:
         try:
             packet = next(packets, None)
@@ -126,17 +124,15 @@ def _sound_frames(opened: Any, size: int, heard: bool) -> Iterator[Any]:
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
-            if heard:
-                failed += 1
-                lost += float((packet.duration or 0) * stream.time_base) or usual
+            missed, failed = missed + heard, failed + heard
             continue
-        if frames and lost > SLACK_S:
-            raise AudioError(f"it is damaged: {lost:.2f} s in its middle cannot be decoded")
         for frame in frames:
             heard, failed, usual = True, 0, frame.samples / frame.sample_rate
+            if missed * usual > SLACK_S:
+                raise AudioError(f"it is damaged: {missed * usual:.2f} s in its middle cannot be decoded")
             frame.pts = None
             yield frame
-    if failed > 1:
+    if failed > 1 or (stated and missed * usual > SLACK_S):
         raise AudioError(f"it is damaged: the last {failed} packets cannot be decoded")
     yield None
 

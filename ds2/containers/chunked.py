@@ -7,7 +7,18 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ds2.containers.extent import NOTHING_STATED, SLACK_S, AudioError, Extent, Source, cut_off, exactly, joined, pcm
+from ds2.containers.extent import (
+    NOTHING_STATED,
+    SLACK_S,
+    AudioError,
+    Extent,
+    Source,
+    cut_off,
+    exactly,
+    joined,
+    pcm,
+    plain,
+)
 
 # Sizes that stand for one not known: all bits set, and what sox, arecord and FFmpeg write when they cannot seek back.
 _STREAMED = (range(0x7FFF0000, 0x80001000), range(0xFFFF0000, 1 << 32))
@@ -23,7 +34,10 @@ _AIFF_FLOATS = {b"fl32": 4, b"FL32": 4, b"fl64": 8, b"FL64": 8}
 _IMA4 = (64, 34)  # samples of a packet, and its bytes for each channel
 # Formats of WAV whose samples are integers: PCM, A-law, mu-law.
 _WAV_INTEGERS = {1, 6, 7}
+_WAV_FLOATS = 3
 _WAV_EXTENSIBLE = 0xFFFE
+# What tags begin with that are no chunks.
+_TAGS = {b"TAG", b"APE", b"LYR", b"ID3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +67,11 @@ def wav(source: Source) -> Extent:
     tag = int.from_bytes(form[24:26], order) if tag == _WAV_EXTENSIBLE and len(form) >= 26 else tag
     data = found[b"data"]
     size, patches = _size_of_audio(source, data, wide, order, found.keys())
-    if tag in _WAV_INTEGERS and rate and channels and block == channels * bits // 8 and bits in (8, 16, 24, 32):
+    if not rate or not channels or block != channels * bits // 8 or bits % 8:
+        return Extent(patches=patches)
+    if tag in _WAV_INTEGERS and bits <= 32:
         return pcm(rate, size // block, channels, patches)
-    return Extent(patches=patches)
+    return plain(rate, size // block, patches) if tag == _WAV_FLOATS else Extent(patches=patches)
 
 
 def wave64(source: Source) -> Extent:
@@ -84,8 +100,9 @@ def wave64(source: Source) -> Extent:
     if end > source.size + speed * SLACK_S:
         raise cut_off(f"its header promises {data.size} bytes of audio, but {source.size - data.start} are there")
     _refuse_rest(source, min(position, source.size), max(end, 0))
-    if tag in _WAV_INTEGERS and rate and channels and block == channels * bits // 8 and bits in (8, 16, 24, 32):
-        return Extent(least=data.size // block / rate, most=data.size // block / rate)
+    known = tag in _WAV_INTEGERS or tag == _WAV_FLOATS
+    if known and rate and channels and block and block == channels * bits // 8:
+        return plain(rate, data.size // block)
     return NOTHING_STATED
 
 
@@ -116,7 +133,7 @@ def aiff(source: Source) -> Extent:
         raise AudioError(f"its header states {frames * samples} samples in one place, {there * samples} in another")
     if kind in _AIFF_INTEGERS:
         return pcm(rate, min(there, frames) if not patches else there, channels, patches)
-    return Extent(None, there * samples / rate, there * samples / rate, patches)
+    return plain(rate, there * samples, patches)
 
 
 def caf(source: Source) -> Extent:
@@ -133,15 +150,15 @@ def caf(source: Source) -> Extent:
     size, patches = _size_of_audio(source, found[b"data"], {}, "big", found.keys(), 4, width=8)
     if packet and frames:
         samples = (size - 4) // packet * frames
-        plain = kind == b"lpcm" and frames == 1
-        if plain and packet != channels * bits // 8:
+        linear = kind == b"lpcm" and frames == 1
+        if linear and packet != channels * bits // 8:
             raise AudioError("its header contradicts itself about the format of its samples")
-        if plain and not flags & 1 and rate == int(rate):
+        if linear and not flags & 1 and rate == int(rate):
             return pcm(int(rate), samples, channels, patches)
-        return Extent(None, samples / rate, samples / rate, patches)
+        return plain(round(rate), samples, patches)
     if b"pakt" in found:
         _, valid, priming, _ = struct.unpack(">qqii", source.at(found[b"pakt"].start, 24).ljust(24, b"\0"))
-        return exactly(valid / rate) if priming == 0 else Extent(None, (valid - priming) / rate, valid / rate, {})
+        return exactly(valid / rate) if priming == 0 else Extent(None, (valid - priming) / rate, valid / rate)
     raise cut_off("there is no table of its packets")
 
 
@@ -158,7 +175,7 @@ def svx(source: Source) -> Extent:
     if not rate or octaves != 1 or compression:
         raise AudioError("its header does not say which format its samples have")
     samples = size // (2 if source.head[8:12] == b"16SV" else 1)
-    return Extent(None, samples / rate, samples / rate, patches)
+    return plain(rate, samples, patches)
 
 
 def _chunks(
@@ -174,6 +191,8 @@ def _chunks(
         name = head[:4]
         if name == magic and heard:
             raise joined(position)
+        if heard and name[:3] in _TAGS:
+            break
         if not name.isascii() or not name.decode("ascii").isprintable():
             # After a chunk of odd size a byte is left out by some.
             if source.at(position - 1, 1).isalpha() and source.at(position - 1, 4).isalpha():

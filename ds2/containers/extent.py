@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 # What a stated length may differ from the real one: encoders pad, programs round.
@@ -37,6 +37,7 @@ class Source:
 
     def at(self, position: int, count: int) -> bytes:
         """That many bytes, fewer at the end of the file."""
+        count = min(count, self.size - position)
         return os.pread(self._file, count, position) if position >= 0 and count > 0 else b""
 
     def number(self, position: int, count: int, order: str = "big") -> int:
@@ -74,7 +75,7 @@ class Source:
     def without_tags(self, start: int) -> int:
         """Where what begins at `start` ends, without tags and zeros behind it."""
         end, before = self.size, None
-        while end != before and end > start:
+        while before is None or start < end < before:
             before = end
             tail = self.at(max(start, end - _TAIL), min(_TAIL, end - start))
             if tail[-_ID3V1:][:3] == b"TAG" and len(tail) >= _ID3V1:
@@ -90,7 +91,7 @@ class Source:
                 bare = len(tail.rstrip(b"\0"))
                 # The last eight bytes of an APE tag are zeros too.
                 footer = tail.rfind(b"APETAGEX", 0, bare)
-                end -= len(tail) - (footer + 32 if footer >= 0 and bare <= footer + 32 else bare)
+                end -= len(tail) - (footer + 32 if footer >= 0 and bare <= footer + 32 <= len(tail) else bare)
         return max(start, end)
 
 
@@ -103,6 +104,8 @@ class Extent:
     # In seconds, the least and the most that the decoder may find; None: the container states nothing.
     least: float | None = None
     most: float | None = None
+    # The samples, where all are of one width: a decoder may take a tag behind them for more.
+    samples: int | None = None
     # What to lay over a header that was never finished, by position, before libsndfile sees it.
     patches: dict[int, bytes] = field(default_factory=dict)
     # Whether a second file behind the first shows only to who reads all of it (containers.look_again).
@@ -129,9 +132,14 @@ def exactly(seconds: float) -> Extent:
     return Extent(least=seconds, most=seconds)
 
 
+def plain(rate: int, samples: int, patches: dict[int, bytes] | None = None) -> Extent:
+    """Of samples of fixed width, all of them there."""
+    return Extent(None, samples / rate, samples / rate, samples, patches or {})
+
+
 def pcm(rate: int, samples: int, channels: int, patches: dict[int, bytes] | None = None) -> Extent:
-    """Of integers of fixed width, all of them there."""
-    return Extent((rate, samples, channels), samples / rate, samples / rate, patches or {})
+    """As `plain`, of integers: none can be NaN, so that nothing has to be decoded."""
+    return replace(plain(rate, samples, patches), proven=(rate, samples, channels))
 
 
 def cut_off(why: str) -> CutOffError:

@@ -50,8 +50,8 @@ def asf(source: Source) -> Extent:
 
 def avi(source: Source) -> Extent:
     """RIFF chunks; the header of the sound track states a length. Longer files have more RIFFs, called AVIX."""
-    position, seconds, unfinished = 0, None, False
-    while position + 12 <= source.without_tags(0):
+    position, seconds, unfinished, last = 0, None, False, source.without_tags(0)
+    while position + 12 <= last:
         head = source.at(position, 12)
         size = int.from_bytes(head[4:8], "little")
         if head[:4] != b"RIFF":
@@ -85,8 +85,8 @@ def _avi_list(source: Source, position: int, end: int) -> float | None:
 
 def flv(source: Source) -> Extent:
     """Tags to the end; the first is a script that may state the duration and the bytes of the file."""
-    position, seconds = source.number(5, 4) + 4, 0.0
-    while position < (end := source.without_tags(0)):
+    position, seconds, end = source.number(5, 4) + 4, 0.0, source.without_tags(0)
+    while position < end:
         head = source.at(position, 11)
         if head[:3] == b"FLV":
             raise joined(position)

@@ -14,7 +14,7 @@ _BEGINNING = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22", re.DOTALL)
 _HEADER = 42
 # What no frame is longer than, where the header does not say.
 _LONGEST_FRAME = 1 << 17
-_USUAL = 0.6  # of the size without compression
+_USUAL = 0.75  # of the size without compression
 _POLYNOMIAL = 0x8005  # of a frame's CRC-16
 _ROW = 256
 _BLOCKS = {

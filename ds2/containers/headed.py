@@ -11,6 +11,7 @@ from ds2.containers.extent import (
     cut_off,
     exactly,
     pcm,
+    plain,
     refuse_what_follows,
     refuse_what_is_missing,
 )
@@ -37,7 +38,7 @@ def au(source: Source) -> Extent:
     samples = size * 8 // bits
     if encoding in _AU_INTEGERS:
         return pcm(rate, min(samples, max(0, source.size - start) * 8 // bits), channels, patches)
-    return Extent(None, samples / rate, samples / rate, patches)
+    return plain(rate, samples, patches)
 
 
 def sphere(source: Source) -> Extent:
@@ -66,7 +67,7 @@ def sphere(source: Source) -> Extent:
     samples = int(fields["sample_count"])
     end = int(length) + samples * channels * width
     _refuse_another_end(source, end, rate * channels * width)
-    return pcm(rate, samples, channels) if end <= source.size else exactly(samples / rate)
+    return pcm(rate, samples, channels) if end <= source.size else plain(rate, samples)
 
 
 def voc(source: Source) -> Extent:
@@ -113,7 +114,7 @@ def avr(source: Source) -> Extent:
         raise AudioError("its header does not say which format its samples have")
     width = (2 if stereo else 1) * bits // 8
     _refuse_another_end(source, 128 + samples * width, rate * width)
-    return exactly(samples / rate)
+    return plain(rate, samples)
 
 
 def htk(source: Source) -> Extent:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ds2.containers.extent import NOTHING_STATED, SLACK_S, AudioError, Extent, Source, cut_off, joined
 
 _NESTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"mvex", b"moof", b"traf"}
+# What encoders add at both ends, and hide.
+_HIDDEN_S = 0.2
 _MOST_TABLE = 1 << 24
 
 
@@ -39,6 +41,8 @@ def extent(source: Source) -> Extent:
             if length == 0 and b"moof" in names:
                 length = _fragments(source, top, moov, number) / rate
                 return Extent(None, length, length) if length else NOTHING_STATED
+            if shown < length - _HIDDEN_S:
+                raise AudioError(f"its list of edits hides {length - shown:.2f} s of {length:.2f} s: export it anew")
             return Extent(None, min(length, shown), length)
     raise AudioError("it has no audio track")
 

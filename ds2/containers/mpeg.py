@@ -16,6 +16,9 @@ _BITRATES = {
 _LONGEST_FRAME = 2881
 # Where in LAME's part of the header, counted from "Xing", delay and padding stand, and the checksum of all before it.
 _DELAYS, _CHECKSUM = 141, 154
+# No encoder adds more samples. FFmpeg's checksum is another than LAME's and is not looked at.
+_MOST_BEFORE, _MOST_BEHIND = 1200, 2304
+_ENCODERS = (b"LAME", b"Lavf", b"Lavc")
 # What decoders differ by where no delay is stated: they may begin a frame later, and end one earlier.
 _UNKNOWN_FRAMES = 3
 
@@ -116,23 +119,23 @@ def _header(frame: bytes, kind: _Frame, position: int) -> tuple[int | None, int 
         return int.from_bytes(frame[50:54], "big"), None
     mono = frame[3] >> 6 == 3
     at = 4 + ((17 if mono else 32) if kind.version == 3 else (9 if mono else 17)) + (0 if frame[1] & 1 else 2)
-    if frame[at : at + 4] not in (b"Xing", b"Info"):
-        at = frame.find(b"Xing", 4, 48) if b"Xing" in frame[4:48] else frame.find(b"Info", 4, 48)
-        if at < 0:
-            return None, None
+    marked = frame[at : at + 4] in (b"Xing", b"Info")
     lame = frame[at + 120 : at + _CHECKSUM + 2]
-    if not frame[at + 7] & 1:
-        if lame[:4].isalnum():
-            raise AudioError(f"it is damaged at byte {position}: the header that states its length")
+    # The version of an encoder, or silence that it left there; nothing, where only Xing's own part was written.
+    if lame[:4] in _ENCODERS if not marked else any(lame) and (not lame[:4].isalnum() or not frame[at + 7] & 1):
+        raise AudioError(f"it is damaged at byte {position}: the header that states its length")
+    if not marked or not frame[at + 7] & 1:
         return None, None
     count = int.from_bytes(frame[at + 8 : at + 12], "big")
-    if len(lame) < _CHECKSUM + 2 - 120 or not lame[:4].isalnum():
+    if len(lame) < _CHECKSUM + 2 - 120 or not any(lame):
         return count, None
     checksum = int.from_bytes(frame[at + _CHECKSUM : at + _CHECKSUM + 2], "big")
-    if lame.startswith(b"LAME") and checksum and _crc16(frame[: at + _CHECKSUM]) != checksum:
-        raise AudioError(f"it is damaged at byte {position}: the header that states its length")
     delays = int.from_bytes(frame[at + _DELAYS : at + _DELAYS + 3], "big")
-    return count, (delays >> 12) + (delays & 0xFFF)
+    before, behind = delays >> 12, delays & 0xFFF
+    wrong = lame.startswith(b"LAME") and checksum and _crc16(frame[: at + _CHECKSUM]) != checksum
+    if wrong or before > _MOST_BEFORE or behind > _MOST_BEHIND:
+        raise AudioError(f"it is damaged at byte {position}: the header that states its length")
+    return count, before + behind
 
 
 def _crc16(data: bytes) -> int:

@@ -69,7 +69,7 @@ FFMPEG = {
     "ac3": ("ac3", "ac3", {}),
     "eac3": ("eac3", "eac3", {}),
     "mp2": ("mp2", "mp2", {}),
-    "mp3 without Xing": ("mp3", "libmp3lame", {"write_xing": "0"}),
+    "mp3 without Xing": ("mp3", "libmp3lame", {"write_xing": "0", "id3v2_version": "0"}),
     "mp3 of ffmpeg": ("mp3", "libmp3lame", {}),
     "amr": ("amr", "libopencore_amrnb", {}),
     "ogg flac": ("ogg", "flac", {}),

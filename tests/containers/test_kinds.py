@@ -24,7 +24,7 @@ STATE_NOTHING = {
 REFUSED = {"mat4", "mat5", "mpc2k", "sds", "wve", "nut"}
 STATED = [kind for kind in samples.KINDS if kind not in STATE_NOTHING | REFUSED]
 # Frames of AAC and AC3 have 64 ms at 16 kHz: encoders begin and end with a part of one.
-TOLERANCE_S = 0.1
+TOLERANCE_S = 0.13
 
 
 @functools.cache
@@ -64,7 +64,7 @@ def seconds_of(path: Path, content: bytes) -> float:
 
 
 def refuses(path: Path, content: bytes, why: str = "") -> None:
-    with pytest.raises(AudioError, match=why):
+    with pytest.raises(AudioError, match=why or None):
         seconds_of(path, content)
 
 
@@ -163,9 +163,7 @@ def test_no_cut_shortens_in_silence(path, kind):
 
 
 # The size of WAV's audio, that of the whole, and what programs write that cannot seek back, or that crashed.
-@pytest.mark.parametrize(
-    "kind", ["wav", "wav 24 bits", "wav float", "wav extensible", "wav a-law", "wav adpcm", "wav gsm"]
-)
+@pytest.mark.parametrize("kind", [kind for kind in STATED if kind.startswith("wav ") and "ms" not in kind])
 @pytest.mark.parametrize("size", ["00000000", "ffffffff", "ffffff7f", "00f0ff7f", "00000080", "00f0ffff"])
 @pytest.mark.parametrize("whole", [None, "00000000", "24000000", "ffffffff"])
 def test_a_wav_that_was_never_finished_is_read_whole(path, kind, size, whole):
@@ -216,7 +214,6 @@ def test_a_header_that_was_never_finished_does_not_shorten(path, kind, content):
     ("kind", "mark", "at", "number"),
     [
         ("wav", b"data", 4, (32000).to_bytes(4, "little")),
-        ("wav", b"data", 4, (2).to_bytes(4, "little")),
         ("aiff", b"SSND", 4, (32008).to_bytes(4, "big")),
         ("aiff", b"COMM", 10, (16000).to_bytes(4, "big")),
         ("au", b".snd", 8, (32000).to_bytes(4, "big")),
@@ -229,12 +226,12 @@ def test_a_header_that_was_never_finished_does_not_shorten(path, kind, content):
         ("htk", b"", 0, (16000).to_bytes(4, "big")),
         ("flac", b"fLaC", 22, (16000).to_bytes(4, "big")),
         ("flac", b"fLaC", 22, (31000).to_bytes(4, "big")),
-        ("mp3", b"Info", 8, (20).to_bytes(4, "big")),
-        ("mp3", b"Info", 142, b"\xff\xff"),
-        ("m4a", b"mdhd", 16, (16000).to_bytes(4, "big")),
-        ("m4a", b"elst", 8, (1000).to_bytes(4, "big")),
+        ("mp3", b"Xing", 8, (20).to_bytes(4, "big")),
+        ("mp3", b"Xing", 142, b"\xff\xff"),
+        ("m4a", b"mdhd", 20, (16000).to_bytes(4, "big")),
+        ("m4a", b"elst", 12, (1000).to_bytes(4, "big")),
         ("wma", bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"), 40, (9000).to_bytes(8, "little")),
-        ("avi pcm", b"auds", 28, (16000).to_bytes(4, "little")),
+        ("avi pcm", b"auds", 32, (16000).to_bytes(4, "little")),
         ("wavpack", b"wvpk", 12, (16000).to_bytes(4, "little")),
     ],
 )
@@ -256,7 +253,7 @@ def test_chunks_around_the_audio_of_a_wav_are_none_of_it(path):
     for size in (0, 36, 1 << 20, 0xFFFFFFFF):  # of the whole file: many programs write it wrongly
         assert seconds_of(path, with_bytes(content, (4, size.to_bytes(4, "little")))) == whole
     refuses(path, content + content[at:], "second recording")
-    refuses(path, content + note[:-1], "chunk")
+    refuses(path, content + note[:4] + b"\x80" + note[5:], "chunk")
     refuses(path, content[:at], "no chunk with audio")
     refuses(path, with_bytes(content[: at + 8], (at + 4, bytes(4))) + note + b"\0", "no audio")
 
