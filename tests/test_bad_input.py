@@ -246,6 +246,7 @@ def test_the_stage_tells_all_kinds_apart_in_one_run(workspace, good):
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+    assert "transcripts as the model learns them, " in done.stderr
     rejected = [json.loads(line) for line in (workspace / "dataset" / "rejected.jsonl").read_text("utf-8").splitlines()]
     for number, (name, kind) in enumerate(KINDS.items()):
         mine = [rejection for rejection in rejected if rejection["file"].endswith(f"/kind {number}.txt")]

@@ -52,6 +52,8 @@ ACCEPTED = {
     "digits to say": [(f"t{i % 4}", NAMES[i % 8]) for i in range(40)],
     "a speaker for every utterance": [("打开", f"BAC009S{i:04}W") for i in range(40)],
     "three names": [("打开", f"Juan Carlos García{i}") for i in range(40)],
+    "long names, texts that differ": [(sentence, f"北京朝阳区说话人{i}") for i, sentence in enumerate(SENTENCES)],
+    "long names, few of them": [(WORDS[i % 5], f"北京朝阳区说话人{i % 8}") for i in range(100)],
     "exchanged, but short": [("s0002", "你好世界")] * 30,
 }
 

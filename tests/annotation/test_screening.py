@@ -72,6 +72,7 @@ def test_lines_with_digits_are_rejected_where_the_parameter_says_so_and_said_whe
     texts = {}
     for numbers in ("keep", "spoken", "reject"):
         found = screen({"text": {"numbers": numbers}})
+        assert found.metrics()["lines_with_digits"] == (numbers != "reject")
         texts[numbers] = [u.text for utterances in found.accepted.values() for u in utterances]
     assert sorted(texts["keep"]) == sorted(["下午3点", "你好", "二〇二六"])
     assert sorted(texts["spoken"]) == sorted(["下午三点", "你好", "二〇二六"])

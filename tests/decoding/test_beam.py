@@ -181,7 +181,7 @@ def test_a_hot_word_wins_over_a_likelier_text_and_only_as_a_whole():
 def test_a_search_has_the_numbers_of_the_parameters(decoder, workspace):
     arpa.write(layout.LANGUAGE_MODEL, SENTENCES, 3)
     numbers = {"beam_size": 7, "alpha": 0.5, "beta": 1.5, "cutoff_prob": 0.75, "cutoff_top_n": 3}
-    section = params.EvaluateSettings(decoder=decoder, hot_words={"你a": 2.0}, **numbers)
+    section = params.EvaluateSettings(decoder=decoder, hot_words={"你，Ａ！": 2.0}, **numbers)
     found = beam.search(section, VOCABULARY, params.TextSettings())
     if decoder == "ctc_prefix_beam":
         numbers |= {"alpha": 0.0, "beta": 0.0}

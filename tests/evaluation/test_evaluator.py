@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -278,6 +279,17 @@ def test_the_stage_decodes_as_the_parameters_say(decoder, copied, root, model, r
     metrics = json.loads(layout.EVALUATE_METRICS.read_text())
     assert metrics["cer_greedy"] == pytest.approx(result.errors("cer").rate, abs=1e-6)
     assert metrics["cer"] == metrics["cer_beam"] == pytest.approx(expected.errors("cer").rate, abs=1e-6)
+
+
+def test_hot_words_are_spelled_by_the_rules_of_the_checkpoint(copied, result, warnings):
+    from ds2.evaluation import session
+
+    settings = stage_settings(decoder="ctc_prefix_beam", hot_words={"A": 1.0})
+    model, name = session.chosen_model(settings)
+    for lower_case, said in ((True, 0), (False, 1)):
+        one = replace(model, rules=params.TextSettings(lower_case=lower_case))
+        session.score(settings, one, name, layout.manifest_path("test"))
+        assert sum("hot word A: the model does not know A" in warning for warning in warnings) == said
 
 
 def test_a_search_without_its_language_model_says_what_to_run(copied):
