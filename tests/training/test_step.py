@@ -123,6 +123,19 @@ def test_a_batch_of_which_nothing_could_be_read_counts_nothing():
     assert tiny.same_bits(*found)
 
 
+def test_unreadable_recordings_of_all_batches_are_counted_and_too_many_change_nothing():
+    batch = tiny.random_batch(LENGTHS[:4], MELS, TOKENS)
+    lost = [replace(part, unreadable=part.unreadable + ("a.wav: gone",) * 2) for part in cut(batch, 2)]
+    network, optimizer, step = made()
+    before = everything(network, optimizer)
+    outcome = step(lost, 1, 1e-3, bearable=3)
+    assert (outcome.utterances, outcome.unreadable) == (0, 4)
+    assert tiny.same_bits(everything(network, optimizer), before)
+    outcome = step(lost, 1, 1e-3, bearable=4)
+    assert (outcome.utterances, outcome.unreadable) == (4, 4)
+    assert not tiny.same_bits(everything(network, optimizer), before)
+
+
 def everything(network, optimizer):
     values = tiny.weights(network)
     return values | {name: np.asarray(value) for name, value in optimizer.state_dict().items() if "moment" in name}
