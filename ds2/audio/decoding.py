@@ -72,9 +72,9 @@ def sound_file(path: Path, extent: Extent = NOTHING_STATED) -> soundfile.SoundFi
     """A file opened by libsndfile, its kind known by its content; raises whatever soundfile raises."""
     if extent.patches:
         return soundfile.SoundFile(_Patched(path, extent.patches))
-    # As bytes: soundfile refuses a name that is not UTF-8, as archives made in Windows have. Under a name like a.raw it
-    # expects samples without a header, so that the name must be hidden.
-    if os.path.splitext(path)[1].lower() == ".raw":
+    # As bytes: soundfile refuses a name that is not UTF-8, as archives made in Windows have. Under these
+    # names it expects samples without a header, of a rate that nobody states, so that the name must be hidden.
+    if os.path.splitext(path)[1].lower() in (".raw", ".vox"):
         return soundfile.SoundFile(os.open(path, os.O_RDONLY), closefd=True)
     return soundfile.SoundFile(os.fsencode(path))
 

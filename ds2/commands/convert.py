@@ -14,7 +14,6 @@ counted, with the first example.
 import argparse
 import importlib
 import itertools
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +25,7 @@ from ds2.converting.rows import Account, Format
 from ds2.corpora import registry
 from ds2.data import parts
 from ds2.errors import UserError
-from ds2.files import replacing
+from ds2.files import as_json, replacing
 
 # The module of ds2.converting that reads a format.
 _FORMATS = {name: name for name in ("kaldi", "nemo", "wenet", "commonvoice")} | {"csv": "spreadsheet"}
@@ -97,7 +96,7 @@ def _write(target: Path, pieces: Iterator[dict[str, Any]]) -> str | None:
     speakers: set[str | None] = set()
     with replacing(target) as file:
         for piece in itertools.chain([first], pieces):
-            file.write(json.dumps(piece, ensure_ascii=False) + "\n")
+            file.write(as_json(piece))
             count += 1
             speakers.add(piece.get("speaker"))
             timed += "duration" in piece
@@ -109,5 +108,5 @@ def _write(target: Path, pieces: Iterator[dict[str, Any]]) -> str | None:
     part = named if named in layout.SPLITS else "train"
     return (
         f"{target} ({part}): {parts.count(count, 'utterance')}, {hours}, {known}; "
-        f"the first is\n  {json.dumps(first, ensure_ascii=False)}"
+        f"the first is\n  {as_json(first).rstrip()}"
     )

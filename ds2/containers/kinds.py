@@ -4,12 +4,11 @@ Where a container states its length or its end, a file that lacks a part, or has
 where it states nothing, all of it counts. docs/own-data.md has the table.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from ds2.containers import chunked, films, flac, headed, matroska, mp4, mpeg, ogg
-from ds2.containers.extent import NOTHING_STATED, AudioError, Extent, Source
+from ds2.containers.extent import AudioError, Extent, Source
 
 # First bytes, and what knows the container.
 _KINDS: dict[bytes, Callable[[Source], Extent]] = {
@@ -41,7 +40,6 @@ _FORMS: dict[bytes, Callable[[Source], Extent]] = {
     b"16SV": chunked.svx,
 }
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp")
-_VOX = ".vox"
 _HTK = b"\0\2\0\0"  # bytes of a sample, kind of parameters: waveform
 
 
@@ -54,10 +52,7 @@ def look(path: Path) -> Extent | None:
     """
     source = Source(path)
     try:
-        found = _known(source)
-        if found is None and os.path.splitext(path)[1].lower() == _VOX:  # libsndfile knows these by the name
-            return NOTHING_STATED
-        return found
+        return _known(source)
     finally:
         source.close()
 

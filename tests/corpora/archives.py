@@ -2,17 +2,20 @@
 
 import hashlib
 import io
+import itertools
 import re
 import tarfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import soundfile
 
 from ds2.corpora import musan
 from tests.conftest import tone
+
+# No two recordings are the same.
+_NUMBERS = itertools.count()
 
 
 def tar_gz(*members: tuple[str, bytes] | tarfile.TarInfo, folders: Iterable[str] = ()) -> bytes:
@@ -51,7 +54,7 @@ def zipped(*members: tuple[str, bytes] | tuple[zipfile.ZipInfo, bytes]) -> bytes
 def recording(seconds: float = 1.0, kind: str = "WAV") -> bytes:
     """A tone as an audio file."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, np.asarray(tone(seconds)), 16000, format=kind)
+    soundfile.write(buffer, tone(seconds, name=str(next(_NUMBERS))), 16000, format=kind)
     return buffer.getvalue()
 
 

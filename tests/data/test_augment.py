@@ -360,4 +360,4 @@ def test_as_many_stretches_as_asked_for_are_replaced_none_longer_than_asked_for(
 def test_the_home_of_nobody_is_a_sentence_that_names_the_parameter(kind):
     settings = params.from_dict({"augment": {kind: {f"{kind}_dir": "~nobody_here/x"}}})
     with pytest.raises(UserError, match=rf"^augment.{kind}.{kind}_dir: ~nobody_here/x: there is no home"):
-        Augmenter(settings.augment, 16000)
+        Augmenter(settings.augment, settings.features)

@@ -134,7 +134,7 @@ class Repository:
 
     def record(self, split: str, count: int) -> None:
         """Words of tones, as audio files and an annotation."""
-        random = np.random.default_rng(count)
+        random = np.random.default_rng([count, *split.encode()])  # no recording is in two parts
         lines = []
         for i in range(count):
             word = "".join(random.choice(list(TONES), size=int(random.integers(2, 4))))
