@@ -43,7 +43,8 @@ def main(settings: params.Params) -> None:
     if note := screened.rates.note():
         logger.info(note)
     test = parts.Size.of(screened.accepted["test"])
-    doubts = screening.doubt(screened), duplicates.doubt(screened.rejected), screened.rates.doubt()
+    repeated = duplicates.doubts(screened.rejected, screened.copies)
+    doubts = screening.doubt(screened), *repeated, screened.rates.doubt()
     for doubt in (*doubts, parts.shared_voices(screened.accepted), parts.doubt(test)):
         if doubt:
             logger.warning(doubt)

@@ -3,8 +3,9 @@
 import bisect
 import functools
 import itertools
+import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ds2 import layout, parallel
@@ -29,42 +30,81 @@ class Accepted(NamedTuple):
     samples: int  # of the whole file
 
 
-def find(good: Sequence[tuple[Line, Accepted]], workers: int) -> dict[int, Rejection]:
-    """The lines, by position, whose audio an earlier one has already.
+class Repeats(NamedTuple):
+    """Lines whose audio an earlier one has already, by position."""
 
-    Recordings are the same when rate, length and all samples are. Of pieces of one Piece.overlaps decides.
+    rejected: dict[int, Rejection]
+    kept: dict[int, int]  # another file in the same part of the data, and the position of the earlier line
+
+
+def find(good: Sequence[tuple[Line, Accepted]], parts: Sequence[str], workers: int) -> Repeats:
+    """Compares the audio of lines, each of which is in a part of the data.
+
+    Recordings are the same when rate, length and all samples are. Of pieces of one Piece.overlaps decides. A line is
+    rejected where the earlier one has the same file, or is in another part: nothing is trained on and tested with.
     """
     names = _recordings(good, workers)
     lines = Counter(names)
-    # Positions of the lines that count, by recording and channel, sorted by where their pieces begin.
-    taken: dict[str, dict[int | None, list[tuple[float, int]]]] = defaultdict(lambda: defaultdict(list))
-    found: dict[int, Rejection] = {}
+    # Positions of the lines that count, by recording, file and channel, sorted by where their pieces begin.
+    taken: dict[str, dict[Hashable, dict[int | None, list[tuple[float, int]]]]] = defaultdict(dict)
+    found = Repeats({}, {})
     for position, ((line, (utterance, *_)), name) in enumerate(zip(good, names, strict=True)):
         if lines[name] == 1:
             continue
-        piece, recording = utterance.piece, taken[name]
-        near = itertools.chain.from_iterable(
-            _near(recording[channel], utterance)
-            for channel in (list(recording) if piece.channel is None else (piece.channel, None))
+        file, recording = _file(line.audio), taken[name]
+        earlier = {of: [*_earlier(utterance, channels, good)] for of, channels in recording.items()}
+        others = list(itertools.chain.from_iterable(earlier.values()))
+        apart = [other for other in others if parts[other] != parts[position]]
+        if barring := earlier.get(file, []) + apart:
+            found.rejected[position] = _rejection(line, utterance, *good[min(barring)])
+            continue
+        if others:
+            found.kept[position] = min(others)
+        bisect.insort(
+            recording.setdefault(file, defaultdict(list))[utterance.piece.channel], (utterance.offset or 0.0, position)
         )
-        earlier = [other for other in near if _same(piece, good[other][1].utterance.piece)]
-        if earlier:
-            found[position] = _rejection(line, utterance, *good[min(earlier)])
-        else:
-            bisect.insort(recording[piece.channel], (utterance.offset or 0.0, position))
     return found
 
 
-def doubt(rejected: Iterable[Rejection]) -> str | None:
-    """A word on the lines among those rejected that repeat others, with the first; None where none does."""
-    repeated = [rejection for rejection in rejected if rejection.reason == _REASON]
-    if not repeated:
-        return None
-    first = repeated[0]
-    return (
-        f"{count(len(repeated), 'line')} left out as repeated audio; the first is {first.source.path} line "
-        f"{first.number} ({first.audio}): {first.detail}"
-    )
+def _file(audio: str) -> Hashable:
+    """The same for all names of a file."""
+    try:
+        found = os.stat(layout.audio_file(audio))
+        return found.st_dev, found.st_ino
+    except OSError:
+        return audio
+
+
+def _earlier(
+    utterance: Utterance,
+    channels: Mapping[int | None, Sequence[tuple[float, int]]],
+    good: Sequence[tuple[Line, Accepted]],
+) -> Iterator[int]:
+    """The lines of a file that count and have some of an utterance's audio."""
+    piece = utterance.piece
+    for channel in list(channels) if piece.channel is None else (piece.channel, None):
+        for other in _near(channels.get(channel, ()), utterance):
+            if _same(piece, good[other][1].utterance.piece):
+                yield other
+
+
+def doubts(rejected: Iterable[Rejection], copies: Sequence[tuple[Line, Line]]) -> list[str]:
+    """A word on the lines that repeat others: those among the rejected, and those kept, each with an earlier one."""
+    found = []
+    if repeated := [rejection for rejection in rejected if rejection.reason == _REASON]:
+        first = repeated[0]
+        found.append(
+            f"{count(len(repeated), 'line')} left out as repeated audio; the first is {first.source.path} line "
+            f"{first.number} ({first.audio}): {first.detail}"
+        )
+    if copies:
+        line, earlier = copies[0]
+        found.append(
+            f"{count(len(copies), 'line')} with a copy of audio that the same part of the data has already; the first "
+            f"is {line.source.path} line {line.number} ({line.audio}), as {earlier.source.path} line {earlier.number} "
+            f"({earlier.audio})"
+        )
+    return found
 
 
 def _near(sorted_lines: Sequence[tuple[float, int]], utterance: Utterance) -> Iterator[int]:

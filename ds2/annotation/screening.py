@@ -38,6 +38,7 @@ class Screened:
     opposite: list[Utterance]  # of which the loudest channel is taken, because they cancel each other
     rates: Rates
     transcripts: Overview  # of the accepted lines
+    copies: list[tuple[Line, Line]]  # accepted lines, each with an earlier one of the same audio in its part
 
     def metrics(self) -> dict[str, int | float]:
         """Counts and hours, flat, for results/data.json."""
@@ -64,8 +65,9 @@ def screen(
 ) -> Screened:
     """Reads all annotation files and inspects all audio, in `workers` processes.
 
-    Of two good lines with the same audio the first one counts, by source and line. Of the parameters the sections
-    manifest, text, features and model count. Speakers that are `placed` are in the part that this names.
+    Of two good lines with the same audio in different parts the first one counts, by source and line. Of the
+    parameters the sections manifest, text, features and model count. Speakers that are `placed` are in the part that
+    this names.
     """
     lines, rejected = _well_formed(sources)
     look = functools.partial(_screen_lines, settings=settings)
@@ -78,19 +80,19 @@ def screen(
         else:
             good.append((line, result))
     # Only now: a line that is not used takes no other one's place.
-    repeated = duplicates.find(good, workers)
-    rejected += repeated.values()
+    rule = Rule.of(sources, settings.manifest, placed or {})
+    parts_of = [rule.part(line.source, utterance) for line, (utterance, *_) in good]
+    repeated = duplicates.find(good, parts_of, workers)
+    rejected += repeated.rejected.values()
     accepted: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
     divided: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}
     mixed: list[Utterance] = []
     opposite: list[Utterance] = []
     rates = Rates(settings.features.sample_rate)
     transcripts = Overview(len(good), settings.text)
-    rule = Rule.of(sources, settings.manifest, placed or {})
-    for position, (line, (utterance, info, _)) in enumerate(good):
-        if position in repeated:
+    for position, (part, (line, (utterance, info, _))) in enumerate(zip(parts_of, good, strict=True)):
+        if position in repeated.rejected:
             continue
-        part = rule.part(line.source, utterance)
         accepted[part].append(utterance)
         rates.add(part, info.rate, utterance.duration)
         transcripts.add(line, utterance.text)
@@ -100,7 +102,8 @@ def screen(
             (mixed if info.instead is None else opposite).append(utterance)
     order = {source.path: position for position, source in enumerate(sources)}
     rejected.sort(key=lambda rejection: (order[rejection.source.path], rejection.number))
-    return Screened(accepted, rejected, count, rule, divided, mixed, opposite, rates, transcripts)
+    copies = [(good[position][0], good[earlier][0]) for position, earlier in sorted(repeated.kept.items())]
+    return Screened(accepted, rejected, count, rule, divided, mixed, opposite, rates, transcripts, copies)
 
 
 def check(screened: Screened, settings: params.Params) -> None:

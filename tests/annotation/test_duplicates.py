@@ -109,8 +109,8 @@ def test_flac_files_are_compared_by_their_samples(checksum, workspace, write_aud
     if not checksum:
         content[26:42] = bytes(16)
         (workspace / "c.flac").write_bytes(content)
-    lines = [(f"{name}.flac", "你好") for name in "bcd"]
-    assert repeated(screen({"my.txt": lines})) == ["c.flac"]
+    lines = [(f"{name}.flac", "你好") for name in "cd"]
+    assert repeated(screen({"my.test.txt": [("b.flac", "你好")], "my.txt": lines})) == ["c.flac"]
 
 
 def test_a_container_that_only_ffmpeg_reads_is_the_same_as_a_wav_file_of_its_samples(workspace, write_audio, screen):
@@ -122,7 +122,7 @@ def test_a_container_that_only_ffmpeg_reads_is_the_same_as_a_wav_file_of_its_sam
             frame.rate, frame.pts = 16000, start
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    assert repeated(screen({"my.txt": [("a.wav", "你好"), ("b.mkv", "你好")]})) == ["b.mkv"]
+    assert repeated(screen({"my.dev.txt": [("a.wav", "你好")], "my.txt": [("b.mkv", "你好")]})) == ["b.mkv"]
 
 
 def test_a_path_in_another_spelling_is_the_same_unless_a_link_leads_elsewhere(workspace, write_audio, screen):
@@ -137,15 +137,33 @@ def test_a_path_in_another_spelling_is_the_same_unless_a_link_leads_elsewhere(wo
 
 
 def test_another_transcript_is_said_and_the_stage_names_the_first(workspace, write_audio, screen):
-    shutil.copyfile(write_audio("a.wav"), workspace / "b.wav")
+    os.link(write_audio("a.wav"), workspace / "b.wav")
     found = screen({"my.txt": [("a.wav", "你好"), ("b.wav", "再见"), ("a.wav", "你，好")]})
     first, second = (rejection.detail for rejection in found.rejected)
     assert first.endswith("my.txt line 1 as a.wav, with another transcript")
     assert second.endswith("my.txt line 1")
-    doubt = duplicates.doubt(found.rejected)
+    (doubt,) = duplicates.doubts(found.rejected, found.copies)
     assert doubt.startswith("2 lines left out as repeated audio; the first is ")
     assert "my.txt line 2 (b.wav): the same audio is already in " in doubt
-    assert duplicates.doubt([]) is None
+    assert duplicates.doubts([], []) == []
+
+
+def test_copies_within_a_part_are_kept_and_said_but_not_in_two_parts(workspace, write_audio, screen):
+    source = write_audio("a.wav")
+    for name in "bcd":
+        shutil.copyfile(source, workspace / f"{name}.wav")
+    os.link(workspace / "c.wav", workspace / "e.wav")
+    lines = [(f"{name}.wav", "你好") for name in ("a", "b", "c", "e", "b")]
+    found = screen({"my.txt": lines})
+    assert accepted(found)["train"] == ["a.wav", "b.wav", "c.wav"]
+    assert repeated(found) == ["e.wav", "b.wav"]
+    assert [(line.audio, earlier.audio) for line, earlier in found.copies] == [("b.wav", "a.wav"), ("c.wav", "a.wav")]
+    told = duplicates.doubts(found.rejected, found.copies)
+    assert [sentence.split(" ")[:2] for sentence in told] == [["2", "lines"], ["2", "lines"]]
+    assert told[1].endswith("my.txt line 2 (b.wav), as " + f"{found.copies[0][1].source.path} line 1 (a.wav)")
+    found = screen({"my.txt": lines, "my.test.txt": [("d.wav", "你好")]})
+    assert accepted(found) == {"train": [], "dev": [], "test": ["d.wav"]}
+    assert repeated(found) == [path for path, _ in lines]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -230,9 +248,9 @@ def test_a_file_that_vanishes_before_it_is_compared_stands_for_itself(workspace,
     os.link(write_audio("a.wav"), workspace / "b.wav")
     find = duplicates.find
 
-    def late(good, workers):
+    def late(good, parts, workers):
         (workspace / "b.wav").unlink()
-        return find(good, workers)
+        return find(good, parts, workers)
 
     monkeypatch.setattr(duplicates, "find", late)
     assert not repeated(screen({"my.txt": [("a.wav", "好"), ("b.wav", "好")]}))

@@ -27,7 +27,7 @@ WAV = recording(2.0)
 
 def aishell_archive() -> bytes:
     def speaker(split, name, utterances):
-        members = ((f"{split}/{name}/BAC009{name}W{u:04}.wav", WAV) for u in utterances)
+        members = ((f"{split}/{name}/BAC009{name}W{u:04}.wav", recording(2.0)) for u in utterances)
         return f"data_aishell/wav/{name}.tar.gz", tar_gz(*members, folders=[split, f"{split}/{name}"])
 
     spoken = {
@@ -52,7 +52,7 @@ def thchs30_archive(pointers: str = "text") -> bytes:
     words = {"A11_0": "绿 是 阳春 烟 景", "A11_1": "他 仅 凭", "A2_0": "炮眼 打好 了", "D4_750": "可 谁知"}
     members = []
     for name, text in words.items():
-        members.append((f"data_thchs30/data/{name}.wav", WAV))
+        members.append((f"data_thchs30/data/{name}.wav", recording(2.0)))
         members.append((f"data_thchs30/data/{name}.wav.trn", f"{text}\nlv4 shi4\nl v4 sh ix4\n".encode()))
     for split, names in (("train", ("A11_0", "A11_1")), ("dev", ("A2_0",)), ("test", ("D4_750",))):
         for name in names:
@@ -70,17 +70,20 @@ def free_st_archive() -> bytes:
     members = []
     for speaker in range(1, 41):
         name = f"{top}/20170001P{speaker:05}{'AI'[speaker % 2]}0001"
-        members += [(f"{name}.wav", WAV), (f"{name}.txt", "小明今天打电话吗".encode()), (f"{name}.metadata", b"x")]
-    return tar_gz(*members, (f"{top}/20170001P00001A0002.wav", WAV))
+        members += [
+            (f"{name}.wav", recording(2.0)),
+            (f"{name}.txt", "小明今天打电话吗".encode()),
+            (f"{name}.metadata", b"x"),
+        ]
+    return tar_gz(*members, (f"{top}/20170001P00001A0002.wav", recording(2.0)))
 
 
 def librispeech_archive(subset: str, speaker: int) -> bytes:
     chapter = f"LibriSpeech/{subset}/{speaker}/198/{speaker}-198"
-    flac = recording(5.0, "FLAC")
     return tar_gz(
         (f"{chapter}.trans.txt", f"{speaker}-198-0000 IT'S A TEST\n{speaker}-198-0001 OF READING\n".encode()),
-        (f"{chapter}-0000.flac", flac),
-        (f"{chapter}-0001.flac", flac),
+        (f"{chapter}-0000.flac", recording(5.0, "FLAC")),
+        (f"{chapter}-0001.flac", recording(5.0, "FLAC")),
         ("LibriSpeech/README.TXT", b"x"),
         ("LibriSpeech/SPEAKERS.TXT", b"x"),
     )
