@@ -236,9 +236,9 @@ def test_librispeech_takes_the_subsets_of_its_name_and_they_share_their_audio(of
     write_params(workspace, ["librispeech_100"])
     run(manifest)
     assert parts(workspace) == {
-        "train": [("its a test", "librispeech-12"), ("of reading", "librispeech-12")],
-        "dev": [("its a test", "librispeech-10"), ("of reading", "librispeech-10")],
-        "test": [("its a test", "librispeech-11"), ("of reading", "librispeech-11")],
+        "train": [("it's a test", "librispeech-12"), ("of reading", "librispeech-12")],
+        "dev": [("it's a test", "librispeech-10"), ("of reading", "librispeech-10")],
+        "test": [("it's a test", "librispeech-11"), ("of reading", "librispeech-11")],
     }
     offer(librispeech, librispeech_archive("train-clean-360", 20), "train-clean-360")
     (workspace / "dataset/downloads/train-clean-100.tar.gz").unlink()
