@@ -1,6 +1,8 @@
 """One spelling for every text: transcripts before they become labels, language-model text and hot words."""
 
 import functools
+import html
+import html.entities
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -23,8 +25,16 @@ _WORDS = re.compile(rf"[{HAN}]|\S\s+\S")
 _DIGIT = re.compile(r"\d")
 _COMMON = re.compile(r"[\u4e00-\u9fff]+")
 
-# An event or sign of the annotators: <unk>, </noise>, <|en|>, [NOISE]. A < before a digit or space is no tag.
-_TAG = re.compile(r"<[/|]*[^\W\d_][^<>]*>|\[[^\[\]]*\]")
+_LETTER = rf"[^\W_{_UNSPACED}]"  # or a digit, of a script with spaces between words
+_TIME = r"[/|]*\d[\d:.,]*(?:m?s)?\|?"
+# An event or sign of the annotators: <unk>, </noise>, <|en|>, <|0.00|>, <00:00:01.000>, [NOISE], {laugh}. No tags, but
+# less and greater, are < before a space, a number in <> between digits, words in <> between letters: x<y and y>z.
+_TAG = re.compile(
+    rf"<\|[^<>]*\|>|<[/|]*[^\W\d_][^<>\s]*>|<\d+:[\d:.,]+>|(?<!\d)<{_TIME}>|<{_TIME}>(?!\d)"
+    rf"|<[/|]*[^\W\d_][^<>]*>(?!{_LETTER})|(?<!{_LETTER})<[/|]*[^\W\d_][^<>]*>"
+    r"|\[[^\[\]]*\]|\{[^{}]*\}"
+)
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 # Symbols whose NFKC is letters that nobody says, pictures among them: ™, ℹ, 🈚; and what U+FE0F makes a picture.
 _PICTURE = re.compile(r"[\u2120\u2122\u2139\U0001f100-\U0001f2ff]\ufe0f?|[\u2190-\u2bff\u3030\u303d\u3297\u3299]\ufe0f")
 _APOSTROPHES = frozenset("'’‘‛ʼ`′׳՚")
@@ -58,10 +68,23 @@ def _kept(character: str) -> str:
     return _BREAK if kind[0] in "PS" else ""
 
 
-def _once(text: str, rules: params.TextSettings) -> str:
+def _entity(found: re.Match[str]) -> str:
+    name = found[0][1:]
+    return html.unescape(found[0]) if name[0] == "#" or name in html.entities.html5 else found[0]
+
+
+def _with_tags(text: str) -> str:
+    """The text after NFKC, without HTML entities, which some have twice (&amp;#39;), and line breaks of subtitles."""
+    if "&" in text:
+        text = _ENTITY.sub(_entity, _ENTITY.sub(_entity, text))
     if not text.isascii():
         text = unicodedata.normalize("NFKC", _PICTURE.sub(" ", text).replace("´", "'"))
-    if "<" in text or "[" in text:
+    return text.replace(r"\N", " ")
+
+
+def _once(text: str, rules: params.TextSettings) -> str:
+    text = _with_tags(text)
+    if "<" in text or "[" in text or "{" in text:
         text = _TAG.sub(" ", text)
     if rules.numbers == "spoken":
         text = spoken.say(text, HAN)
@@ -91,12 +114,12 @@ def _joiner(found: re.Match[str]) -> str:
 def normalize(text: str, rules: params.TextSettings | None = None) -> str:
     """Normalises a text; applied twice it changes nothing more.
 
-    NFKC (full-width forms become ordinary ones); tags in <> or [] dropped; numbers as they are said, where the rules
-    ask for it; lower case; traditional to simplified Chinese (OpenCC's t2s, by phrases). Letters and digits of every
-    script stay, with their marks, and so does an apostrophe within a word, as '. All else goes: punctuation and symbols
-    between two letters or digits of scripts with spaces leave a space, invisible characters leave nothing. Joiners stay
-    where spelling needs them: beside a virama, and U+200C between Arabic letters. No spaces between Han characters, one
-    space elsewhere, none at the ends. A text without a letter or digit is empty.
+    HTML entities become their characters; NFKC (full-width forms become ordinary ones); tags in <>, [] or {} dropped;
+    numbers as they are said, where the rules ask for it; lower case; traditional to simplified Chinese (OpenCC's t2s, by
+    phrases). Letters and digits of every script stay, with their marks, and so does an apostrophe within a word, as '.
+    All else goes: punctuation and symbols between two letters or digits of scripts with spaces leave a space, invisible
+    characters leave nothing. Joiners stay where spelling needs them: beside a virama, and U+200C between Arabic letters.
+    No spaces between Han characters, one space elsewhere, none at the ends. A text without a letter or digit is empty.
 
     The rules choose the optional steps; None stands for the defaults.
     """
@@ -113,7 +136,7 @@ def normalize(text: str, rules: params.TextSettings | None = None) -> str:
 
 def tags(text: str) -> list[str]:
     """The tags of a transcript, which `normalize` drops."""
-    return _TAG.findall(unicodedata.normalize("NFKC", text))
+    return _TAG.findall(_with_tags(text))
 
 
 def has_digit(text: str) -> bool:
