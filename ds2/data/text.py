@@ -37,9 +37,16 @@ _TAG = re.compile(
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 # Symbols whose NFKC is letters that nobody says, pictures among them: ™, ℹ, 🈚; and what U+FE0F makes a picture.
 _PICTURE = re.compile(r"[\u2120\u2122\u2139\U0001f100-\U0001f2ff]\ufe0f?|[\u2190-\u2bff\u3030\u303d\u3297\u3299]\ufe0f")
-_APOSTROPHES = frozenset("'’‘‛ʼ`′׳՚")
-# Letters and marks that are not to be seen: fillers, variation selectors.
-_INVISIBLE = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+# Digits to NFKC that go on no number: of 10², 1½, 3①.
+_SMALL = (
+    r"[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070\u2074-\u2079\u2080-\u2089\u2150-\u215f\u2189\u2460-\u249b\u24ea-\u24ff]"
+)
+_BESIDE_SMALL = re.compile(rf"(?<=\d)(?={_SMALL})|(?<={_SMALL})(?=\d)")
+_APOSTROPHES = frozenset("'’‘‛ʼʻ`′׳՚")
+# Letters and marks that are not to be seen, or only stretch a word: fillers, variation selectors, the Arabic tatweel.
+_INVISIBLE = re.compile(
+    r"[\u034f\u0640\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _JOINERS = re.compile(r"[\u200c\u200d]+")
 _ARABIC = re.compile(r"[\u0620-\u06ff\u0750-\u077f\u0870-\u08ff]")
 _BREAK = "\0"  # stands for punctuation until it is known what becomes of it
@@ -78,7 +85,8 @@ def _with_tags(text: str) -> str:
     if "&" in text:
         text = _ENTITY.sub(_entity, _ENTITY.sub(_entity, text))
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _PICTURE.sub(" ", text).replace("´", "'"))
+        text = _BESIDE_SMALL.sub(" ", _PICTURE.sub(" ", text).replace("´", "'"))
+        text = unicodedata.normalize("NFKC", text)
     return text.replace(r"\N", " ")
 
 
@@ -104,8 +112,8 @@ def _once(text: str, rules: params.TextSettings) -> str:
 
 def _joiner(found: re.Match[str]) -> str:
     """The first of some joiners where it is part of a word's spelling: beside a virama, within a Persian word."""
-    text, first = found.string, found[0][0]
-    before, after = text[: found.start()][-1:], text[found.end() :][:1]
+    text, first, start, end = found.string, found[0][0], found.start(), found.end()
+    before, after = text[max(start - 1, 0) : start], text[end : end + 1]
     if any(one and unicodedata.combining(one) == 9 for one in (before, after)):
         return first if first == "\u200d" or after.isalpha() else ""
     return first if first == "\u200c" and _ARABIC.match(before) and _ARABIC.match(after) else ""
@@ -115,11 +123,12 @@ def normalize(text: str, rules: params.TextSettings | None = None) -> str:
     """Normalises a text; applied twice it changes nothing more.
 
     HTML entities become their characters; NFKC (full-width forms become ordinary ones); tags in <>, [] or {} dropped;
-    numbers as they are said, where the rules ask for it; lower case; traditional to simplified Chinese (OpenCC's t2s, by
-    phrases). Letters and digits of every script stay, with their marks, and so does an apostrophe within a word, as '.
-    All else goes: punctuation and symbols between two letters or digits of scripts with spaces leave a space, invisible
-    characters leave nothing. Joiners stay where spelling needs them: beside a virama, and U+200C between Arabic letters.
-    No spaces between Han characters, one space elsewhere, none at the ends. A text without a letter or digit is empty.
+    numbers as they are said, where the rules ask for it; lower case; traditional to simplified Chinese (OpenCC's t2s,
+    by phrases). Letters and digits of every script stay, with their marks, and so does an apostrophe within a word, as
+    '. All else goes: punctuation and symbols between two letters or digits of scripts with spaces leave a space,
+    invisible characters leave nothing. Joiners stay where spelling needs them: beside a virama, and U+200C between
+    Arabic letters. No spaces between Han characters, one space elsewhere, none at the ends. A text without a letter or
+    digit is empty.
 
     The rules choose the optional steps; None stands for the defaults.
     """
