@@ -18,7 +18,7 @@ _MANY_TIMES = 10  # from here on a text is named as one that is repeated
 _FAR_OFF = 3  # times the median of the characters a second, or less than this part of it
 _LATIN = re.compile("[A-Za-z]")
 _BRACKET = re.compile("[(（【〔]")
-_TAG_BEGINS = re.compile("[<＜\\[［]")
+_TAG_BEGINS = re.compile("[<＜\\[［{｛&]")  # < may stand as &lt;
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """One spelling for every text: transcripts before they become labels, language-model text and hot words."""
 
 import functools
+import html
+import html.entities
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -23,13 +25,28 @@ _WORDS = re.compile(rf"[{HAN}]|\S\s+\S")
 _DIGIT = re.compile(r"\d")
 _COMMON = re.compile(r"[\u4e00-\u9fff]+")
 
-# An event or sign of the annotators: <unk>, </noise>, <|en|>, [NOISE]. A < before a digit or space is no tag.
-_TAG = re.compile(r"<[/|]*[^\W\d_][^<>]*>|\[[^\[\]]*\]")
+_LETTER = rf"[^\W_{_UNSPACED}]"  # or a digit, of a script with spaces between words
+_TIME = r"[/|]*\d[\d:.,]*(?:m?s)?\|?"
+# An event or sign of the annotators: <unk>, </noise>, <|en|>, <|0.00|>, <00:00:01.000>, [NOISE], {laugh}. No tags, but
+# less and greater, are < before a space, a number in <> between digits, words in <> between letters: x<y and y>z.
+_TAG = re.compile(
+    rf"<\|[^<>]*\|>|<[/|]*[^\W\d_][^<>\s]*>|<\d+:[\d:.,]+>|(?<!\d)<{_TIME}>|<{_TIME}>(?!\d)"
+    rf"|<[/|]*[^\W\d_][^<>]*>(?!{_LETTER})|(?<!{_LETTER})<[/|]*[^\W\d_][^<>]*>"
+    r"|\[[^\[\]]*\]|\{[^{}]*\}"
+)
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 # Symbols whose NFKC is letters that nobody says, pictures among them: ™, ℹ, 🈚; and what U+FE0F makes a picture.
 _PICTURE = re.compile(r"[\u2120\u2122\u2139\U0001f100-\U0001f2ff]\ufe0f?|[\u2190-\u2bff\u3030\u303d\u3297\u3299]\ufe0f")
-_APOSTROPHES = frozenset("'’‘‛ʼ`′׳՚")
-# Letters and marks that are not to be seen: fillers, variation selectors.
-_INVISIBLE = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+# Digits to NFKC that go on no number: of 10², 1½, 3①.
+_SMALL = (
+    r"[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070\u2074-\u2079\u2080-\u2089\u2150-\u215f\u2189\u2460-\u249b\u24ea-\u24ff]"
+)
+_BESIDE_SMALL = re.compile(rf"(?<=\d)(?={_SMALL})|(?<={_SMALL})(?=\d)")
+_APOSTROPHES = frozenset("'’‘‛ʼʻ`′׳՚")
+# Letters and marks that are not to be seen, or only stretch a word: fillers, variation selectors, the Arabic tatweel.
+_INVISIBLE = re.compile(
+    r"[\u034f\u0640\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _JOINERS = re.compile(r"[\u200c\u200d]+")
 _ARABIC = re.compile(r"[\u0620-\u06ff\u0750-\u077f\u0870-\u08ff]")
 _BREAK = "\0"  # stands for punctuation until it is known what becomes of it
@@ -58,10 +75,24 @@ def _kept(character: str) -> str:
     return _BREAK if kind[0] in "PS" else ""
 
 
-def _once(text: str, rules: params.TextSettings) -> str:
+def _entity(found: re.Match[str]) -> str:
+    name = found[0][1:]
+    return html.unescape(found[0]) if name[0] == "#" or name in html.entities.html5 else found[0]
+
+
+def _with_tags(text: str) -> str:
+    """The text after NFKC, without HTML entities, which some have twice (&amp;#39;), and line breaks of subtitles."""
+    if "&" in text:
+        text = _ENTITY.sub(_entity, _ENTITY.sub(_entity, text))
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _PICTURE.sub(" ", text).replace("´", "'"))
-    if "<" in text or "[" in text:
+        text = _BESIDE_SMALL.sub(" ", _PICTURE.sub(" ", text).replace("´", "'"))
+        text = unicodedata.normalize("NFKC", text)
+    return text.replace(r"\N", " ")
+
+
+def _once(text: str, rules: params.TextSettings) -> str:
+    text = _with_tags(text)
+    if "<" in text or "[" in text or "{" in text:
         text = _TAG.sub(" ", text)
     if rules.numbers == "spoken":
         text = spoken.say(text, HAN)
@@ -81,8 +112,8 @@ def _once(text: str, rules: params.TextSettings) -> str:
 
 def _joiner(found: re.Match[str]) -> str:
     """The first of some joiners where it is part of a word's spelling: beside a virama, within a Persian word."""
-    text, first = found.string, found[0][0]
-    before, after = text[: found.start()][-1:], text[found.end() :][:1]
+    text, first, start, end = found.string, found[0][0], found.start(), found.end()
+    before, after = text[max(start - 1, 0) : start], text[end : end + 1]
     if any(one and unicodedata.combining(one) == 9 for one in (before, after)):
         return first if first == "\u200d" or after.isalpha() else ""
     return first if first == "\u200c" and _ARABIC.match(before) and _ARABIC.match(after) else ""
@@ -91,12 +122,13 @@ def _joiner(found: re.Match[str]) -> str:
 def normalize(text: str, rules: params.TextSettings | None = None) -> str:
     """Normalises a text; applied twice it changes nothing more.
 
-    NFKC (full-width forms become ordinary ones); tags in <> or [] dropped; numbers as they are said, where the rules
-    ask for it; lower case; traditional to simplified Chinese (OpenCC's t2s, by phrases). Letters and digits of every
-    script stay, with their marks, and so does an apostrophe within a word, as '. All else goes: punctuation and symbols
-    between two letters or digits of scripts with spaces leave a space, invisible characters leave nothing. Joiners stay
-    where spelling needs them: beside a virama, and U+200C between Arabic letters. No spaces between Han characters, one
-    space elsewhere, none at the ends. A text without a letter or digit is empty.
+    HTML entities become their characters; NFKC (full-width forms become ordinary ones); tags in <>, [] or {} dropped;
+    numbers as they are said, where the rules ask for it; lower case; traditional to simplified Chinese (OpenCC's t2s,
+    by phrases). Letters and digits of every script stay, with their marks, and so does an apostrophe within a word, as
+    '. All else goes: punctuation and symbols between two letters or digits of scripts with spaces leave a space,
+    invisible characters leave nothing. Joiners stay where spelling needs them: beside a virama, and U+200C between
+    Arabic letters. No spaces between Han characters, one space elsewhere, none at the ends. A text without a letter or
+    digit is empty.
 
     The rules choose the optional steps; None stands for the defaults.
     """
@@ -113,7 +145,7 @@ def normalize(text: str, rules: params.TextSettings | None = None) -> str:
 
 def tags(text: str) -> list[str]:
     """The tags of a transcript, which `normalize` drops."""
-    return _TAG.findall(unicodedata.normalize("NFKC", text))
+    return _TAG.findall(_with_tags(text))
 
 
 def has_digit(text: str) -> bool:

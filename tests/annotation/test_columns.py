@@ -9,6 +9,10 @@ from ds2.errors import UserError
 
 SENTENCES = [f"今天{a}们去{b}看{c}了" for a in "我你他她" for b in "北京上海" for c in "电影书画"]
 WORDS = ["打开", "关上", "yes", "stop", "go"]
+ENGLISH = [
+    (a, b) for a in ("see", "hear", "read", "find", "take", "buy", "sell") for b in [*WORDS, "map", "car", "sea"]
+]
+LETTERS = "一二三四五六七八九十百千"
 NAMES = [f"{a}{b}" for a in "张李王赵" for b in ("三", "小明", "文静", "伟")]
 
 
@@ -23,11 +27,24 @@ def check(pairs):
 REFUSED = {
     "identifiers": [(f"s000{i % 7}", sentence) for i, sentence in enumerate(SENTENCES)],
     "identifiers of several words": [(f"speaker {i % 7}", sentence) for i, sentence in enumerate(SENTENCES)],
+    "one identifier": [("bac009s0002", sentence) for sentence in SENTENCES],
+    "english": [(f"spk{i % 9}", f"we will {a} the {b} again") for i, (a, b) in enumerate(ENGLISH)],
+    "a few lines of another kind": [("s2", s) for s in SENTENCES[1:]] + [(SENTENCES[0], "s2")],
+}
+# What may be a corpus of commands, or is: it goes on with a warning.
+WARNED = {
     "three lines": [("bac009s0002", sentence) for sentence in SENTENCES[:3]],
     "prompts that many speak": [(f"spk{i % 30}", SENTENCES[i % 5]) for i in range(200)],
     "han names": [(NAMES[i % 6], sentence) for i, sentence in enumerate(SENTENCES)],
     "latin names": [("John Smith" if i % 2 else "mary", f"this is sentence {i}") for i in range(30)],
-    "a few lines of another kind": [("s2", s) for s in SENTENCES[1:]] + [(SENTENCES[0], "s2")],
+    "commands by long han names": [("打开" if i % 2 else "关闭", f"阿卜杜拉·买买提{a}") for i, a in enumerate(LETTERS)],
+    "words by long latin names": [
+        ("sí" if i % 2 else "no", f"Maria del Carmen Lopez{a}") for i, a in enumerate("abcdefghijkl")
+    ],
+    "a wake word": [("你好米雅", f"speaker {i} female Beijing 25") for i in range(90)],
+    "a wake word with a digit": [("r2d2", f"speaker {i} female Beijing 25") for i in range(90)],
+    "digits": [(f"{1380 + i % 3}", f"caller {i} mobile north") for i in range(90)],
+    "numbers of two words": [(f"channel {i % 9}", f"Maria del Carmen {a} {b}") for i, (a, b) in enumerate(ENGLISH)],
 }
 
 
@@ -38,6 +55,11 @@ def test_columns_that_are_nearly_certainly_exchanged_are_refused_with_the_first_
     assert repr(pairs[0][0]) in str(caught.value)
     assert repr(pairs[0][1]) in str(caught.value)
     assert "or leave the speakers out" in str(caught.value)
+
+
+@pytest.mark.parametrize("pairs", WARNED.values(), ids=WARNED)
+def test_what_is_likely_and_may_be_right_goes_on_with_a_warning(pairs):
+    assert "a line is audio path, tab, transcript, tab, speaker" in check(pairs)
 
 
 @pytest.mark.parametrize("pairs", [[(b, a) for a, b in pairs] for pairs in REFUSED.values()], ids=REFUSED)

@@ -37,14 +37,24 @@ def test_five_examples_are_spread_over_the_lines_and_say_what_was_changed():
 
 
 def test_what_is_special_is_counted_with_the_first_line_that_has_it():
-    raws = ["你好", "下午3:30", "好的(笑声)", "[NOISE]打开WiFi", "<unk>好", "【三】五６", "今天天气"]
+    raws = [
+        "你好",
+        "下午3:30",
+        "好的(笑声)",
+        "[NOISE]打开WiFi",
+        "<unk>好",
+        "【三】五６",
+        "今天天气",
+        "{笑}",
+        "&lt;unk&gt;",
+    ]
     found, lines = seen(raws)
     told = dict(itertools.pairwise(lines))
     assert told["2 lines with digits (text.numbers: keep):"] == "  first my.txt line 2: 下午3:30 -> 下午3 30"
     assert told["2 lines with brackets (their words stay):"] == "  first my.txt line 3: 好的(笑声) -> 好的笑声"
-    assert told["2 lines with tags (dropped):"] == "  first my.txt line 4: [NOISE]"
+    assert told["4 lines with tags (dropped):"] == "  first my.txt line 4: [NOISE]"
     assert told["1 line with Latin letters:"] == "  first my.txt line 4: 打开wifi"
-    assert found.metrics() == {"lines_with_digits": 2, "lines_with_tags": 2}
+    assert found.metrics() == {"lines_with_digits": 2, "lines_with_tags": 4}
 
 
 def test_spoken_numbers_are_shown_and_those_that_cannot_be_said_too():

@@ -18,7 +18,7 @@ SPOKEN = params.TextSettings(numbers="spoken")
 TEXTS = st.text(max_size=30) | st.text(
     st.sampled_from(
         "你好後來開發頭髮乾坤一〇々ABcİßﬁ１２ａ，。！？ \t\u3000\u00a0\u200b\u2028'-.·ée\u0301ｶﾞ가각①㎏㈠⼀豈𠀀"
-        "’´ʼ<>[]［］＜/|3%:¥\ufe0f\u20e3❤™ℹ\u200c\u200dक्षمیม་ཡ\u3164\u00ad"
+        "’´ʼʻـ²₂½&;#39amp{}\\\\N<>[]［］＜/|3%:¥\ufe0f\u20e3❤™ℹ\u200c\u200dक्षمیม་ཡ\u3164\u00ad"
     ),
     max_size=30,
 )
@@ -34,6 +34,7 @@ def is_han(character: str) -> bool:
 @example("a'\u0301b", RULES[0])
 @example("5€ or ¥5.2 的3", SPOKEN)
 @example("ᄀ.ᅡ", RULES[0])
+@example("&amp;amp;amp;lt;", RULES[0])
 @example("乾.坤 後 來", RULES[0])
 def test_normalising_twice_changes_nothing_more(raw, rules):
     once = text.normalize(raw, rules)
@@ -81,6 +82,11 @@ EXAMPLES = {
     "mixed": ("打开 WiFi 和 GPS，导航 到 机场", "打开 wifi 和 gps导航到机场"),
     "mixed without spaces": ("用Python3写AI程序", "用python3写ai程序"),
     "ligature and circled": ("ﬁrst ①②", "first 12"),
+    "small digits after digits": ("10² １０³ 5₂ 1½ 10①", "10 2 10 3 5 2 1 1 2 10 1"),
+    "small digits before digits": ("2²5", "2 2 5"),
+    "small digits after letters": ("H₂O x² m²", "h2o x2 m2"),
+    "tatweel": ("العـــربية م\u0640\u064e", "العربية م\u064e"),
+    "uzbek": ("gʻalaba o‘zbek oʼzbek l'1", "g'alaba o'zbek o'zbek l 1"),
     "cyrillic": ("Привет,МИР!", "привет мир"),
     "korean": ("안녕,세상!", "안녕 세상"),
     "hebrew": ("שלום,עולם", "שלום עולם"),
@@ -96,6 +102,7 @@ EXAMPLES = {
     "soft hyphen and direction": ("co\u00adop \u202bשלום\u202c\u2060", "coop שלום"),
     "joiner of persian": ("می\u200cخواهم \u200c", "می\u200cخواهم"),
     "joiner at a virama": ("क्\u200dष അവന്\u200d a\u200db", "क्\u200dष അവന്\u200d ab"),
+    "joiners at the ends": ("\u200da\u200cb\u200c", "ab"),
     "non-joiner at a virama": ("क्\u200cष क्\u200c", "क्\u200cष क्"),
     "line separators": ("a\u2028b\u0085c\td", "a b c d"),
     "emoji": ("好😀的👍🏽", "好的"),
@@ -128,9 +135,21 @@ EXAMPLES = {
     "tags around": ("<english>hello</english><|zh|>你好[ Music ]", "hello 你好"),
     "tag between words": ("hello<unk>world", "hello world"),
     "full-width tag": ("＜unk＞你好［笑］", "你好"),
+    "tag with words": ("你好<spoken noise>世界 <v Roger Bingham>hi", "你好世界 hi"),
+    "tag of a time": ("你好<|0.00|>世界<|1.5|>", "你好世界"),
+    "tag of a time of subtitles": ("<00:00:01.000>hello<00:00:02.500><c> you</c>", "hello you"),
+    "tag of a number": ("<1>hi <0.5s> 3<|2|>5", "hi 3 5"),
+    "curly tag": ("{NOISE}你好{ laugh }｛笑｝", "你好"),
+    "signs of subtitles": (r"{\an8}Hello\Nworld, 你好\N世界", "hello world 你好世界"),
     "tag in a tag": ("[[noise]] <a <b> c>", "a c"),
     "tags only": ("<unk> [NOISE]", ""),
     "signs that are no tags": ("a < b and c > d, 3<5且7>6", "a b and c d 3 5且7 6"),
+    "words that are no tag": ("x<y and y>z", "x y and y z"),
+    "numbers that are no tags": ("1<2>1, a < 3 < 5", "1 2 1 a 3 5"),
+    "entities": ("it&#39;s R&amp;D&nbsp;now &lt;3 &#x4F60;&eacute;", "it's r d now 3 你é"),
+    "entities of entities": ("it&amp;#39;s", "it's"),
+    "tag of entities": ("&lt;unk&gt;你好", "你好"),
+    "no entities": ("AT&T &foo; Q&notit; a&b", "at t foo q notit a b"),
     "round and lenticular brackets": ("好的(笑声)【重要】《书》", "好的笑声重要书"),
 }
 
@@ -148,7 +167,8 @@ def test_the_optional_steps_can_be_left_out():
 
 
 def test_the_tags_that_are_dropped_can_be_counted():
-    assert text.tags("<unk>好 ［笑］(x) a < b > c") == ["<unk>", "[笑]"]
+    assert text.tags("<unk>好 ［笑］(x) a < b > c x<y z>w") == ["<unk>", "[笑]"]
+    assert text.tags("{laugh}&lt;unk&gt;<|0.00|>") == ["{laugh}", "<unk>", "<|0.00|>"]
 
 
 SAID = {
