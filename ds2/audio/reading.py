@@ -172,7 +172,8 @@ def _measure(path: Path, piece: Piece) -> Info:
 def _frames(path: Path, piece: Piece) -> Iterator[tuple[np.ndarray, int]]:
     """The frames of a piece, float32 [n, channels], only its channel where it has one, and the sample rate."""
     count = 0
-    for block, rate in _cut(decoding.blocks(path, piece.offset or 0.0), piece):
+    known = decoding.known(path, piece.duration) if piece.offset is None and piece.duration is not None else None
+    for block, rate in [known] if known else _cut(decoding.blocks(path, piece.offset or 0.0), piece):
         _refuse_missing_channel(piece, block.shape[1])
         chosen = block if piece.channel is None else block[:, piece.channel, None]
         _refuse_out_of_range(chosen)

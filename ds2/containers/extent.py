@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # What a stated length may differ from the real one: encoders pad, programs round.
@@ -139,7 +139,7 @@ def plain(rate: int, samples: int, patches: dict[int, bytes] | None = None) -> E
 
 def pcm(rate: int, samples: int, channels: int, patches: dict[int, bytes] | None = None) -> Extent:
     """As `plain`, of integers: none can be NaN, so that nothing has to be decoded."""
-    return replace(plain(rate, samples, patches), proven=(rate, samples, channels))
+    return Extent((rate, samples, channels), samples / rate, samples / rate, samples, patches or {})
 
 
 def cut_off(why: str) -> CutOffError:

@@ -2,11 +2,10 @@
 
 import functools
 import re
-from dataclasses import replace
 
 import numpy as np
 
-from ds2.containers.extent import NOTHING_STATED, SLACK_S, AudioError, Extent, Source, cut_off, joined, pcm
+from ds2.containers.extent import NOTHING_STATED, SLACK_S, AudioError, Extent, Source, cut_off, joined
 
 # The marker and the head of the first block of metadata, STREAMINFO, which has 34 bytes.
 _MARKER = b"fLaC"
@@ -55,7 +54,7 @@ def extent(source: Source, start: int = 0) -> Extent:
         raise cut_off(f"its header promises {samples} samples, but its last frame is not whole")
     if abs(end - samples) > SLACK_S * rate:
         raise AudioError(f"its header promises {samples} samples, but its last frame ends after {end}")
-    return replace(pcm(rate, samples, channels), again=True)
+    return Extent((rate, samples, channels), samples / rate, samples / rate, samples, again=True)
 
 
 def refuse_a_second(source: Source, start: int = 0) -> None:

@@ -133,7 +133,7 @@ def normalize(text: str, rules: params.TextSettings | None = None) -> str:
     The rules choose the optional steps; None stands for the defaults.
     """
     rules = rules or params.TextSettings()
-    if _COMMON.fullmatch(text) and not rules.simplified:
+    if _COMMON.fullmatch(text) and (not rules.simplified or _simplifier().convert(text) == text):
         return text
     # What one pass drops can bring together what the next pass composes or converts; two passes are the rule.
     for _ in range(8):
