@@ -135,10 +135,21 @@ def _recordings(good: Sequence[tuple[Line, Accepted]], workers: int) -> list[str
     alike: dict[tuple, list[str]] = defaultdict(list)
     for audio, (_, info, samples) in {line.audio: accepted for line, accepted in good}.items():
         alike[info.rate, samples].append(audio)
+    alike = _told_apart(alike, {line.audio: info.digest for line, (_, info, _) in good})
     for look, size in _LOOKS:
         alike = _divided({key: group for key, group in alike.items() if len(group) > 1}, look, size, workers)
     firsts = {audio: group[0] for group in alike.values() for audio in group}
     return [firsts.get(line.audio, line.audio) for line, _ in good]
+
+
+def _told_apart(alike: Mapping[tuple, list[str]], digests: Mapping[str, bytes]) -> dict[tuple, list[str]]:
+    """The groups, each divided by its files' checksums where all have one."""
+    found: dict[tuple, list[str]] = defaultdict(list)
+    for key, group in alike.items():
+        all_have = len(group) > 1 and all(digests[audio] for audio in group)
+        for audio in group:
+            found[(*key, digests[audio] if all_have else b"")].append(audio)
+    return found
 
 
 def _divided(alike: Mapping[tuple, list[str]], look: Look, size: int, workers: int) -> dict[tuple, list[str]]:

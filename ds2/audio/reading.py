@@ -33,6 +33,8 @@ class Info:
     channels: int  # of the file
     # The loudest channel where the mean of all is next to silence: it is read instead.
     instead: int | None = None
+    # The checksum of all samples, where the file has one; empty: it has none, or this is of a piece.
+    digest: bytes = b""
 
     @property
     def duration(self) -> float:
@@ -153,12 +155,13 @@ def _remembered(path: Path, piece: Piece, stamp: tuple[int, ...]) -> Info | str:
 
 def _look(path: Path) -> Info:
     """Of a whole file."""
-    proven = decoding.look(path).proven
+    extent = decoding.look(path)
+    proven = extent.proven
     if proven is None or proven[2] > 1:  # of several channels it takes decoding to know which is read
         return _measure(path, WHOLE)
     if proven[1] == 0:
         raise AudioError("it holds no audio")
-    return Info(decoding.sane(proven[0]), *proven[1:])
+    return Info(decoding.sane(proven[0]), proven[1], proven[2], None, extent.digest)
 
 
 def _measure(path: Path, piece: Piece) -> Info:

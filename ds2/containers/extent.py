@@ -110,6 +110,8 @@ class Extent:
     patches: dict[int, bytes] = field(default_factory=dict)
     # Whether a second file behind the first shows only to who reads all of it (containers.look_again).
     again: bool = False
+    # The checksum of the decoded samples that a FLAC file has; empty: none.
+    digest: bytes = b""
 
     def check(self, samples: int, rate: int) -> None:
         """Compares with what was decoded.

@@ -16,6 +16,7 @@ _LONGEST_FRAME = 1 << 17
 _USUAL = 0.75  # of the size without compression
 _POLYNOMIAL = 0x8005  # of a frame's CRC-16
 _ROW = 256
+_COLUMNS = np.arange(0, _ROW * 256, 256)
 _BLOCKS = {
     1: 192,
     **{code: 576 << code - 2 for code in range(2, 6)},
@@ -54,7 +55,9 @@ def extent(source: Source, start: int = 0) -> Extent:
         raise cut_off(f"its header promises {samples} samples, but its last frame is not whole")
     if abs(end - samples) > SLACK_S * rate:
         raise AudioError(f"its header promises {samples} samples, but its last frame ends after {end}")
-    return Extent((rate, samples, channels), samples / rate, samples / rate, samples, again=True)
+    return Extent(
+        (rate, samples, channels), samples / rate, samples / rate, samples, {}, True, header[26:42].strip(b"\0")
+    )
 
 
 def refuse_a_second(source: Source, start: int = 0) -> None:
@@ -109,7 +112,7 @@ def _crc16(data: bytes) -> int:
     rows = -(-len(data) // _ROW)
     # Zeros in front change nothing.
     padded = np.frombuffer(data.rjust(rows * _ROW, b"\0"), np.uint8).reshape(rows, _ROW)
-    places = padded + np.arange(0, _ROW * 256, 256)
+    places = padded + _COLUMNS
     crc = 0
     for row in np.bitwise_xor.reduce(table[places], axis=1).tolist():
         crc = first[crc >> 8] ^ second[crc & 0xFF] ^ row
