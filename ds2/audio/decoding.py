@@ -23,8 +23,6 @@ BLOCK = 1 << 20
 _SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC_", "IMA_ADPCM", "MS_ADPCM")
 # What a broken file can hide from a look at its header and its end only: floating-point samples may be NaN.
 _INTEGER_FORMATS = ("PCM_", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
-# Containers in which what is read of a length that is known is what `blocks` reads.
-_PLAIN = ("FLAC", "WAV", "WAVEX")
 _NO_FILES = (
     (stat.S_ISDIR, "it is a folder"),
     (stat.S_ISFIFO, "it is no regular file but a pipe"),
@@ -133,15 +131,13 @@ def blocks(path: Path, offset: float = 0.0) -> Iterator[tuple[np.ndarray, int]]:
                 yield block[:left], rate
         if count:
             extent.check(round(offset * rate) + count, rate)
-        if extent.again:
-            kinds.look_again(path)
 
 
 def known(path: Path, seconds: float) -> tuple[np.ndarray, int] | None:
     """A file that the stage manifest has measured and that still has this length: as `blocks`, in one block.
 
-    Its container is not looked at again: where FLAC or integer PCM has just as many samples as were accepted, all is
-    there. None: it takes `blocks` to tell.
+    Where a FLAC file has just as many samples as were accepted and no second file behind them, all is there. None: it
+    takes `blocks` to tell.
 
     Raises:
         AudioError: the file is missing, no regular file, or empty.
@@ -149,8 +145,9 @@ def known(path: Path, seconds: float) -> tuple[np.ndarray, int] | None:
     regular(path)
     try:
         with sound_file(path) as file:
-            if file.format in _PLAIN and is_integer(file) and file.frames == round(seconds * file.samplerate) <= BLOCK:
+            if file.format == "FLAC" and file.frames == round(seconds * file.samplerate) <= BLOCK:
                 block = file.read(dtype="float32", always_2d=True)
+                kinds.look_again(path)
                 return (block, sane(file.samplerate)) if len(block) == file.frames else None
     except MemoryError:
         raise

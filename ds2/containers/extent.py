@@ -108,8 +108,6 @@ class Extent:
     samples: int | None = None
     # What to lay over a header that was never finished, by position, before libsndfile sees it.
     patches: dict[int, bytes] = field(default_factory=dict)
-    # Whether a second file behind the first shows only to who reads all of it (containers.look_again).
-    again: bool = False
     # The checksum of the decoded samples that a FLAC file has; empty: none.
     digest: bytes = b""
 

@@ -58,7 +58,7 @@ def look(path: Path) -> Extent | None:
 
 
 def look_again(path: Path) -> None:
-    """For what reads the whole file anyway: what cannot be seen without that.
+    """For a FLAC file whose length is known and found: whether another one was joined to it.
 
     Raises:
         AudioError: another file was joined to it.

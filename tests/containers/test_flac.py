@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ds2.audio import reading
+from ds2.audio.piece import Piece
 from ds2.containers import flac
 from ds2.containers.extent import AudioError, Source
 
@@ -91,3 +92,19 @@ def test_a_wrong_number_of_samples_in_the_header_is_refused_even_within_the_last
     changed[22:26] = (16384 - missing).to_bytes(4, "big")
     path.write_bytes(changed)
     assert length(path) == (None if missing > 800 else (16000, 16384 - missing, 1))
+
+
+@pytest.mark.parametrize("first", [0.0004, 0.003])
+def test_files_of_one_length_that_compress_well_are_seen_to_be_joined_by_every_reader(tmp_path, first):
+    parts = []
+    for seed, amplitude in enumerate((first, 0.0002)):
+        samples = np.random.default_rng(seed).normal(0, amplitude, 16000)
+        soundfile.write(tmp_path / "part.flac", samples, 16000, subtype="PCM_16")
+        parts.append((tmp_path / "part.flac").read_bytes())
+    (tmp_path / "a.flac").write_bytes(parts[0])
+    piece = Piece(None, 1.0)  # as the manifest has it
+    assert len(reading.read(tmp_path / "a.flac", piece)[0]) == 16000
+    (tmp_path / "a.flac").write_bytes(b"".join(parts))
+    for look in (reading.inspect, reading.read, lambda path: reading.read(path, piece)):
+        with pytest.raises(reading.AudioError, match="separate files that were joined"):
+            look(tmp_path / "a.flac")
