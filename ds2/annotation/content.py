@@ -13,7 +13,7 @@ from ds2.audio.channels import mix
 
 # Samples: a quarter of a second at 16 kHz, one block of a FLAC file.
 _HEAD = 4096
-# Bytes of the header of a FLAC file that matter here, and of a plain WAV file.
+# Bytes of the header of a plain WAV file.
 _HEADER = 44
 
 
@@ -30,13 +30,16 @@ _UNTOLD = Mark(b"", b"")
 Look = Callable[[Path, int], Mark | None]
 
 
+def checksum(digest: bytes) -> Mark:
+    """What reading.Info has of a FLAC file: the form of its samples, and their checksum."""
+    return Mark(digest[:8], digest[8:])
+
+
 def sign(path: Path, rate: int) -> Mark | None:
-    """A mark of 5 us: a FLAC file's checksum of its samples, some bytes from the middle of a plain WAV file's."""
+    """A mark of 5 us: some bytes from the middle of a plain WAV file's samples."""
     try:
         with open(path, "rb", buffering=0) as file:
             header = file.read(_HEADER)
-            if header.startswith(b"fLaC") and any(header[26:42]):
-                return Mark(header[18:26], header[26:42])
             if header.startswith(b"RIFF") and header[36:40] == b"data":
                 middle = _HEADER + int.from_bytes(header[40:], "little") // 2
                 return Mark(header[8:], os.pread(file.fileno(), 256, middle))

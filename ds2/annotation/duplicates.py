@@ -135,36 +135,34 @@ def _recordings(good: Sequence[tuple[Line, Accepted]], workers: int) -> list[str
     alike: dict[tuple, list[str]] = defaultdict(list)
     for audio, (_, info, samples) in {line.audio: accepted for line, accepted in good}.items():
         alike[info.rate, samples].append(audio)
-    alike = _told_apart(alike, {line.audio: info.digest for line, (_, info, _) in good})
+    alike = _divided(alike, {line.audio: content.checksum(info.digest) for line, (_, info, _) in good})
     for look, size in _LOOKS:
-        alike = _divided({key: group for key, group in alike.items() if len(group) > 1}, look, size, workers)
+        alike = {key: group for key, group in alike.items() if len(group) > 1}
+        alike = _divided(alike, _marks(alike, look, size, workers))
     firsts = {audio: group[0] for group in alike.values() for audio in group}
     return [firsts.get(line.audio, line.audio) for line, _ in good]
 
 
-def _told_apart(alike: Mapping[tuple, list[str]], digests: Mapping[str, bytes]) -> dict[tuple, list[str]]:
-    """The groups, each divided by its files' checksums where all have one."""
+def _divided(alike: Mapping[tuple, list[str]], marks: Mapping[str, Mark | None]) -> dict[tuple, list[str]]:
+    """The groups, each divided by the marks of its files, where these are of one kind; the rate stands first in a key.
+
+    What is gone is left out.
+    """
     found: dict[tuple, list[str]] = defaultdict(list)
     for key, group in alike.items():
-        all_have = len(group) > 1 and all(digests[audio] for audio in group)
-        for audio in group:
-            found[(*key, digests[audio] if all_have else b"")].append(audio)
-    return found
-
-
-def _divided(alike: Mapping[tuple, list[str]], look: Look, size: int, workers: int) -> dict[tuple, list[str]]:
-    """The groups, each divided by what a look at its files finds; the rate stands first in a key."""
-    files = [(audio, key[0]) for key, group in alike.items() for audio in group]
-    work = functools.partial(_look_at, look=look)
-    results = parallel.ordered_map(work, parallel.chunks(files, size), len(files), workers, "duplicates")
-    marks = itertools.chain.from_iterable(results)
-    found: dict[tuple, list[str]] = defaultdict(list)
-    for key, group in alike.items():
-        there = [(audio, mark) for audio, mark in zip(group, marks, strict=False) if mark is not None]
+        there = [(audio, mark) for audio in group if (mark := marks[audio]) is not None]
         kinds = {mark.kind for _, mark in there}
         for audio, mark in there:
             found[(*key, mark.value if len(kinds) == 1 and mark.kind else None)].append(audio)
     return found
+
+
+def _marks(alike: Mapping[tuple, list[str]], look: Look, size: int, workers: int) -> dict[str, Mark | None]:
+    """What a look at each file of the groups finds."""
+    files = [(audio, key[0]) for key, group in alike.items() for audio in group]
+    work = functools.partial(_look_at, look=look)
+    results = parallel.ordered_map(work, parallel.chunks(files, size), len(files), workers, "duplicates")
+    return dict(zip((audio for audio, _ in files), itertools.chain.from_iterable(results), strict=True))
 
 
 def _look_at(files: Sequence[tuple[str, int]], look: Look) -> list[Mark | None]:

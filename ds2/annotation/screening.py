@@ -79,9 +79,9 @@ def screen(
             rejected.append(result)
         else:
             good.append((line, result))
-    # Only now: a line that is not used takes no other one's place.
     rule = Rule.of(sources, settings.manifest, placed or {})
     parts_of = [rule.part(line.source, utterance) for line, (utterance, *_) in good]
+    # Only now: a line that is not used takes no other one's place.
     repeated = duplicates.find(good, parts_of, workers)
     rejected += repeated.rejected.values()
     accepted: dict[str, list[Utterance]] = {split: [] for split in layout.SPLITS}

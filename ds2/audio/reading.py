@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ class Info:
     channels: int  # of the file
     # The loudest channel where the mean of all is next to silence: it is read instead.
     instead: int | None = None
-    # The checksum of all samples, where the file has one; empty: it has none, or this is of a piece.
+    # Of the whole file, as Extent has it.
     digest: bytes = b""
 
     @property
@@ -100,8 +100,10 @@ def stream(path: Path, sample_rate: int, piece: Piece = WHOLE) -> Iterator[np.nd
     Raises:
         AudioError: as `read`, and when the file is cut off; perhaps not before some blocks.
     """
-    channel, resampler = instead(path, piece), None
-    for frames, rate in _frames(path, piece):
+    channel = resampler = None
+    for number, (frames, rate) in enumerate(_frames(path, piece)):
+        if number == 0 and frames.shape[1] > 1:
+            channel = instead(path, piece)
         block = mix(frames, channel)
         with decoding.one_sentence():
             if rate != sample_rate:
@@ -113,9 +115,7 @@ def stream(path: Path, sample_rate: int, piece: Piece = WHOLE) -> Iterator[np.nd
 
 
 def instead(path: Path, piece: Piece = WHOLE) -> int | None:
-    """The channel that is read of a file whose channels cancel each other; None of all others. Raises as `read`."""
-    if piece.channel is not None or decoding.header(path)[1] == 1:
-        return None
+    """The channel that is read of several that cancel each other; None: their mean. Raises as `read`."""
     return _known(path, piece).instead
 
 
@@ -133,7 +133,9 @@ def inspect(path: Path, piece: Piece = WHOLE) -> Info:
     whole = _known(path, WHOLE)
     start, stop = piece.span(whole.rate, whole.samples)
     _refuse_missing_channel(piece, whole.channels)
-    return Info(whole.rate, stop - start, whole.channels, None if whole.channels == 1 else instead(path, piece))
+    several = whole.channels > 1 and piece.channel is None
+    other = instead(path, piece) if several else None
+    return Info(whole.rate, stop - start, whole.channels, other, whole.digest)
 
 
 def _known(path: Path, piece: Piece) -> Info:
@@ -158,7 +160,7 @@ def _look(path: Path) -> Info:
     extent = decoding.look(path)
     proven = extent.proven
     if proven is None or proven[2] > 1:  # of several channels it takes decoding to know which is read
-        return _measure(path, WHOLE)
+        return replace(_measure(path, WHOLE), digest=extent.digest)
     if proven[1] == 0:
         raise AudioError("it holds no audio")
     return Info(decoding.sane(proven[0]), proven[1], proven[2], None, extent.digest)

@@ -108,7 +108,7 @@ class Extent:
     samples: int | None = None
     # What to lay over a header that was never finished, by position, before libsndfile sees it.
     patches: dict[int, bytes] = field(default_factory=dict)
-    # The checksum of the decoded samples that a FLAC file has; empty: none.
+    # The form and the checksum of the decoded samples that a FLAC file has, 8 and 16 bytes; empty: none.
     digest: bytes = b""
 
     def check(self, samples: int, rate: int) -> None:

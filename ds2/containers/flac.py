@@ -50,7 +50,8 @@ def extent(source: Source, start: int = 0) -> Extent:
         raise cut_off(f"its header promises {samples} samples, but its last frame is not whole")
     if abs(end - samples) > SLACK_S * rate:
         raise AudioError(f"its header promises {samples} samples, but its last frame ends after {end}")
-    return Extent((rate, samples, channels), samples / rate, samples / rate, samples, digest=header[26:42].strip(b"\0"))
+    digest = header[18:_HEADER] if any(header[26:]) else b""
+    return Extent((rate, samples, channels), samples / rate, samples / rate, samples, digest=digest)
 
 
 def refuse_a_second(source: Source, start: int = 0) -> None:

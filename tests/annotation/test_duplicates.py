@@ -113,6 +113,14 @@ def test_flac_files_are_compared_by_their_samples(checksum, workspace, write_aud
     assert repeated(screen({"my.test.txt": [("b.flac", "你好")], "my.txt": lines})) == ["c.flac"]
 
 
+def test_flac_files_of_other_widths_are_compared_by_their_samples_too(workspace, write_audio, screen):
+    samples, rate = soundfile.read(write_audio("a.wav"), dtype="int16")
+    soundfile.write(workspace / "b.flac", samples, rate, subtype="PCM_16")
+    soundfile.write(workspace / "c.flac", samples.astype(np.int32) << 16, rate, subtype="PCM_24")
+    found = screen({"my.test.txt": [("b.flac", "你好")], "my.txt": [("c.flac", "你好")]})
+    assert repeated(found) == ["c.flac"]
+
+
 def test_a_container_that_only_ffmpeg_reads_is_the_same_as_a_wav_file_of_its_samples(workspace, write_audio, screen):
     samples = soundfile.read(write_audio("a.wav"), dtype="int16")[0]
     with av.open(str(workspace / "b.mkv"), "w") as container:
