@@ -105,7 +105,7 @@ def look(path: Path) -> Extent:
     """What a file's container states of its length.
 
     Raises:
-        AudioError: it is missing, unreadable, cut off, damaged, or goes on behind its end.
+        AudioError: it is missing, unreadable, cut off, damaged, or continues after its end.
     """
     regular(path)
     with one_sentence():
@@ -119,7 +119,7 @@ def blocks(path: Path, offset: float = 0.0) -> Iterator[tuple[np.ndarray, int]]:
     """Yields what a file holds behind `offset` seconds, float32 [n, channels] in -1..1, with the sample rate in Hz.
 
     Raises:
-        AudioError: the file is missing, unreadable, cut off or goes on behind its end; perhaps not before some blocks.
+        AudioError: the file is missing, unreadable, cut off or continues after its end; perhaps not before some blocks.
     """
     extent = look(path)
     count, rate = 0, 0

@@ -185,7 +185,7 @@ def _frames(path: Path, piece: Piece) -> Iterator[tuple[np.ndarray, int]]:
         count += len(chosen)
         yield chosen, rate
     if count == 0 and piece.offset:
-        raise PieceError(f"the piece begins at {piece.offset:g} s, behind its end")
+        raise PieceError(f"the piece begins at {piece.offset:g} s, after its end")
     if count == 0:
         raise AudioError("it holds no audio")
 
@@ -208,7 +208,7 @@ def _cut(blocks: Iterator[tuple[np.ndarray, int]], piece: Piece) -> Iterator[tup
     if piece.offset is None:
         yield from (part for part in rest if len(part[0]))
     elif left is not None and left > slack:
-        raise PieceError(f"the piece of {piece.duration:g} s from {piece.offset:g} s on ends behind its end")
+        raise PieceError(f"the piece of {piece.duration:g} s from {piece.offset:g} s on ends after its end")
 
 
 def _refuse_missing_channel(piece: Piece, channels: int) -> None:

@@ -108,11 +108,7 @@ def wave64(source: Source) -> Extent:
 
 def aiff(source: Source) -> Extent:
     """AIFF and AIFF-C: samples in COMM, bytes in SSND."""
-    found: dict[bytes, _Chunk] = {}
-    for chunk in _chunks(source, 12, "big", b"SSND", {}):
-        found.setdefault(chunk.name, chunk)
-    if b"COMM" not in found or b"SSND" not in found:
-        raise cut_off("there is no chunk with audio")
+    found = _first_of_each(source, 12, b"COMM", b"SSND")
     comm, data = found[b"COMM"], found[b"SSND"]
     content = source.at(comm.start, 22).ljust(22, b"\0")
     channels, frames, bits = struct.unpack(">HIH", content[:8])
@@ -138,11 +134,7 @@ def aiff(source: Source) -> Extent:
 
 def caf(source: Source) -> Extent:
     """Core Audio Format: packets of one size, or a table of them."""
-    found: dict[bytes, _Chunk] = {}
-    for chunk in _chunks(source, 8, "big", b"data", {}, width=8):
-        found.setdefault(chunk.name, chunk)
-    if b"desc" not in found or b"data" not in found:
-        raise cut_off("there is no chunk with audio")
+    found = _first_of_each(source, 8, b"desc", b"data", width=8)
     form = source.at(found[b"desc"].start, 32).ljust(32, b"\0")
     rate, kind, flags, packet, frames, channels, bits = struct.unpack(">d4sIIIII", form)
     if not 1 <= rate < 1 << 31:
@@ -164,11 +156,7 @@ def caf(source: Source) -> Extent:
 
 def svx(source: Source) -> Extent:
     """Amiga's 8SVX and 16SV."""
-    found: dict[bytes, _Chunk] = {}
-    for chunk in _chunks(source, 12, "big", b"BODY", {}):
-        found.setdefault(chunk.name, chunk)
-    if b"VHDR" not in found or b"BODY" not in found:
-        raise cut_off("there is no chunk with audio")
+    found = _first_of_each(source, 12, b"VHDR", b"BODY")
     header = source.at(found[b"VHDR"].start, 20).ljust(20, b"\0")
     rate, octaves, compression = struct.unpack(">HBB", header[12:16])
     size, patches = _size_of_audio(source, found[b"BODY"], {}, "big", found.keys())
@@ -176,6 +164,16 @@ def svx(source: Source) -> Extent:
         raise AudioError("its header does not say which format its samples have")
     samples = size // (2 if source.head[8:12] == b"16SV" else 1)
     return plain(rate, samples, patches)
+
+
+def _first_of_each(source: Source, position: int, header: bytes, audio: bytes, width: int = 4) -> dict[bytes, _Chunk]:
+    """The first chunk of every name; AudioError where that of the header or of the audio is missing."""
+    found: dict[bytes, _Chunk] = {}
+    for chunk in _chunks(source, position, "big", audio, {}, width):
+        found.setdefault(chunk.name, chunk)
+    if header not in found or audio not in found:
+        raise cut_off("there is no chunk with audio")
+    return found
 
 
 def _chunks(
@@ -210,7 +208,7 @@ def _chunks(
                 return
         position = chunk.start + size + (size & 1 if width == 4 else 0)
         if heard and name != audio and position > source.size + 8:
-            raise AudioError(f"it goes on behind its end: a chunk of {size} bytes at {chunk.start} is not all there")
+            raise AudioError(f"it continues after its end: a chunk of {size} bytes at {chunk.start} is not all there")
     if heard:
         _refuse_rest(source, position, position)
 
@@ -219,7 +217,7 @@ def _refuse_rest(source: Source, position: int, end: int) -> None:
     """What is no chunk may be a tag, or padding."""
     rest = source.without_tags(end) - position
     if rest > 8 and source.behind_id3(position) < source.size:
-        raise AudioError(f"it goes on behind its end: {rest} bytes follow the audio that its header states")
+        raise AudioError(f"it continues after its end: {rest} bytes follow the audio that its header states")
 
 
 def _only_chunks(source: Source, position: int, order: str) -> bool:

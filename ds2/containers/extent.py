@@ -121,7 +121,7 @@ class Extent:
         if self.least is not None and found < self.least - SLACK_S:
             raise AudioError(f"it is cut off or damaged: it states {self.least:.2f} s, but {found:.2f} s are there")
         if self.most is not None and found > self.most + SLACK_S:
-            raise AudioError(f"it goes on behind its end: it states {self.most:.2f} s, but {found:.2f} s are there")
+            raise AudioError(f"it continues after its end: it states {self.most:.2f} s, but {found:.2f} s are there")
 
 
 NOTHING_STATED = Extent()
@@ -150,7 +150,7 @@ def cut_off(why: str) -> CutOffError:
 def joined(position: int) -> AudioError:
     """The error to raise."""
     return AudioError(
-        f"a second recording begins at byte {position}, behind the end of the first: separate files that were joined"
+        f"a second recording begins at byte {position}, after the end of the first: separate files that were joined"
     )
 
 
@@ -161,9 +161,9 @@ def refuse_what_is_missing(source: Source, end: int, slack: int = 0) -> None:
 
 
 def refuse_what_follows(source: Source, end: int, slack: int, magic: bytes) -> None:
-    """Raises AudioError where more than tags, zeros and `slack` bytes lie behind the end that the header states."""
+    """Raises AudioError where more than tags, zeros and `slack` bytes follow the end that the header states."""
     if source.size <= end or source.without_tags(end) <= end + slack:
         return
     if source.at(end, len(magic)) == magic:
         raise joined(end)
-    raise AudioError(f"it goes on behind its end: {source.size - end} bytes follow the audio that its header states")
+    raise AudioError(f"it continues after its end: {source.size - end} bytes follow the audio that its header states")

@@ -55,7 +55,7 @@ def avi(source: Source) -> Extent:
         head = source.at(position, 12)
         size = int.from_bytes(head[4:8], "little")
         if head[:4] != b"RIFF":
-            raise AudioError(f"it goes on behind its end: {source.size - position} bytes follow its last chunk")
+            raise AudioError(f"it continues after its end: {source.size - position} bytes follow its last chunk")
         if head[8:12] == b"AVI " and position:
             raise joined(position)
         unfinished = size in (0, 0xFFFFFFFF)

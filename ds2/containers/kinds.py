@@ -1,6 +1,6 @@
 """The true length of an audio file, whatever its container: one place that every reader asks.
 
-Where a container states its length or its end, a file that lacks a part, or has something behind its end, is refused;
+Where a container states its length or its end, a file that lacks a part, or continues after its end, is refused;
 where it states nothing, all of it counts. docs/own-data.md has the table.
 """
 
@@ -47,7 +47,7 @@ def look(path: Path) -> Extent | None:
     """What a file's container states of its length, compared with the bytes that are there; None: of no known kind.
 
     Raises:
-        AudioError: a part is missing, something lies behind its end, or it is damaged.
+        AudioError: a part is missing, it continues after its end, or it is damaged.
         OSError: it cannot be opened.
     """
     source = Source(path)

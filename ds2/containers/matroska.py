@@ -48,7 +48,7 @@ def extent(source: Source) -> Extent:
                 if known:  # a segment without a size ends wherever the recording was stopped
                     raise
         elif name not in (_EBML, 0xEC, 0xBF):
-            raise AudioError(f"it goes on behind its end: {source.size - position} bytes follow its last element")
+            raise AudioError(f"it continues after its end: {source.size - position} bytes follow its last element")
         position = end
     if not segments or not found.tracks:
         raise cut_off("there is nothing but a header")

@@ -33,7 +33,7 @@ def extent(source: Source) -> Extent:
         if len(page) < 27 or page[:4] != b"OggS":
             if len(page) < 27 or not finished:
                 raise cut_off("a page is not whole") if len(page) < 27 else _damaged(position)
-            raise AudioError(f"it goes on behind its end: {end - position} bytes follow its last page")
+            raise AudioError(f"it continues after its end: {end - position} bytes follow its last page")
         _, _, flags, granule, number, sequence, checksum, count = _PAGE.unpack(page)
         table = buffer[at + 27 : at + 27 + count]
         size = 27 + count + sum(table)

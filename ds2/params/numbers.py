@@ -4,9 +4,10 @@ import argparse
 import re
 from collections.abc import Callable
 
-# int() and float() also take full-width and Arabic digits, underscores and spaces.
+# As YAML has them; int() and float() also take full-width and Arabic digits, underscores and spaces.
 _INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
-_REAL = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+REAL = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?"
+_REAL = re.compile(REAL, re.ASCII | re.IGNORECASE)
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-# As YAML has them; float() also takes full-width and Arabic digits, underscores and spaces.
-_NUMBER = re.compile(r"[-+]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?|nan|inf)", re.ASCII | re.IGNORECASE)
+from ds2.params.numbers import REAL
+
+_NUMBER = re.compile(rf"{REAL}|[-+]?(?:nan|inf)", re.ASCII | re.IGNORECASE)
 # What Linux takes for a path, and for each name in it, in bytes.
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255
 

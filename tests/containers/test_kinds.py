@@ -266,7 +266,7 @@ def test_an_ogg_file_lacks_no_page(path):
         refuses(path, b"".join(pages[:-1]), "last page")
         refuses(path, b"".join(pages[:3] + pages[4:]), "missing")
         refuses(path, b"".join(pages) + made(kind, rate=48000), "second recording")
-        refuses(path, b"".join(pages) + b"x" * 5000, "behind its end")
+        refuses(path, b"".join(pages) + b"x" * 5000, "after its end")
         refuses(path, with_bytes(b"".join(pages), (len(pages[0]) + 60, b"xx")), "damaged")
 
 
