@@ -27,7 +27,7 @@ class Mark(NamedTuple):
 _DECODED = b"decoded"
 _UNTOLD = Mark(b"", b"")
 # Looks at a file with this rate, in Hz; None: it is gone.
-Look = Callable[[Path, int], Mark | None]
+Look = Callable[[Path | str, int], Mark | None]
 
 
 def checksum(digest: bytes) -> Mark:
@@ -35,7 +35,7 @@ def checksum(digest: bytes) -> Mark:
     return Mark(digest[:8], digest[8:])
 
 
-def sign(path: Path, rate: int) -> Mark | None:
+def sign(path: Path | str, rate: int) -> Mark | None:
     """A mark of 5 us: some bytes from the middle of a plain WAV file's samples."""
     try:
         with open(path, "rb", buffering=0) as file:
@@ -48,7 +48,7 @@ def sign(path: Path, rate: int) -> Mark | None:
         return None
 
 
-def head(path: Path, rate: int) -> Mark | None:
+def head(path: Path | str, rate: int) -> Mark | None:
     """A mark of 0.1 ms: the first samples."""
     try:
         with decoding.sound_file(path) as file:
@@ -57,12 +57,12 @@ def head(path: Path, rate: int) -> Mark | None:
         return _decoded(path, rate, _HEAD)
 
 
-def whole(path: Path, rate: int) -> Mark | None:
+def whole(path: Path | str, rate: int) -> Mark | None:
     """A mark of all samples."""
     return _decoded(path, rate, None)
 
 
-def _decoded(path: Path, rate: int, count: int | None) -> Mark | None:
+def _decoded(path: Path | str, rate: int, count: int | None) -> Mark | None:
     try:
         return _mark(reading.stream(path, rate), count)
     except reading.AudioError:

@@ -32,7 +32,7 @@ _NO_FILES = (
 )
 
 
-def regular(path: Path) -> os.stat_result:
+def regular(path: Path | str) -> os.stat_result:
     """What the system says of a file that holds something; it is not opened, which could wait for ever at a pipe.
 
     Raises:
@@ -54,7 +54,7 @@ def regular(path: Path) -> os.stat_result:
 class _Patched(io.FileIO):
     """A file with other bytes in its header."""
 
-    def __init__(self, path: Path, patches: dict[int, bytes]) -> None:
+    def __init__(self, path: Path | str, patches: dict[int, bytes]) -> None:
         super().__init__(path)
         self._patches = patches
 
@@ -68,7 +68,7 @@ class _Patched(io.FileIO):
         return count
 
 
-def sound_file(path: Path, extent: Extent = NOTHING_STATED) -> soundfile.SoundFile:
+def sound_file(path: Path | str, extent: Extent = NOTHING_STATED) -> soundfile.SoundFile:
     """A file opened by libsndfile, its kind known by its content; raises whatever soundfile raises."""
     if extent.patches:
         return soundfile.SoundFile(_Patched(path, extent.patches))
@@ -84,12 +84,12 @@ def is_integer(file: soundfile.SoundFile) -> bool:
     return file.subtype.startswith(_INTEGER_FORMATS)
 
 
-def header(path: Path) -> tuple[int, int]:
+def header(path: Path | str) -> tuple[int, int]:
     """Sample rate in Hz and number of channels, without decoding; raises AudioError as `blocks`."""
     extent = look(path)
     if extent.proven is not None:
         return sane(extent.proven[0]), extent.proven[2]
-    with one_sentence():
+    with one_sentence:
         try:
             with sound_file(path, extent) as file:
                 return sane(file.samplerate), file.channels
@@ -101,21 +101,21 @@ def header(path: Path) -> tuple[int, int]:
                 return sane(stream.codec_context.sample_rate), stream.codec_context.channels
 
 
-def look(path: Path) -> Extent:
+def look(path: Path | str) -> Extent:
     """What a file's container states of its length.
 
     Raises:
         AudioError: it is missing, unreadable, cut off, damaged, or continues after its end.
     """
     regular(path)
-    with one_sentence():
+    with one_sentence:
         try:
             return kinds.look(path) or ffmpeg.extent(path)
         except PermissionError:
             raise AudioError("no permission to read it") from None
 
 
-def blocks(path: Path, offset: float = 0.0) -> Iterator[tuple[np.ndarray, int]]:
+def blocks(path: Path | str, offset: float = 0.0) -> Iterator[tuple[np.ndarray, int]]:
     """Yields what a file holds behind `offset` seconds, float32 [n, channels] in -1..1, with the sample rate in Hz.
 
     Raises:
@@ -123,7 +123,7 @@ def blocks(path: Path, offset: float = 0.0) -> Iterator[tuple[np.ndarray, int]]:
     """
     extent = look(path)
     count, rate = 0, 0
-    with one_sentence():
+    with one_sentence:
         for block, rate in _decoded(path, offset, extent):
             left = len(block) if extent.samples is None else extent.samples - round(offset * rate) - count
             if left > 0:
@@ -133,7 +133,7 @@ def blocks(path: Path, offset: float = 0.0) -> Iterator[tuple[np.ndarray, int]]:
             extent.check(round(offset * rate) + count, rate)
 
 
-def known(path: Path, seconds: float) -> tuple[np.ndarray, int] | None:
+def known(path: Path | str, seconds: float) -> tuple[np.ndarray, int] | None:
     """A file that the stage manifest has measured and that still has this length: as `blocks`, in one block.
 
     Where a FLAC file has just as many samples as were accepted and no second file behind them, all is there. None: it
@@ -156,7 +156,7 @@ def known(path: Path, seconds: float) -> tuple[np.ndarray, int] | None:
     return None
 
 
-def _decoded(path: Path, offset: float, extent: Extent) -> Iterator[tuple[np.ndarray, int]]:
+def _decoded(path: Path | str, offset: float, extent: Extent) -> Iterator[tuple[np.ndarray, int]]:
     count = 0
     try:
         with sound_file(path, extent) as file:

@@ -64,7 +64,7 @@ def below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def read(path: Path, piece: Piece = WHOLE) -> tuple[np.ndarray, int]:
+def read(path: Path | str, piece: Piece = WHOLE) -> tuple[np.ndarray, int]:
     """Decodes a file or a piece of it: float32 [n] in -1..1, one channel, and the sample rate in Hz.
 
     Of several channels the mean is taken, or the loudest where they cancel each other (channels.Levels).
@@ -82,19 +82,19 @@ def read(path: Path, piece: Piece = WHOLE) -> tuple[np.ndarray, int]:
     return np.ascontiguousarray(mixed[0] if len(mixed) == 1 else np.concatenate(mixed)), found[0][1]
 
 
-def load(path: Path, sample_rate: int, piece: Piece = WHOLE) -> np.ndarray:
+def load(path: Path | str, sample_rate: int, piece: Piece = WHOLE) -> np.ndarray:
     """Samples, float32 [n], of a file or a piece, resampled to `sample_rate` (band-limited, soxr HQ); raises as `read`.
 
     A piece is cut out first: nothing of what is around it is heard in it.
     """
     samples, rate = read(path, piece)
     if rate != sample_rate:
-        with decoding.one_sentence():
+        with decoding.one_sentence:
             samples = soxr.resample(samples, rate, sample_rate, quality="HQ")
     return samples
 
 
-def stream(path: Path, sample_rate: int, piece: Piece = WHOLE) -> Iterator[np.ndarray]:
+def stream(path: Path | str, sample_rate: int, piece: Piece = WHOLE) -> Iterator[np.ndarray]:
     """Yields a file or a piece in blocks, float32 [n], for what is too long to be held; joined, they are `load`'s.
 
     Raises:
@@ -105,7 +105,7 @@ def stream(path: Path, sample_rate: int, piece: Piece = WHOLE) -> Iterator[np.nd
         if number == 0 and frames.shape[1] > 1:
             channel = instead(path, piece)
         block = mix(frames, channel)
-        with decoding.one_sentence():
+        with decoding.one_sentence:
             if rate != sample_rate:
                 resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
                 block = resampler.resample_chunk(np.ascontiguousarray(block))
@@ -114,12 +114,12 @@ def stream(path: Path, sample_rate: int, piece: Piece = WHOLE) -> Iterator[np.nd
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def instead(path: Path, piece: Piece = WHOLE) -> int | None:
+def instead(path: Path | str, piece: Piece = WHOLE) -> int | None:
     """The channel that is read of several that cancel each other; None: their mean. Raises as `read`."""
     return _known(path, piece).instead
 
 
-def inspect(path: Path, piece: Piece = WHOLE) -> Info:
+def inspect(path: Path | str, piece: Piece = WHOLE) -> Info:
     """Rate, length and channels of a file or a piece that can be used, found by decoding no more than needed.
 
     Of integer PCM and FLAC with one channel the header and the end are read, which shows missing files, wrong formats,
@@ -138,7 +138,7 @@ def inspect(path: Path, piece: Piece = WHOLE) -> Info:
     return Info(whole.rate, stop - start, whole.channels, other, whole.digest)
 
 
-def _known(path: Path, piece: Piece) -> Info:
+def _known(path: Path | str, piece: Piece) -> Info:
     """As `_look` or, of a piece, `_measure`; the last few answers are kept while the file stays as it is."""
     stamp = decoding.regular(path)
     found = _remembered(path, piece, (stamp.st_ino, stamp.st_size, stamp.st_mtime_ns))
@@ -148,14 +148,14 @@ def _known(path: Path, piece: Piece) -> Info:
 
 
 @functools.lru_cache(maxsize=16)
-def _remembered(path: Path, piece: Piece, stamp: tuple[int, ...]) -> Info | str:
+def _remembered(path: Path | str, piece: Piece, stamp: tuple[int, ...]) -> Info | str:
     try:
         return _look(path) if piece == WHOLE else _measure(path, piece)
     except AudioError as error:
         return str(error)
 
 
-def _look(path: Path) -> Info:
+def _look(path: Path | str) -> Info:
     """Of a whole file."""
     extent = decoding.look(path)
     proven = extent.proven
@@ -166,7 +166,7 @@ def _look(path: Path) -> Info:
     return Info(decoding.sane(proven[0]), proven[1], proven[2], None, extent.digest)
 
 
-def _measure(path: Path, piece: Piece) -> Info:
+def _measure(path: Path | str, piece: Piece) -> Info:
     levels, found = Levels(), 0
     for block, rate in _frames(path, piece):
         levels.add(block)
@@ -174,7 +174,7 @@ def _measure(path: Path, piece: Piece) -> Info:
     return Info(found, levels.frames, levels.channels, levels.instead())
 
 
-def _frames(path: Path, piece: Piece) -> Iterator[tuple[np.ndarray, int]]:
+def _frames(path: Path | str, piece: Piece) -> Iterator[tuple[np.ndarray, int]]:
     """The frames of a piece, float32 [n, channels], only its channel where it has one, and the sample rate."""
     count = 0
     known = decoding.known(path, piece.duration) if piece.offset is None and piece.duration is not None else None

@@ -1,6 +1,7 @@
 """What a container states of its own length, and the file it lies in: what every module on containers stands on."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +26,12 @@ class CutOffError(AudioError):
 class Source:
     """An open file, read at positions."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         """Opens it; OSError as `open`."""
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.fstat(self._file).st_size
-        self.head = os.pread(self._file, 64, 0)
+        self._beginning = os.pread(self._file, _PIECE, 0)  # of most utterances in FLAC all
+        self.head = self._beginning[:64]
 
     def close(self) -> None:
         """After this nothing can be read."""
@@ -37,8 +39,12 @@ class Source:
 
     def at(self, position: int, count: int) -> bytes:
         """That many bytes, fewer at the end of the file."""
-        count = min(count, self.size - position)
-        return os.pread(self._file, count, position) if position >= 0 and count > 0 else b""
+        end = min(position + count, self.size)
+        if position < 0 or end <= position:
+            return b""
+        if end <= len(self._beginning):
+            return self._beginning[position:end]
+        return os.pread(self._file, end - position, position)
 
     def number(self, position: int, count: int, order: str = "big") -> int:
         """An unsigned integer; AudioError where the file ends within it."""
@@ -47,16 +53,13 @@ class Source:
             raise cut_off("it ends within its header")
         return int.from_bytes(found, order)
 
-    def find(self, mark: bytes, start: int, end: int | None = None) -> int:
-        """The position of the first `mark` from `start` on, -1 where there is none."""
-        end = self.size if end is None else end
-        while start < end:
-            piece = self.at(start, min(_PIECE, end - start))
-            if (found := piece.find(mark)) >= 0:
-                return start + found
-            if start + len(piece) >= end or not piece:
-                break
-            start += len(piece) - len(mark) + 1
+    def search(self, mark: re.Pattern[bytes], length: int, start: int) -> int:
+        """Where the first `mark` of `length` bytes from `start` on is, -1 where there is none."""
+        while self.size - start >= length:
+            piece = self.at(start, _PIECE)
+            if found := mark.search(piece):
+                return start + found.start()
+            start += len(piece) - length + 1
         return -1
 
     def blocks(self, start: int, end: int) -> Iterator[bytes]:

@@ -8,7 +8,6 @@ import numpy as np
 from ds2.containers.extent import NOTHING_STATED, SLACK_S, AudioError, Extent, Source, cut_off, joined
 
 # The marker and the head of the first block of metadata, STREAMINFO, which has 34 bytes.
-_MARKER = b"fLaC"
 _BEGINNING = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22", re.DOTALL)
 _HEADER = 42
 # What no frame is longer than, where the header does not say.
@@ -60,11 +59,8 @@ def refuse_a_second(source: Source, start: int = 0) -> None:
     Raises:
         AudioError: one was.
     """
-    position = start + 4
-    while (position := source.find(_MARKER, position)) >= 0:
-        if _BEGINNING.match(source.at(position, 8)):
-            raise joined(position)
-        position += 4
+    if (position := source.search(_BEGINNING, 8, start + 1)) >= 0:
+        raise joined(position)
 
 
 def _last_sample(end: bytes, block: int) -> int | None:
@@ -73,8 +69,11 @@ def _last_sample(end: bytes, block: int) -> int | None:
     With blocks of one size a frame's header has two bytes of marks, two of its format, then its number; else the
     number of its first sample. The checksum of several frames is right too: the last one counts.
     """
-    for found in reversed(list(re.finditer(rb"\xff[\xf8\xf9]", end))):
-        frame = end[found.start() :]
+    position = len(end) - 1
+    while (position := end.rfind(b"\xff", 0, position)) >= 0:
+        if end[position + 1] & 0xFE != 0xF8:
+            continue
+        frame = end[position:]
         first, at = _number(frame, 4)
         if first is None or len(frame) < at + 4 or not frame[2] >> 4:
             continue

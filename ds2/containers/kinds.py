@@ -43,7 +43,7 @@ _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp")
 _HTK = b"\0\2\0\0"  # bytes of a sample, kind of parameters: waveform
 
 
-def look(path: Path) -> Extent | None:
+def look(path: Path | str) -> Extent | None:
     """What a file's container states of its length, compared with the bytes that are there; None: of no known kind.
 
     Raises:
@@ -57,7 +57,7 @@ def look(path: Path) -> Extent | None:
         source.close()
 
 
-def look_again(path: Path) -> None:
+def look_again(path: Path | str) -> None:
     """For a FLAC file whose length is known and found: whether another one was joined to it.
 
     Raises:

@@ -16,9 +16,11 @@ _BITRATES = {
 _LONGEST_FRAME = 2881
 # Where in LAME's part of the header, counted from "Xing", delay and padding stand, and the checksum of all before it.
 _DELAYS, _CHECKSUM = 141, 154
-# No encoder adds more samples. FFmpeg's checksum is another than LAME's and is not looked at.
+# No encoder adds more samples.
 _MOST_BEFORE, _MOST_BEHIND = 1200, 2304
 _ENCODERS = (b"LAME", b"Lavf", b"Lavc")
+# FFmpeg's checksum counts so many bytes, whatever stands before: those from the checksum on are zeros by then.
+_FFMPEGS = 190
 # What decoders differ by where no delay is stated: they may begin a frame later, and end one earlier.
 _UNKNOWN_FRAMES = 3
 
@@ -132,10 +134,12 @@ def _header(frame: bytes, kind: _Frame, position: int) -> tuple[int | None, int 
     checksum = int.from_bytes(frame[at + _CHECKSUM : at + _CHECKSUM + 2], "big")
     delays = int.from_bytes(frame[at + _DELAYS : at + _DELAYS + 3], "big")
     before, behind = delays >> 12, delays & 0xFFF
-    wrong = lame.startswith(b"LAME") and checksum and _crc16(frame[: at + _CHECKSUM]) != checksum
-    if wrong or before > _MOST_BEFORE or behind > _MOST_BEHIND:
+    counted = frame[: at + _CHECKSUM]
+    known = [_crc16(counted)] if lame.startswith(b"LAME") else [_crc16(counted), _crc16(counted.ljust(_FFMPEGS, b"\0"))]
+    by_known = lame[:4] in _ENCODERS
+    if by_known and checksum and checksum not in known or before > _MOST_BEFORE or behind > _MOST_BEHIND:
         raise AudioError(f"it is damaged at byte {position}: the header that states its length")
-    return count, before + behind
+    return count, before + behind if by_known and checksum else None
 
 
 def _crc16(data: bytes) -> int:

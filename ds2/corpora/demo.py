@@ -115,7 +115,7 @@ def build(name: str, annotation: Path, runtime: params.RuntimeSettings) -> None:
     """Speaks what is missing and writes demo.<split>.txt, as `corpora.build`; UserError: no libespeak-ng is there."""
     parts = utterances()
     everything = [spoken for part in parts.values() for spoken in part]
-    missing = [spoken for spoken in everything if not layout.audio_file(str(spoken.audio)).exists()]
+    missing = [spoken for spoken in everything if not (layout.repository_root() / spoken.audio).exists()]
     if missing:
         espeak.synthesizer()  # says at once, and here, if it is not installed
     workers = parallel.processes(runtime.num_workers)
@@ -172,7 +172,7 @@ def _write_and_exit(voice: espeak.Synthesizer, spoken: SpokenSentence) -> NoRetu
     try:
         samples = voice.speak(spoken.text, f"cmn+{spoken.voice}", spoken.rate, spoken.pitch, spoken.pitch_range)
         samples = _recorded(soxr.resample(samples, voice.sample_rate, _SAMPLE_RATE, quality="HQ"), spoken)
-        with replacing(layout.audio_file(str(spoken.audio)), "wb") as file:
+        with replacing(layout.repository_root() / spoken.audio, "wb") as file:
             soundfile.write(file, np.clip(samples, -1.0, 1.0), _SAMPLE_RATE, format="FLAC", subtype="PCM_16")
         os._exit(0)
     except (OSError, soundfile.LibsndfileError, UserError) as error:

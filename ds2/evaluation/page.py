@@ -132,7 +132,7 @@ def _entry(one: Scored, metric: str, place: str | None) -> Entry:
     return Entry(one, path, source, columns[:_TOKENS], max(0, len(columns) - _TOKENS))
 
 
-def _inside(path: Path, folder: Path) -> str | None:
+def _inside(path: Path | str, folder: Path) -> str | None:
     """A path relative to a folder that it is in; None of others."""
     relative = os.path.relpath(path, folder)
     return None if relative.split(os.sep)[0] == os.pardir else relative

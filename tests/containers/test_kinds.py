@@ -242,6 +242,22 @@ def test_a_header_that_states_less_than_there_is_is_refused(path, kind, mark, at
     refuses(path, changed)
 
 
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("kind", ["mp3", "mp3 of ffmpeg"])
+def test_how_much_an_mp3_was_padded_is_believed_only_with_its_checksum(path, kind, rate):
+    """Delay and padding together are 144 ms at 16 kHz: a changed one made the recording so much longer."""
+    content = made(kind, rate=rate)
+    at = max(content.find(b"Xing"), content.find(b"Info"))
+    assert seconds_of(path, content) == pytest.approx(SECONDS, abs=0.001)
+    for place in (141, 142, 143):
+        refuses(path, with_bytes(content, (at + place, bytes([content[at + place] ^ 0x31]))), "damaged")
+    without = with_bytes(content, (at + 154, bytes(2)))  # as FFmpeg wrote it before it had one
+    path.write_bytes(without)
+    extent = kinds.look(path)
+    assert extent.least < SECONDS < extent.most
+    assert extent.most - extent.least == pytest.approx(4 * (1152 if rate == 44100 else 576) / rate)
+
+
 def test_chunks_around_the_audio_of_a_wav_are_none_of_it(path):
     content = made("wav")
     whole = seconds_of(path, content)
