@@ -137,7 +137,7 @@ def _header(frame: bytes, kind: _Frame, position: int) -> tuple[int | None, int 
     counted = frame[: at + _CHECKSUM]
     known = [_crc16(counted)] if lame.startswith(b"LAME") else [_crc16(counted), _crc16(counted.ljust(_FFMPEGS, b"\0"))]
     by_known = lame[:4] in _ENCODERS
-    if by_known and checksum and checksum not in known or before > _MOST_BEFORE or behind > _MOST_BEHIND:
+    if (by_known and checksum and checksum not in known) or before > _MOST_BEFORE or behind > _MOST_BEHIND:
         raise AudioError(f"it is damaged at byte {position}: the header that states its length")
     return count, before + behind if by_known and checksum else None
 
