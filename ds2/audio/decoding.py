@@ -136,8 +136,8 @@ def blocks(path: Path | str, offset: float = 0.0) -> Iterator[tuple[np.ndarray, 
 def known(path: Path | str, seconds: float) -> tuple[np.ndarray, int] | None:
     """A file that the stage manifest has measured and that still has this length: as `blocks`, in one block.
 
-    Where a FLAC file has just as many samples as were accepted and no second file behind them, all is there. None: it
-    takes `blocks` to tell.
+    A FLAC file with just as many samples as were accepted is read without looking at what follows them. None: it takes
+    `blocks` to tell.
 
     Raises:
         AudioError: the file is missing, no regular file, or empty.
@@ -147,7 +147,6 @@ def known(path: Path | str, seconds: float) -> tuple[np.ndarray, int] | None:
         with sound_file(path) as file:
             if file.format == "FLAC" and file.frames == round(seconds * file.samplerate) <= BLOCK:
                 block = file.read(dtype="float32", always_2d=True)
-                kinds.look_again(path)
                 return (block, sane(file.samplerate)) if len(block) == file.frames else None
     except MemoryError:
         raise

@@ -74,11 +74,13 @@ def read(path: Path | str, piece: Piece = WHOLE) -> tuple[np.ndarray, int]:
             out of all range.
     """
     found = list(_frames(path, piece))
-    levels = Levels()
+    channel = None
     if found[0][0].shape[1] > 1:
+        levels = Levels()
         for block, _ in found:
             levels.add(block)
-    mixed = [mix(block, levels.instead()) for block, _ in found]
+        channel = levels.instead()
+    mixed = [mix(block, channel) for block, _ in found]
     return np.ascontiguousarray(mixed[0] if len(mixed) == 1 else np.concatenate(mixed)), found[0][1]
 
 

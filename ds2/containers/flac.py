@@ -37,7 +37,7 @@ def extent(source: Source, start: int = 0) -> Extent:
     rate, channels, samples = packed >> 44, (packed >> 41 & 7) + 1, packed & 0xF_FFFF_FFFF
     if not rate:
         raise AudioError("its header does not say at which rate it was recorded")
-    refuse_a_second(source, start)
+    _refuse_a_second(source, start)
     if not samples:
         return NOTHING_STATED
     end = _last_sample(source.at(max(start, source.size - longest), longest), block)
@@ -53,7 +53,7 @@ def extent(source: Source, start: int = 0) -> Extent:
     return Extent((rate, samples, channels), samples / rate, samples / rate, samples, digest=digest)
 
 
-def refuse_a_second(source: Source, start: int = 0) -> None:
+def _refuse_a_second(source: Source, start: int = 0) -> None:
     """Reads the file to see that no other was joined to it.
 
     Raises:

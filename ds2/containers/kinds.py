@@ -57,21 +57,6 @@ def look(path: Path | str) -> Extent | None:
         source.close()
 
 
-def look_again(path: Path | str) -> None:
-    """For a FLAC file whose length is known and found: whether another one was joined to it.
-
-    Raises:
-        AudioError: another file was joined to it.
-    """
-    source = Source(path)
-    try:
-        start = source.behind_id3()
-        if source.at(start, 4) == b"fLaC":
-            flac.refuse_a_second(source, start)
-    finally:
-        source.close()
-
-
 def _known(source: Source) -> Extent | None:
     head = source.head
     if (by := _KINDS.get(head[:4])) is not None:
