@@ -16,9 +16,15 @@ def home_is_usable() -> bool:
 
 def _writable(folder: Path) -> bool:
     """Whether this process may make something in a folder, which is made if need be."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    folder = _nearest(folder)
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK, effective_ids=True)
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or what is there of it."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
 
 
 def stand_in() -> Path | None:
@@ -37,9 +43,15 @@ def stand_in() -> Path | None:
 
 
 def prepare(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Names matplotlib a folder, if the user has not, where it would find none and say so at every start."""
-    if "MPLCONFIGDIR" not in environment and not home_is_usable() and (folder := stand_in()):
-        environment["MPLCONFIGDIR"] = str(folder / "matplotlib")
+    """Names matplotlib a folder, if the user has not, where it would find none and say so at every start.
+
+    A home like /dev/null, below which nothing can be, is replaced: paddle could not be imported.
+    """
+    if home_is_usable() or not (folder := stand_in()):
+        return
+    environment.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
+    if not _nearest(Path(environment.get("HOME", "/"))).is_dir():
+        environment["HOME"] = str(folder)
 
 
 @contextmanager

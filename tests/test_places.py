@@ -38,6 +38,14 @@ def give(folder: Path, uid: int) -> None:
         os.chown(path, uid, uid)
 
 
+@as_root
+@pytest.mark.wheel
+@pytest.mark.parametrize("home", ["/dev/null", "/dev/null/home", "/nonexistent/home", ""])
+def test_paddle_can_be_imported_whatever_the_home_is(home):
+    found = run(ROOT, USERS["nobody"], "-c", "import ds2, paddle", HOME=home)
+    assert found.returncode == 0, found.stderr
+
+
 @pytest.fixture
 def project():
     """project(uid) has data and a language model, and is a user's; other users reach it, as they do not pytest's."""
