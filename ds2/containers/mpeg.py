@@ -18,6 +18,7 @@ _LONGEST_FRAME = 2881
 _DELAYS, _CHECKSUM = 141, 154
 # No encoder adds more samples.
 _MOST_BEFORE, _MOST_BEHIND = 1200, 2304
+_MARKS = (b"Xing", b"Info", b"VBRI")
 _ENCODERS = (b"LAME", b"Lavf", b"Lavc")
 # FFmpeg's checksum counts so many bytes, whatever stands before: those from the checksum on are zeros by then.
 _FFMPEGS = 190
@@ -92,6 +93,8 @@ def _first(source: Source, start: int, end: int) -> int:
     start += len(data) - len(data.lstrip(b"\0"))
     for position in range(start, min(start + _LONGEST_FRAME, end)):
         if begins(source, position):
+            if any(mark in source.at(start, position - start) for mark in (*_MARKS, *_ENCODERS)):
+                raise _damaged(start)
             return position
     raise AudioError("it cannot be decoded (no frame of MPEG audio begins in it)")
 
@@ -121,11 +124,11 @@ def _header(frame: bytes, kind: _Frame, position: int) -> tuple[int | None, int 
         return int.from_bytes(frame[50:54], "big"), None
     mono = frame[3] >> 6 == 3
     at = 4 + ((17 if mono else 32) if kind.version == 3 else (9 if mono else 17)) + (0 if frame[1] & 1 else 2)
-    marked = frame[at : at + 4] in (b"Xing", b"Info")
+    marked = frame[at : at + 4] in _MARKS[:2]
     lame = frame[at + 120 : at + _CHECKSUM + 2]
     # The version of an encoder, or silence that it left there; nothing, where only Xing's own part was written.
     if lame[:4] in _ENCODERS if not marked else any(lame) and (not lame[:4].isalnum() or not frame[at + 7] & 1):
-        raise AudioError(f"it is damaged at byte {position}: the header that states its length")
+        raise _damaged(position)
     if not marked or not frame[at + 7] & 1:
         return None, None
     count = int.from_bytes(frame[at + 8 : at + 12], "big")
@@ -138,8 +141,12 @@ def _header(frame: bytes, kind: _Frame, position: int) -> tuple[int | None, int 
     known = [_crc16(counted)] if lame.startswith(b"LAME") else [_crc16(counted), _crc16(counted.ljust(_FFMPEGS, b"\0"))]
     by_known = lame[:4] in _ENCODERS
     if (by_known and checksum and checksum not in known) or before > _MOST_BEFORE or behind > _MOST_BEHIND:
-        raise AudioError(f"it is damaged at byte {position}: the header that states its length")
+        raise _damaged(position)
     return count, before + behind if by_known and checksum else None
+
+
+def _damaged(position: int) -> AudioError:
+    return AudioError(f"it is damaged at byte {position}: the header that states its length")
 
 
 def _crc16(data: bytes) -> int:

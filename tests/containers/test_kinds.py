@@ -251,6 +251,9 @@ def test_how_much_an_mp3_was_padded_is_believed_only_with_its_checksum(path, kin
     assert seconds_of(path, content) == pytest.approx(SECONDS, abs=0.001)
     for place in (141, 142, 143):
         refuses(path, with_bytes(content, (at + place, bytes([content[at + place] ^ 0x31]))), "damaged")
+    frame = content.rindex(b"\xff", 0, at)
+    for head in (bytes(2), b"\xff\x00", b"\x00"):
+        refuses(path, with_bytes(content, (frame, head)), "damaged|no audio track")
     without = with_bytes(content, (at + 154, bytes(2)))  # as FFmpeg wrote it before it had one
     path.write_bytes(without)
     extent = kinds.look(path)
