@@ -96,15 +96,16 @@ def blocks(path: Path | str, offset: float, stated: bool) -> Iterator[tuple[np.n
 
     at = 0
     with container(path) as opened:
-        to_16_bits = av.AudioResampler(format="s16p")
+        # Interleaved: PyAV reads beyond the end of its list of planes where each of 9 channels and more has one.
+        to_16_bits = av.AudioResampler(format="s16")
         for frame in _sound_frames(opened, os.stat(path).st_size, stated):
-            for planes in to_16_bits.resample(frame):
-                if planes is None:
+            for part in to_16_bits.resample(frame):
+                if part is None:
                     continue
-                block = planes.to_ndarray().T.astype(np.float32) / 32768.0
-                skipped = round(offset * sane(planes.sample_rate))
+                block = part.to_ndarray().reshape(part.samples, -1).astype(np.float32) / 32768.0
+                skipped = round(offset * sane(part.sample_rate))
                 if at + len(block) > skipped:
-                    yield block[max(0, skipped - at) :], planes.sample_rate
+                    yield block[max(0, skipped - at) :], part.sample_rate
                 at += len(block)
 
 

@@ -18,6 +18,7 @@ _LONGEST_FRAME = 2881
 _DELAYS, _CHECKSUM = 141, 154
 # No encoder adds more samples.
 _MOST_BEFORE, _MOST_BEHIND = 1200, 2304
+_HEAD = 64
 _MARKS = (b"Xing", b"Info", b"VBRI")
 _ENCODERS = (b"LAME", b"Lavf", b"Lavc")
 # FFmpeg's checksum counts so many bytes, whatever stands before: those from the checksum on are zeros by then.
@@ -125,9 +126,11 @@ def _header(frame: bytes, kind: _Frame, position: int) -> tuple[int | None, int 
     mono = frame[3] >> 6 == 3
     at = 4 + ((17 if mono else 32) if kind.version == 3 else (9 if mono else 17)) + (0 if frame[1] & 1 else 2)
     marked = frame[at : at + 4] in _MARKS[:2]
+    # By a changed number of channels it would be looked for in another place.
+    misplaced = any(mark in frame[:_HEAD] for mark in _MARKS[:2]) or frame[at + 120 : at + 124] in _ENCODERS
     lame = frame[at + 120 : at + _CHECKSUM + 2]
     # The version of an encoder, or silence that it left there; nothing, where only Xing's own part was written.
-    if lame[:4] in _ENCODERS if not marked else any(lame) and (not lame[:4].isalnum() or not frame[at + 7] & 1):
+    if misplaced if not marked else any(lame) and (not lame[:4].isalnum() or not frame[at + 7] & 1):
         raise _damaged(position)
     if not marked or not frame[at + 7] & 1:
         return None, None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ds2.audio import decoding, reading
+from ds2.audio import decoding, ffmpeg, reading
 from ds2.audio.reading import AudioError
 from tests.conftest import tone
 
@@ -235,3 +235,12 @@ def test_a_file_without_permission_is_refused(tmp_path):
     if os.access(tmp_path / "a.wav", os.R_OK):
         pytest.skip("root may read everything")
     assert refused_by_all_but_a_look_at_the_header(tmp_path / "a.wav") == "no permission to read it"
+
+
+@pytest.mark.parametrize("channels", [1, 8, 9, 17])
+def test_ffmpeg_reads_any_number_of_channels(tmp_path, channels):
+    """PyAV ended the process on a changed WAV that stated 17."""
+    samples = np.random.default_rng(channels).normal(0, 0.1, (4000, channels)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
+    read = np.concatenate([block for block, _ in ffmpeg.blocks(tmp_path / "a.wav", 0.0, stated=True)])
+    np.testing.assert_allclose(read, samples, atol=2**-15)

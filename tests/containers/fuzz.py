@@ -38,7 +38,7 @@ STATE_NOTHING = {
 }  # fmt: skip
 OPERATIONS = ("cut", "cut", "take out", "join", "mutate", "mutate", "mutate header", "mutate header", "zeros", "both")
 # After these the statement itself may be missing.
-LOSES = ("take out", "both")
+LOSES = ("take out", "zeros", "both")
 _LONGEST_S, _MOST_BYTES = 10.0, 1 << 30
 _SECONDS = (1.1, 1.7)
 

@@ -254,6 +254,8 @@ def test_how_much_an_mp3_was_padded_is_believed_only_with_its_checksum(path, kin
     frame = content.rindex(b"\xff", 0, at)
     for head in (bytes(2), b"\xff\x00", b"\x00"):
         refuses(path, with_bytes(content, (frame, head)), "damaged|no audio track")
+    other_channels = content[frame + 3] ^ 0xC0  # so that the header would stand in another place
+    refuses(path, with_bytes(content, (frame + 3, bytes([other_channels]))), "damaged")
     without = with_bytes(content, (at + 154, bytes(2)))  # as FFmpeg wrote it before it had one
     path.write_bytes(without)
     extent = kinds.look(path)
