@@ -40,6 +40,7 @@ _FORMS: dict[bytes, Callable[[Source], Extent]] = {
     b"16SV": chunked.svx,
 }
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp")
+_MOST_OF_FTYP = 1 << 12
 _HTK = b"\0\2\0\0"  # bytes of a sample, kind of parameters: waveform
 
 
@@ -63,7 +64,8 @@ def _known(source: Source) -> Extent | None:
         return by(source)
     if head[:4] in (b"RIFF", b"FORM") and (by := _FORMS.get(head[8:12])) is not None:
         return by(source)
-    if head[4:8] in _BOXES:
+    second = int.from_bytes(head[:4], "big") + 4  # where a box behind the first one has its name
+    if head[4:8] in _BOXES or (second < _MOST_OF_FTYP and source.at(second, 4) in _BOXES):
         return mp4.extent(source)
     start = source.behind_id3() if head[:3] == b"ID3" else 0
     if start and source.at(start, 4) == b"fLaC":

@@ -92,7 +92,15 @@ def change(random: np.random.Generator, content: bytes, other: bytes) -> tuple[s
 
 
 def form(path: Path) -> Any:
-    """Rate, channels and width of the samples, as the decoder sees them."""
+    """Rate, channels and width of the samples, as the decoder sees them; of an MP4 the rate of the film's clock too."""
+    content = path.read_bytes()
+    at = content.find(b"mvhd")
+    if at >= 0:
+        return _decoders_form(path), content[at + 16 : at + 20]
+    return _decoders_form(path)
+
+
+def _decoders_form(path: Path) -> Any:
     try:
         with soundfile.SoundFile(str(path)) as file:
             return file.samplerate, file.channels, file.subtype

@@ -242,6 +242,13 @@ def test_a_header_that_states_less_than_there_is_is_refused(path, kind, mark, at
     refuses(path, changed)
 
 
+def test_an_mp4_whose_first_box_lost_its_name_states_its_length(path):
+    content = with_bytes(made("m4a"), (7, b"\0"))
+    cut = content[: len(content) // 2]
+    assert seconds_of(path, content) == pytest.approx(seconds_of(path, made("m4a")), abs=0.001)
+    refuses(path, cut, "cut off|index")
+
+
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 @pytest.mark.parametrize("kind", ["mp3", "mp3 of ffmpeg"])
 def test_how_much_an_mp3_was_padded_is_believed_only_with_its_checksum(path, kind, rate):
