@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ds2 import layout, params
+from ds2.compiled import compiled
 from ds2.data.vocabulary import BLANK_ID, Vocabulary
 from ds2.decoding import automaton, candidates, hot_words, language_model, ngram, table
 from ds2.decoding.candidates import Candidates
-from ds2.decoding.compiled import compiled
 from ds2.decoding.decoder import Hypothesis
 from ds2.decoding.hot_words import HotWords
 from ds2.decoding.language_model import LanguageModel

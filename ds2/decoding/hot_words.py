@@ -13,10 +13,10 @@ import numpy as np
 from loguru import logger
 
 from ds2 import params
+from ds2.compiled import compiled
 from ds2.data.text import normalize
 from ds2.data.vocabulary import UNKNOWN_ID, Vocabulary
 from ds2.decoding import table
-from ds2.decoding.compiled import compiled
 
 
 class HotWords(NamedTuple):

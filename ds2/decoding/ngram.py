@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ds2.compiled import compiled
 from ds2.data.vocabulary import UNKNOWN_ID, Vocabulary
 from ds2.decoding import automaton, table
-from ds2.decoding.compiled import compiled
 from ds2.errors import UserError
 
 _BEGIN, _END = "<s>", "</s>"

@@ -6,6 +6,7 @@ from paddle import nn
 from ds2 import params
 from ds2.data import frames
 from ds2.model import unfolded_conv
+from ds2.model.arrays import as_array
 from ds2.model.masking import MaskedBatchNorm, time_mask
 from ds2.params.networks import frames_a_step
 
@@ -27,15 +28,17 @@ class ConvLayer(nn.Layer):
             bias_attr=False,  # the normalisation has one
             weight_attr=paddle.ParamAttr(initializer=nn.initializer.KaimingNormal()),
         )
-        self._unfolds = stride == (2, 1)
-        self.norm = MaskedBatchNorm(channels, channel_axis=1)
+        self._time_stride = stride[1]
+        self.norm = MaskedBatchNorm(channels, channel_axis=1, clip=_CLIP)
 
     def forward(self, x: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
         """[B, in, mel, T] and the output's mask [B, 1, 1, T'] to [B, channels, mel', T'], zero in the padding."""
-        on_cpu = self.conv.weight.place.is_cpu_place()
-        x = unfolded_conv.conv2d(x, self.conv.weight) if on_cpu and self._unfolds else self.conv(x)
-        x = x * mask
-        return paddle.clip(self.norm(x, mask), 0.0, _CLIP) * mask
+        if x.place.is_cpu_place():
+            lengths = [int(row.sum()) for row in as_array(mask)]
+            x = unfolded_conv.conv2d(x, self.conv.weight, self._time_stride, lengths)
+        else:
+            x = self.conv(x) * mask
+        return self.norm(x, mask)
 
 
 class ConvStack(nn.Layer):

@@ -5,6 +5,9 @@ from collections.abc import Callable
 import paddle
 from paddle import nn
 
+from ds2.model.arrays import as_array
+from ds2.model.masked_arrays import Normalised, Parts, moments
+
 _LONGEST_MEAN = 100.0  # steps that the running statistics cover
 _EPSILON = 1e-5  # added to the variance
 
@@ -25,11 +28,15 @@ class MaskedBatchNorm(nn.Layer):
     # differentiable. None: the batch is all here.
     all_gather_rows: Callable[[paddle.Tensor], paddle.Tensor] | None = None
 
-    def __init__(self, channels: int, channel_axis: int) -> None:
-        """Each of the channels is normalised by itself, over all axes of the input but `channel_axis`, from 0."""
+    def __init__(self, channels: int, channel_axis: int, clip: float | None = None) -> None:
+        """Each of the channels is normalised by itself, over all axes of the input but `channel_axis`, from 0.
+
+        With `clip` the clipped ReLU min(max(x, 0), clip) follows: Hannun et al. 2014, "Deep Speech".
+        """
         super().__init__()
         self._axis = channel_axis
         self._channels = channels
+        self._clip = clip
         self.weight = self.create_parameter([channels], default_initializer=nn.initializer.Constant(1.0))
         self.bias = self.create_parameter([channels], is_bias=True)
         self.register_buffer("running_mean", paddle.zeros([channels]))
@@ -37,11 +44,13 @@ class MaskedBatchNorm(nn.Layer):
         self.register_buffer("steps", paddle.zeros([1]))
 
     def forward(self, x: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
-        """Normalises x, of any number of axes, float32 or half precision, zero where the mask is zero: float32.
+        """Normalises x, of any number of axes, float32 or half precision, zero where the mask is zero: float32, too.
 
-        The mask, float32, broadcasts against x, with size 1 at the channel axis. The padding then holds the bias, not
-        zero: mask it when all that is done to it is done.
+        The mask, float32 [B, ...], broadcasts against x, with size 1 everywhere but on the first axis and that of time,
+        along which it is 1, then 0.
         """
+        if x.place.is_cpu_place():
+            return self._on_cpu(x, Parts(mask, self._axis))
         if x.dtype != paddle.float32:
             x = x.astype("float32")  # of a layer in half precision: sums need more than its digits
         shape = [1] * x.ndim
@@ -52,7 +61,22 @@ class MaskedBatchNorm(nn.Layer):
             mean, var = self.running_mean, self.running_var
         scale = self.weight * paddle.rsqrt(var + _EPSILON)
         offset = self.bias - mean * scale
-        return x * scale.reshape(shape) + offset.reshape(shape)
+        x = x * scale.reshape(shape) + offset.reshape(shape)
+        return (x if self._clip is None else paddle.clip(x, 0.0, self._clip)) * mask
+
+    def _on_cpu(self, x: paddle.Tensor, parts: Parts) -> paddle.Tensor:
+        count, mean, var = None, self.running_mean, self.running_var
+        if self.training:
+            row = moments(x, parts).unsqueeze(0)
+            if self.all_gather_rows is not None:
+                row = self.all_gather_rows(row[0])
+            count, mean, var = self._merged(row)
+            self._move_running(mean, var)
+        mean, inverse = as_array(mean), as_array(paddle.rsqrt(var + _EPSILON))
+        total = None if count is None else count.item()
+        return Normalised.apply(
+            x, self.weight, self.bias, mean, inverse, parts, self._clip, total, self.all_gather_rows
+        )
 
     def _statistics(self, x: paddle.Tensor, mask: paddle.Tensor, shape: list[int]) -> tuple:
         others = [i for i in range(x.ndim) if i != self._axis]
@@ -64,19 +88,23 @@ class MaskedBatchNorm(nn.Layer):
         if self.all_gather_rows is None:
             var = squares / count
         else:
-            mean, var = self._merged(self.all_gather_rows(paddle.concat([count.reshape([1]), mean, squares])))
-        with paddle.no_grad():
-            self.steps.set_value(paddle.clip(self.steps + 1.0, max=_LONGEST_MEAN))
-            for running, now in ((self.running_mean, mean), (self.running_var, var)):
-                running.set_value(running + (now - running) / self.steps)
+            rows = self.all_gather_rows(paddle.concat([count.reshape([1]), mean, squares]))
+            _, mean, var = self._merged(rows)
+        self._move_running(mean, var)
         return mean, var
 
-    def _merged(self, rows: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Mean and variance over all processes, from each one's count, mean and sum of squares around its own mean.
+    @paddle.no_grad()
+    def _move_running(self, mean: paddle.Tensor, var: paddle.Tensor) -> None:
+        self.steps.set_value(paddle.clip(self.steps + 1.0, max=_LONGEST_MEAN))
+        for running, now in ((self.running_mean, mean), (self.running_var, var)):
+            running.set_value(running + (now - running) / self.steps)
+
+    def _merged(self, rows: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+        """Count, mean and variance over all processes, from each one's, with the sum of squares around its own mean.
 
         Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance", equation 2.1.
         """
         counts, means, squares = paddle.split(rows, [1, self._channels, self._channels], axis=1)
         count = paddle.clip(counts.sum(), min=1.0)
         mean = (means * counts).sum(axis=0) / count
-        return mean, (squares + (means - mean).square() * counts).sum(axis=0) / count
+        return count, mean, (squares + (means - mean).square() * counts).sum(axis=0) / count

@@ -10,7 +10,7 @@ from ds2 import params
 from ds2.files import sha256
 
 # Raise it when code changes what a training computes: states from before are then not continued.
-_VERSION = 5
+_VERSION = 6
 
 # Among the files of a fingerprint.
 PRETRAINED = "train.pretrained_model"

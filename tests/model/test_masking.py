@@ -121,7 +121,7 @@ def test_in_evaluation_mode_nothing_moves_and_the_running_statistics_count():
     x, mask, _ = masked([3, 2], 3, 2)
     y = layer(paddle.to_tensor(x), paddle.to_tensor(mask)).numpy()
     normal = (x - [1.0, -2.0]) / np.sqrt(np.array([4.0, 0.25]) + 1e-5)
-    np.testing.assert_allclose(y, normal * layer.weight.numpy() + layer.bias.numpy(), atol=1e-4)
+    np.testing.assert_allclose(y, (normal * layer.weight.numpy() + layer.bias.numpy()) * mask, atol=1e-4)
     assert layer.running_mean.numpy().tolist() == [1.0, -2.0]
     assert layer.running_var.numpy().tolist() == [4.0, 0.25]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ds2.decoding.compiled import compiled
+from ds2.compiled import compiled
 
 SIGN = np.uint32(0x80000000)
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ds2.compiled import compiled
 from ds2.decoding import automaton
-from ds2.decoding.compiled import compiled
 from ds2.decoding.kenlm import header, scoring
 from ds2.decoding.kenlm.header import Header
 from ds2.decoding.kenlm.memory import SIGN, load32, load64

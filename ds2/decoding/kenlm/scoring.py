@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ds2.decoding.compiled import compiled
+from ds2.compiled import compiled
 from ds2.decoding.kenlm.memory import SIGN, as_float
 
 _LN10 = math.log(10.0)

@@ -1,23 +1,24 @@
 """The compiler of what has to be fast, numba."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numba
 
 from ds2 import places
 
 
-def compiled(function: Callable) -> Callable:
-    """Compiles a function when it is called first, and keeps the result for later runs.
+def compiled(function: Callable, **options: Any) -> Callable:
+    """Compiles a function when it is called first, with numba's options, and keeps the result for later runs.
 
     Beside the code or in the user's home, as numba does, else in the user's temporary folder. Where neither can be
     written every run compiles anew, which takes some ten seconds.
     """
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        return numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # numba found no place
         folder = places.stand_in()
     if folder and (chosen := str(folder / "numba")) != numba.config.CACHE_DIR:
         numba.config.CACHE_DIR = chosen
-        return compiled(function)
-    return numba.njit(nogil=True)(function)
+        return compiled(function, **options)
+    return numba.njit(nogil=True, **options)(function)
