@@ -38,4 +38,9 @@ def as_tensor(array: np.ndarray) -> paddle.Tensor:
 
 def each(function: Callable, *arguments: Iterable) -> list:
     """The results of a function for each of the arguments, in order, computed by as many threads as there may be."""
-    return list(_threads.map(function, *arguments))
+
+    def quietly(*given: Any) -> Any:
+        with np.errstate(all="ignore"):  # numbers that are not finite are looked for in the loss
+            return function(*given)
+
+    return list(_threads.map(quietly, *arguments))
