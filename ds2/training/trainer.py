@@ -55,8 +55,7 @@ class Trainer:
         with loaders as (loader, scoring), self._stop_signals.handled(interrupt=self._group.world_size == 1):
             if (training.epoch, training.batch) == (0, 0) and self._settings.runtime.probe_longest:
                 # A lack of memory shows now and not at the epoch's end.
-                longest = training.data.longest_batch(train)[self._group.rank :: self._group.world_size]
-                self._step.probe(loader.load([longest], 1))
+                self._step.probe([training.data.largest_batch(self._settings, self._group.world_size)])
             while training.epoch < train.num_epoch:
                 self._train_epoch(loader)
                 self._end_epoch(loader, scoring)
