@@ -87,14 +87,15 @@ class TrainingData:
 
     @contextmanager
     def loaders(self, settings: params.Params, workers: int) -> Iterator[tuple[Loader, Loader | None]]:
-        """The loaders of `train` and `scored`."""
+        """The loaders of `train` and `scored`, which outlive their worker processes."""
         stride, seed = frames_a_step(settings.model), settings.train.seed
         changed = Assembler(settings.features, self.statistics, self.vocabulary, stride, self.augmenter, seed)
-        with Loader(self.train, changed, workers) as training:
+        with Loader(self.train, changed, workers, outlives=True) as training:
             if self.scored is None:
                 yield training, None
                 return
-            with Loader(self.scored, Assembler(settings.features, self.statistics), workers) as scoring:
+            plain = Assembler(settings.features, self.statistics)
+            with Loader(self.scored, plain, workers, outlives=True) as scoring:
                 yield training, scoring
 
 
