@@ -21,6 +21,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class WorkerKilledError(UserError):
+    """A worker process was killed from outside, most likely by the kernel for want of memory."""
+
+    def __init__(self) -> None:
+        super().__init__("a worker process was killed, perhaps for want of memory: lower runtime.num_workers")
+
+
 def processes(num_workers: int | str) -> int:
     """The number that `runtime.num_workers` stands for when a stage works through files."""
     return len(os.sched_getaffinity(0)) if num_workers == "auto" else int(num_workers)
@@ -80,7 +87,7 @@ def prefetch(
     """Yields function(item) for every item, in order, with up to `ahead` of them in work or waiting.
 
     Raises:
-        UserError: a worker process was killed from outside.
+        WorkerKilledError: the sentence of a killed worker process.
     """
     waiting: deque[Future[Result]] = deque()
     try:
@@ -91,7 +98,11 @@ def prefetch(
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool:
-        raise UserError("a worker process was killed, perhaps for want of memory: lower runtime.num_workers") from None
+        if sys.version_info < (3, 11, 5) and executor._call_queue is not None:
+            # Python's own thread may be writing to a pipe that no worker reads any more, and the pool's end waits for
+            # that thread: https://github.com/python/cpython/issues/94777
+            executor._call_queue._reader.close()
+        raise WorkerKilledError from None
     finally:
         for future in waiting:
             future.cancel()

@@ -69,6 +69,10 @@ class Augmenter:
         thirds = len(_SPEEDS) / max(self._augment.speed.prob, 1e-9)
         return np.array([*_SPEEDS, 1.0])[np.minimum(uniform * thirds, len(_SPEEDS)).astype(np.int64)]
 
+    def speed_range(self) -> tuple[float, float]:
+        """The least and the greatest value of `speeds`."""
+        return (min(_SPEEDS), max(_SPEEDS)) if self._augment.speed.prob else (1.0, 1.0)
+
     def change_waveform(self, samples: np.ndarray, speed: float, random: np.random.Generator) -> np.ndarray:
         """Changes a copy of a waveform, float32 [n], in the order of nature: mouth, room, noise, microphone, line.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2 import params
+from ds2.data import frames
 
 # Batches are cut from stretches of this many shuffled utterances sorted by length: long enough for batches of
 # equal lengths, short enough that a large training set mixes anew every epoch.
@@ -86,6 +87,39 @@ def shares(positions: np.ndarray, train: params.TrainSettings, rank: int, world_
     least = 1 if train.max_batch_seconds else train.batch_size
     count = min(train.accumulate_grad, -(-len(positions) // least))
     return [part[rank::world_size] for part in np.array_split(positions, count)]
+
+
+def largest_share(
+    durations: np.ndarray,
+    train: params.TrainSettings,
+    world_size: int,
+    sample_rate: int,
+    speed_range: tuple[float, float] = (1.0, 1.0),
+) -> tuple[int, int]:
+    """Utterances, and frames of each, whose product no process's share of any batch of any epoch exceeds.
+
+    Args:
+        durations: float [utterances], seconds, as recorded.
+        train: the section of params.yaml.
+        world_size: processes.
+        sample_rate: of the features, in Hz.
+        speed_range: the slowest and the fastest that an utterance is played.
+    """
+    slowest, fastest = speed_range
+    longest = float(durations.max()) / slowest
+    if train.max_batch_seconds is None:
+        sizes = np.diff(_bounds(len(durations), train.batch_size * train.accumulate_grad))
+        found = [(len(shares(np.arange(size), train, 0, world_size)[0]), longest) for size in np.unique(sizes)]
+    else:
+        # An utterance whose labels do not fit when played fast keeps its speed, in a batch that was cut for less.
+        limit = train.max_batch_seconds * fastest
+        fit = min(len(durations), max(1, int(limit / longest)))
+        # With one more the utterances are shorter and the batch is full; a process's share is rounded up.
+        sizes = range(fit, min(len(durations), fit + world_size) + 1)
+        found = [(-(-size // world_size), longest if size == 1 else min(longest, limit / size)) for size in sizes]
+    # A frame more than there is: the audio is rounded when it is resampled, and again when its speed is changed.
+    padded = [(count, frames.frames_of_duration(seconds, sample_rate) + 1) for count, seconds in found]
+    return max(padded, key=lambda share: share[0] * share[1])
 
 
 def _in_pools(durations: np.ndarray, pool: int, random: np.random.Generator) -> np.ndarray:

@@ -1,10 +1,12 @@
 """From manifest to padded batches of features and labels, prepared ahead by worker processes."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from loguru import logger
 
 from ds2 import layout, log, parallel, params
 from ds2.audio import reading
@@ -96,13 +98,25 @@ class Assembler:
 
 
 class Loader:
-    """Batches of a manifest in any order wanted, the same for any number of workers. A context manager."""
+    """Batches of a manifest in any order wanted, the same for any number of workers. A context manager.
 
-    def __init__(self, manifest: Manifest, assembler: Assembler, workers: int) -> None:
-        """Starts the worker processes; 0: batches are made in this one, when they are asked for."""
+    Attributes:
+        lost: whether the worker processes are gone, as one was killed, and this process makes the batches.
+    """
+
+    def __init__(self, manifest: Manifest, assembler: Assembler, workers: int, outlives: bool = False) -> None:
+        """
+        Args:
+            manifest: the utterances.
+            assembler: makes a batch of them.
+            workers: processes to start; 0: batches are made in this one, when they are asked for.
+            outlives: whether the loss of the workers is noted in `lost`; otherwise it is a WorkerKilledError.
+        """
         self._manifest = manifest
         self._assembler = assembler
         self._workers = workers
+        self._outlives = outlives
+        self.lost = False
         self._executor = parallel.pool(workers, _prepare, assembler, log.files()) if workers > 0 else None
 
     def __enter__(self) -> "Loader":
@@ -115,9 +129,19 @@ class Loader:
     def load(self, batches: Iterable[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
         """Yields a batch for every array of positions in the manifest, augmented as in this epoch of the training."""
         tasks = ((list(self._manifest.pick(positions)), positions, epoch) for positions in batches)
-        if self._executor is None:
-            return (self._assembler(*task) for task in tasks)
-        return parallel.prefetch(self._executor, _assemble, tasks, ahead=2 * self._workers + 1)
+        if self._executor is not None and not self.lost:
+            tasks, left = itertools.tee(tasks)
+            try:
+                for batch in parallel.prefetch(self._executor, _assemble, tasks, ahead=2 * self._workers + 1):
+                    next(left)
+                    yield batch
+                return
+            except parallel.WorkerKilledError as error:
+                if not self._outlives:
+                    raise
+                logger.warning(f"{error}; this process reads by itself until the state is saved")
+                self.lost, tasks = True, left
+        yield from (self._assembler(*task) for task in tasks)
 
 
 def worker_count(runtime: params.RuntimeSettings, device: str, cores: int) -> int:

@@ -13,10 +13,10 @@ from loguru import logger
 from ds2 import params
 from ds2.checkpoint import disk, weights
 from ds2.checkpoint.disk import State
-from ds2.data import batches
+from ds2.data import batches, frames
 from ds2.data.augment import Augmenter
 from ds2.data.batches import Batches
-from ds2.data.loader import Assembler, Loader
+from ds2.data.loader import Assembler, Batch, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
@@ -61,11 +61,20 @@ class TrainingData:
         plan = batches.of_epoch(durations, size, train.seed, epoch, train.max_batch_seconds, parts)
         return plan, 1.0 - plan.real_share(durations)
 
-    def longest_batch(self, train: params.TrainSettings) -> np.ndarray:
-        """Positions of the batch that needs the most memory, int64."""
-        durations = self.train.durations
-        plan = batches.of_epoch(durations, train.batch_size, train.seed, 1, train.max_batch_seconds)
-        return max((plan[i] for i in range(len(plan))), key=lambda batch: len(batch) * durations[batch].max())
+    def largest_batch(self, settings: params.Params, world_size: int) -> Batch:
+        """A batch made up to be as large as the largest share that a process may get in any epoch.
+
+        With the most labels that fit in its frames.
+        """
+        train, features = settings.train, settings.features
+        speeds = (1.0, 1.0) if self.augmenter is None else self.augmenter.speed_range()
+        count, length = batches.largest_share(self.train.durations, train, world_size, features.sample_rate, speeds)
+        values = np.zeros((count, length, features.size), np.float32)
+        steps = frames.count_steps(length, frames_a_step(settings.model))
+        labels = np.tile(np.arange(steps, dtype=np.int32) % 2 + 1, (count, 1))  # no two alike side by side
+        frame_counts, label_counts = (np.full(count, number, np.int64) for number in (length, steps))
+        seconds = count * length * frames.FRAME_SHIFT_S
+        return Batch(values, frame_counts, labels, label_counts, np.arange(count, dtype=np.int64), seconds)
 
     def sample(self, train: params.TrainSettings) -> list[np.ndarray]:
         """Manifest positions of the batches that the average's running statistics are measured on, always the same."""
@@ -78,14 +87,15 @@ class TrainingData:
 
     @contextmanager
     def loaders(self, settings: params.Params, workers: int) -> Iterator[tuple[Loader, Loader | None]]:
-        """The loaders of `train` and `scored`."""
+        """The loaders of `train` and `scored`, which outlive their worker processes."""
         stride, seed = frames_a_step(settings.model), settings.train.seed
         changed = Assembler(settings.features, self.statistics, self.vocabulary, stride, self.augmenter, seed)
-        with Loader(self.train, changed, workers) as training:
+        with Loader(self.train, changed, workers, outlives=True) as training:
             if self.scored is None:
                 yield training, None
                 return
-            with Loader(self.scored, Assembler(settings.features, self.statistics), workers) as scoring:
+            plain = Assembler(settings.features, self.statistics)
+            with Loader(self.scored, plain, workers, outlives=True) as scoring:
                 yield training, scoring
 
 

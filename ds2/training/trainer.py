@@ -8,6 +8,7 @@ from typing import NoReturn
 import paddle
 from loguru import logger
 
+from ds2 import parallel
 from ds2.checkpoint import weights
 from ds2.data import unreadable
 from ds2.data.batches import shares
@@ -45,18 +46,19 @@ class Trainer:
         """Trains to the end.
 
         Raises:
-            UserError: a signal asked to stop, after the state was saved; or the disk is full.
+            UserError: a signal asked to stop or a worker process was killed, after the state was saved; or the disk
+                is full.
         """
         training, train = self._training, self._settings.train
         if training.history.epochs:
             self._publish()
         training.model.train()
         loaders = training.data.loaders(self._settings, self._workers)
-        with loaders as (loader, scoring), self._stop_signals.handled(interrupt=self._group.world_size == 1):
+        with loaders as self._loaders, self._stop_signals.handled(interrupt=self._group.world_size == 1):
             if (training.epoch, training.batch) == (0, 0) and self._settings.runtime.probe_longest:
                 # A lack of memory shows now and not at the epoch's end.
-                longest = training.data.longest_batch(train)[self._group.rank :: self._group.world_size]
-                self._step.probe(loader.load([longest], 1))
+                self._step.probe([training.data.largest_batch(self._settings, self._group.world_size)])
+            loader, scoring = self._loaders
             while training.epoch < train.num_epoch:
                 self._train_epoch(loader)
                 self._end_epoch(loader, scoring)
@@ -118,13 +120,8 @@ class Trainer:
 
     def _next(self, stream: Iterator[Batch], count: int) -> list[Batch]:
         """This process's batches of the next step; logs what had to be left out."""
-        try:
-            with self._training.meter.waiting():
-                batches = list(itertools.islice(stream, count))
-        except UserError:  # a worker process was killed: what was learned until then is not lost
-            if self._group.rank == 0 and self._stepped:
-                self._training.save(self._store)
-            raise
+        with self._training.meter.waiting():
+            batches = list(itertools.islice(stream, count))
         for batch in batches:
             for reason in (*batch.unreadable, *batch.unfit):
                 logger.warning(f"left out of the training: {reason}")
@@ -235,17 +232,20 @@ class Trainer:
             self._training.chosen = self._store.publish(self._training.epoch, ranked)
 
     def _stop_asked(self) -> bool:
-        return self._group.any(self._stop_signals.asked is not None)
+        return self._group.any(self._stop_signals.asked is not None or self._lost())
+
+    def _lost(self) -> bool:
+        """Whether a worker process of this process was killed."""
+        return any(loader.lost for loader in self._loaders if loader is not None)
 
     def _stop(self) -> None:
-        """Ends all processes, once all have learned that one was asked to stop.
+        """Ends all processes, once all have learned that one was asked to stop or has lost a worker process.
 
         Raises:
             UserError: always.
         """
-        number = max(signal_ or 0 for signal_ in self._group.all_gather(self._stop_signals.asked))
+        asked, lost = zip(*self._group.all_gather((self._stop_signals.asked or 0, self._lost())), strict=True)
         self._group.shutdown()
-        raise UserError(
-            f"stopped by {signal.Signals(number).name} after {self._training.epoch} epochs and {self._training.batch} "
-            "batches; the state is saved, and the same command resumes from it"
-        )
+        reason = parallel.WorkerKilledError() if any(lost) else f"stopped by {signal.Signals(max(asked)).name}"
+        place = f"{self._training.epoch} epochs and {self._training.batch} batches"
+        raise UserError(f"{reason}; the state after {place} is saved, and the same command resumes from it")

@@ -1,6 +1,5 @@
 import functools
 import json
-import multiprocessing
 import re
 import signal
 from dataclasses import asdict, replace
@@ -176,24 +175,6 @@ def test_a_training_that_dies_goes_on_from_the_last_interval(root, tmp_path, und
     assert (own / "step_6").is_dir()
     tiny.train(root, tmp_path, chosen)
     assert_same(products(tmp_path, 4), undisturbed(True))
-
-
-def test_a_worker_that_is_killed_costs_no_batch(root, tmp_path):
-    def kill_workers():
-        for worker in multiprocessing.active_children():
-            worker.kill()
-            worker.join()
-
-    # Seven batches an epoch; three or four are under way when the first of the second epoch is learned.
-    chosen = tiny.settings(num_epoch=2, batch_size=2, augment=True)
-    with pytest.raises(UserError, match="a worker process was killed"):
-        tiny.train(root, tmp_path / "killed", chosen, workers=1, watcher=tiny.acting_at(8, kill_workers))
-    [own] = (tmp_path / "killed" / "autosave").iterdir()
-    [saved] = own.glob("step_*")
-    assert disk.read_state(saved).position in [(1, batch) for batch in range(1, 7)]
-    tiny.train(root, tmp_path / "killed", chosen)
-    tiny.train(root, tmp_path / "whole", chosen)
-    assert_same(products(tmp_path / "killed", 2), products(tmp_path / "whole", 2))
 
 
 def test_a_state_is_saved_every_so_many_batches(root, tmp_path, log):
