@@ -39,7 +39,8 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]
 _PICTURE = re.compile(r"[\u2120\u2122\u2139\U0001f100-\U0001f2ff]\ufe0f?|[\u2190-\u2bff\u3030\u303d\u3297\u3299]\ufe0f")
 # Digits to NFKC that go on no number: of 10², 1½, 3①.
 _SMALL = (
-    r"[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070\u2074-\u2079\u2080-\u2089\u2150-\u215f\u2189\u2460-\u249b\u24ea-\u24ff]"
+    r"[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070\u2074-\u2079\u2080-\u2089\u2150-\u215f\u2189\u2460-\u249b\u24ea-\u24ff"
+    r"\u3251-\u325f\u32b1-\u32bf]"
 )
 _BESIDE_SMALL = re.compile(rf"(?<=\d)(?={_SMALL})|(?<={_SMALL})(?=\d)")
 _APOSTROPHES = frozenset("'’‘‛ʼʻ`′׳՚")

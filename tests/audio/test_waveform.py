@@ -36,6 +36,8 @@ def test_a_narrow_band_keeps_what_is_below_it_and_the_length():
     assert len(waveform.limit_band(low, 8000, RATE)) == RATE
     assert _rms(waveform.limit_band(high, 8000, RATE)[500:-500]) < 1e-3
     assert _peak_hz(waveform.limit_band(low, 8000, RATE)) == pytest.approx(1000, abs=2)
+    sine = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)  # and not a sample later
+    np.testing.assert_allclose(waveform.limit_band(sine, 8000, RATE)[500:-500], sine[500:-500], atol=1e-3)
 
 
 @pytest.mark.parametrize("snr_db", [-5, 10, 50])
@@ -53,6 +55,21 @@ def test_a_looped_noise_has_no_click():
     added = waveform.add_noise(np.ones(3 * RATE, np.float32), noise, 777, 0.0, RATE, False) - 1.0
     steepest = 2 * np.pi * 101.3 / RATE * np.abs(added).max()
     assert np.abs(np.diff(added)).max() < 1.5 * steepest
+
+
+@pytest.mark.parametrize(
+    ("noise", "start", "length", "rate", "expected"),
+    [
+        ([9, 1, 5, 2, 8, 3, 7, 4], 5, 3, 100, [3, 7, 4]),  # reaches just as far: no turn
+        # A crossfade of 2: one turn is 5 2 8 3, then 7 alone and 4 and 1 half each.
+        ([9, 1, 5, 2, 8, 3, 7, 4], 1, 10, 100, [2, 8, 3, 7, 2.5, 5, 2, 8, 3, 7]),
+        ([8, 4, 2, 6], 1, 5, 16000, [5, 2, 5, 2, 5]),  # a crossfade no longer than half of the noise
+    ],
+)
+def test_noise_is_added_from_its_start_on_turn_after_turn(noise, start, length, rate, expected):
+    speech = np.ones(length, np.float32)
+    added = waveform.add_noise(speech, np.array(noise, np.float32), start, 0.0, rate, False) - speech
+    np.testing.assert_allclose(added * _rms(expected), expected, rtol=1e-5)
 
 
 def test_silent_noise_and_silent_speech_change_nothing():

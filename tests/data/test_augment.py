@@ -140,6 +140,35 @@ def test_warping_moves_frames_no_farther_than_asked_and_keeps_their_order():
     assert farthest > 4.5
 
 
+@pytest.mark.parametrize(("farthest", "frames"), [(1, 5), (2, 7), (2, 12)])
+def test_every_warp_of_every_inner_frame_comes_and_no_other(farthest, frames):
+    warp = params.SpecAugSettings(prob=1, n_freq_masks=0, n_time_masks=0, max_time_warp=farthest)
+    original = values(frames, 8)
+
+    def warped(centre: int, moved: int) -> np.ndarray:
+        rows = []
+        for frame in range(frames):
+            if frame <= moved:
+                place = frame * centre / moved
+            else:
+                place = centre + (frame - moved) * (frames - 1 - centre) / (frames - 1 - moved)
+            before = min(int(place), frames - 2)
+            rows.append(original[before] * (before + 1 - place) + original[before + 1] * (place - before))
+        return np.array(rows)
+
+    inner = range(farthest + 1, frames - farthest - 1)
+    allowed = {(at, at + by): warped(at, at + by) for at in inner for by in range(-farthest, farthest + 1)}
+    seen = set()
+    for utterance in range(600):
+        found = augment.spec_aug(original, warp, augment.generator(1, 1, utterance))
+        same = {key for key, one in allowed.items() if np.allclose(found, one, atol=1e-5)}
+        assert same
+        seen |= same
+    assert seen == set(allowed)
+    short = values(2 * (farthest + 1), 8)
+    assert np.array_equal(augment.spec_aug(short, warp, augment.generator(1, 1, 1)), short)
+
+
 KINDS = tuple(params.AugmentSettings.model_fields)
 
 
@@ -183,7 +212,9 @@ def test_a_missing_folder_switches_its_kind_off_and_says_so(kind, workspace):
 
 
 def test_the_files_of_the_folders_are_part_of_the_identity(folders, write_audio):
-    before = Augmenter(params.AugmentSettings(), params.FeaturesSettings()).identity()
+    augmenter = Augmenter(params.AugmentSettings(), params.FeaturesSettings())
+    assert augmenter.describe() == [f"augment.{kind}: 1 files in dataset/{kind}" for kind in ("noise", "reverb")]
+    before = augmenter.identity()
     write_audio("dataset/noise/hiss.wav")
     assert len(before) == 2
     assert Augmenter(params.AugmentSettings(), params.FeaturesSettings()).identity() != before
@@ -206,35 +237,6 @@ def test_stretches_are_replaced_by_earlier_frames_of_the_same_utterance():
         assert (found[:, 0] <= frames[:, 0]).all()
         assert np.isin(found[:, 0], frames[:, 0]).all()
         assert sum(runs(found[:, 0] != frames[:, 0])) <= 90
-
-
-def speeds(prob: float, seed: int, epoch: int, utterances: np.ndarray) -> np.ndarray:
-    return Augmenter(params.AugmentSettings(speed={"prob": prob}), params.FeaturesSettings()).speeds(
-        seed, epoch, utterances
-    )
-
-
-@given(st.integers(0, 2**31 - 1), st.integers(1, 1000), st.lists(st.integers(0, 10**7), max_size=20))
-def test_the_speed_of_an_utterance_is_the_same_alone_and_among_others(seed, epoch, utterances):
-    together = speeds(0.7, seed, epoch, np.array(utterances, np.int64))
-    alone = [speeds(0.7, seed, epoch, np.array([one]))[0] for one in utterances]
-    assert together.tolist() == alone
-
-
-@pytest.mark.parametrize("prob", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize(("seed", "epoch"), [(1, 1), (1, 2), (2, 1)])
-def test_the_three_speeds_come_equally_often(prob, seed, epoch):
-    found = speeds(prob, seed, epoch, np.arange(30000))
-    for speed in (0.9, 1.1):
-        assert np.mean(found == speed) == pytest.approx(prob / 3, abs=0.01)
-    assert np.isin(found, (0.9, 1.0, 1.1)).all()
-
-
-@pytest.mark.parametrize("other", [(2, 1), (1, 2)])
-def test_speeds_of_another_seed_or_epoch_have_nothing_to_do_with_it(other):
-    one, two = speeds(1.0, 1, 1, np.arange(9000)), speeds(1.0, *other, np.arange(9000))
-    assert np.mean(one == two) == pytest.approx(1 / 3, abs=0.03)
-    assert np.mean(one[1:] == one[:-1]) == pytest.approx(1 / 3, abs=0.03)
 
 
 def heard(kind: str, samples: np.ndarray, **section) -> list[np.ndarray]:
@@ -260,6 +262,7 @@ def test_a_shift_is_between_its_bounds_in_milliseconds():
     click[2000] = 1.0
     found = heard("shift", click, min_shift_ms=-30, max_shift_ms=50)
     assert_between([(int(one.argmax()) - 2000) / 16 for one in found], -30, 50)
+    assert {int(one.argmax()) for one in heard("shift", click, min_shift_ms=100, max_shift_ms=100)} == {2000 + 1600}
 
 
 def test_noise_is_between_its_bounds_in_decibels_and_comes_from_its_folder(write_audio):

@@ -4,7 +4,7 @@ import kaldi_native_fbank as knf
 import numpy as np
 import pytest
 
-from ds2 import params
+from ds2 import mel, params
 from ds2.audio import reading
 from ds2.data import features, frames
 from ds2.errors import UserError
@@ -59,6 +59,35 @@ def sounds(rate: int) -> dict[str, np.ndarray]:
 )
 def test_synthetic_audio_gives_kaldis_filter_banks(rate, bins):
     assert_equal_to_kaldi([(features.filter_banks(x, rate, bins), kaldi(x, rate, bins)) for x in sounds(rate).values()])
+
+
+@pytest.mark.parametrize("rate", [20480, 20520])
+def test_frames_as_long_as_a_power_of_two_or_one_longer_have_kaldis_spectrum(rate):
+    assert frames.frame_length(rate) == {20480: 512, 20520: 513}[rate]
+    assert_equal_to_kaldi([(features.filter_banks(x, rate, 40), kaldi(x, rate, 40)) for x in sounds(rate).values()])
+
+
+def test_every_frame_of_long_audio_is_kaldis_and_nothing_uninitialised(monkeypatch):
+    samples = np.random.default_rng(1).normal(0, 0.1, 16000 * 7).astype(np.float32)
+    for name, full in (("empty", np.full), ("empty_like", np.full_like)):
+        monkeypatch.setattr(np, name, lambda shape, *dtype, full=full: full(shape, np.nan, *dtype))
+    found = features.filter_banks(samples, 16000, 80)
+    monkeypatch.undo()
+    assert_equal_to_kaldi([(found, kaldi(samples, 16000, 80))])
+
+
+@pytest.mark.parametrize("rate", [6000, 8000, 96000])
+def test_most_filters_is_the_most_of_which_each_has_a_point_of_the_spectrum(rate):
+    """Of a filter between two edges, equally far in mel, a multiple of rate / size lies strictly between them."""
+    size = {6000: 256, 8000: 256, 96000: 4096}[rate]
+    points = np.arange(size // 2) * rate / size
+
+    def all_see(count):
+        ends = [2595 * np.log10(1 + hz / 700) for hz in (20, rate / 2)]
+        edges = 700 * (10 ** (np.linspace(*ends, count + 2) / 2595) - 1)
+        return all(((points > low) & (points < high)).any() for low, high in zip(edges[:-2], edges[2:], strict=True))
+
+    assert mel.most_filters(rate) == max(count for count in range(1, 257) if all_see(count))
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the recordings of zh-dsp20 are not here")

@@ -82,7 +82,7 @@ EXAMPLES = {
     "mixed": ("打开 WiFi 和 GPS，导航 到 机场", "打开 wifi 和 gps导航到机场"),
     "mixed without spaces": ("用Python3写AI程序", "用python3写ai程序"),
     "ligature and circled": ("ﬁrst ①②", "first 12"),
-    "small digits after digits": ("10² １０³ 5₂ 1½ 10①", "10 2 10 3 5 2 1 1 2 10 1"),
+    "small digits after digits": ("10² １０³ 5₂ 1½ 10① 3㉑ 3㊿", "10 2 10 3 5 2 1 1 2 10 1 3 21 3 50"),
     "small digits before digits": ("2²5", "2 2 5"),
     "small digits after letters": ("H₂O x² m²", "h2o x2 m2"),
     "tatweel": ("العـــربية م\u0640\u064e", "العربية م\u064e"),
@@ -94,6 +94,7 @@ EXAMPLES = {
     "hindi": ("नमस्ते,दुनिया।", "नमस्ते दुनिया"),
     "thai keeps its marks, and has no spaces": ("สวัสดี,ครับ!", "สวัสดีครับ"),
     "kana have no spaces": ("ジョン・スミス、です", "ジョンスミスです"),
+    "nor have the kana's vertical repeat marks": ("いよ〱!〳!〵", "いよ〱〳〵"),
     "digits have them in every script": ("๓:๓๐ ٣,٥", "๓ ๓๐ ٣ ٥"),
     "tibetan keeps its syllables apart": ("བོད་སྐད་", "བོད སྐད"),
     "decomposed accent": ("cafe\u0301", "café"),
@@ -101,6 +102,8 @@ EXAMPLES = {
     "zero width and byte order mark": ("\ufeff你\u200b好\u200d", "你好"),
     "soft hyphen and direction": ("co\u00adop \u202bשלום\u202c\u2060", "coop שלום"),
     "joiner of persian": ("می\u200cخواهم \u200c", "می\u200cخواهم"),
+    "joiner after one letter": ("ب\u200cها", "ب\u200cها"),
+    "joiners at the ends of an arabic word": ("\u200cمی\u200c می\u200ca م\u200dی", "می میa می"),
     "joiner at a virama": ("क्\u200dष അവന്\u200d a\u200db", "क्\u200dष അവന്\u200d ab"),
     "joiners at the ends": ("\u200da\u200cb\u200c", "ab"),
     "non-joiner at a virama": ("क्\u200cष क्\u200c", "क्\u200cष क्"),
@@ -110,6 +113,7 @@ EXAMPLES = {
     "emoji with a variation selector": ("我爱你❤️", "我爱你"),
     "keycap": ("1️⃣号 #️⃣", "1号"),
     "pictures that are letters to NFKC": ("Windows™ ℹ️ 🈚 ㊙️", "windows"),
+    "more of such pictures": ("Acme℠ Ⓜ️ ㊗️", "acme"),
     "hangul filler": ("\u3164", ""),
     "emoji only": ("☀️ 👨\u200d👩\u200d👧 ❤️", ""),
     "symbols only": ("……！？—~$€+=", ""),
@@ -139,9 +143,12 @@ EXAMPLES = {
     "tag of a time": ("你好<|0.00|>世界<|1.5|>", "你好世界"),
     "tag of a time of subtitles": ("<00:00:01.000>hello<00:00:02.500><c> you</c>", "hello you"),
     "tag of a number": ("<1>hi <0.5s> 3<|2|>5", "hi 3 5"),
+    "more tags of numbers": ("hi<0,5>there</1>and<|2>so 3<00:01>5", "hi there and so 3 5"),
+    "tags between letters": ("hello<b>my</b>world", "hello my world"),
     "curly tag": ("{NOISE}你好{ laugh }｛笑｝", "你好"),
     "signs of subtitles": (r"{\an8}Hello\Nworld, 你好\N世界", "hello world 你好世界"),
     "tag in a tag": ("[[noise]] <a <b> c>", "a c"),
+    "tags within open brackets": ("a [b [c] d] e <f <g> {h {i}", "a b d e f h"),
     "tags only": ("<unk> [NOISE]", ""),
     "signs that are no tags": ("a < b and c > d, 3<5且7>6", "a b and c d 3 5且7 6"),
     "words that are no tag": ("x<y and y>z", "x y and y z"),
@@ -157,6 +164,80 @@ EXAMPLES = {
 @pytest.mark.parametrize(("raw", "expected"), EXAMPLES.values(), ids=EXAMPLES)
 def test_an_example_reads_as_expected(raw, expected):
     assert text.normalize(raw) == expected
+
+
+AS_WRITTEN = params.TextSettings(lower_case=False, simplified=False)
+# By their names in Unicode's own table.
+NAMED = {one: name for one in map(chr, range(0x110000)) if (name := unicodedata.name(one, ""))}
+INVISIBLE = [
+    one
+    for one, name in NAMED.items()
+    if "VARIATION SELECTOR" in name or ("HANGUL" in name and "FILLER" in name) or "KHMER VOWEL INHERENT" in name
+] + ["\N{COMBINING GRAPHEME JOINER}", "\N{ARABIC TATWEEL}"]
+LETTERS = [
+    one
+    for one in NAMED
+    if unicodedata.category(one) in ("Lo", "Ll", "Lu") and unicodedata.is_normalized("NFKC", one)
+    if one not in INVISIBLE
+]
+HAN = ("CJK UNIFIED", "CJK COMPATIBILITY IDEOGRAPH", "CJK RADICAL", "KANGXI", "HANGZHOU", "IDEOGRAPHIC ITERATION")
+HAN += ("IDEOGRAPHIC NUMBER ZERO", "VERTICAL IDEOGRAPHIC ITERATION")
+UNSPACED = ("HIRAGANA", "KATAKANA", "BOPOMOFO", "YI ", "THAI", "LAO", "KHMER", "MYANMAR", "TAI ", "NEW TAI", "JAVANESE")
+UNSPACED += ("BALINESE", "VERTICAL KANA", "HENTAIGANA", *HAN)
+
+
+def test_a_han_character_is_one_by_its_name_and_needs_no_space():
+    han = [one for one, name in NAMED.items() if name.startswith(HAN)]
+    assert len(han) > 90000
+    assert text.join(han) == "".join(han)
+    assert all(map(text.is_wordy, han))
+    others = [one for one in LETTERS if not NAMED[one].startswith(HAN)]
+    assert text.join(others) == " ".join(others)
+
+
+def test_punctuation_leaves_a_space_between_letters_of_all_scripts_but_those_without_spaces():
+    unspaced, spaced = [], []
+    for one in LETTERS:
+        (unspaced if NAMED[one].startswith(UNSPACED) else spaced).append(one)
+    assert min(len(unspaced), len(spaced)) > 10000
+    assert text.normalize("!".join(unspaced), AS_WRITTEN) == "".join(unspaced)
+    assert text.normalize("!".join(spaced), AS_WRITTEN) == " ".join(spaced)
+
+
+def test_small_digits_of_every_kind_join_no_number():
+    for small in (one for one in NAMED if unicodedata.category(one) == "No"):
+        plain = unicodedata.normalize("NFKC", small)
+        if plain[0].isdecimal():
+            assert text.normalize(f"5{small}", AS_WRITTEN).split()[0] == "5", NAMED[small]
+        if plain[-1].isdecimal():
+            assert text.normalize(f"{small}5", AS_WRITTEN).split()[-1] == "5", NAMED[small]
+
+
+def test_invisible_letters_and_marks_leave_nothing():
+    assert len(INVISIBLE) == 16 + 240 + 4 + 4 + 2 + 2  # selectors, Mongolian ones; fillers, vowels, the two others
+    assert [one for one in INVISIBLE if text.normalize(f"a{one}b") != "ab"] == []
+
+
+def test_a_non_joiner_stays_between_arabic_letters_and_no_others():
+    for one in LETTERS:
+        if NAMED[one].startswith("ARABIC LETTER"):
+            assert text.normalize(f"{one}\u200c{one}") == f"{one}\u200c{one}", NAMED[one]
+    for other in "אܐߊaख你":
+        assert text.normalize(f"{other}\u200c{other}") == other * 2
+
+
+def test_a_digit_is_one_of_any_script_and_a_han_numeral_is_none():
+    assert all(map(text.has_digit, ("a1b", "٣", "十２")))
+    assert not any(map(text.has_digit, ("", "a b", "三十", "²Ⅳ")))
+
+
+def test_a_han_character_or_two_words_are_a_sentence():
+    assert all(map(text.is_wordy, ("你", "S2好", "two words", "a\u3000b")))
+    assert not any(map(text.is_wordy, ("", "S0002", " S0002 ", "word\n")))
+
+
+def test_texts_are_joined_as_they_are_said_one_after_the_other():
+    assert text.join(["你好", "世界 hello", "", "my  world", "你"]) == "你好世界 hello my world 你"
 
 
 def test_the_optional_steps_can_be_left_out():
