@@ -3,6 +3,7 @@
 # make compare      what changed between HEAD and the workspace (FROM=... TO=... for others), in a page with the curves
 # make experiments  the experiments of all commits: dev score, test score, the parameters in which they differ
 # PADDLE=gpu or PADDLE=cpu chooses the wheel; without it gpu where nvidia-smi works, else cpu.
+# PADDLE=gpu PADDLE_INDEX=... installs paddlepaddle-gpu 3.x from that address, which later calls keep.
 
 PYTHON ?= python3
 PADDLE := $(or $(PADDLE),$(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu))
@@ -10,6 +11,9 @@ ifeq ($(filter cpu gpu,$(PADDLE)),)
 $(error PADDLE is '$(PADDLE)': it can be cpu or gpu)
 endif
 VENV := .venv/$(PADDLE)
+KEPT := $(shell cat $(VENV)/.index 2>/dev/null)
+export PADDLE
+export PADDLE_INDEX := $(or $(value PADDLE_INDEX),$(KEPT))
 # Relative, since the path to this folder may have spaces, quotes and $ in it; $(value) keeps those of PATH as they are.
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(value PATH)
@@ -47,8 +51,11 @@ lint: install-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
+# The links that the GPU's wheel needs are made again where they are missing.
 install: $(VENV)/.installed
-install-dev: $(VENV)/.installed-dev
+	@"$(PYTHON)" -c 'from ds2.pipeline import installation; installation.link()'
+
+install-dev: install $(VENV)/.installed-dev
 
 checkout: python
 	@"$(PYTHON)" -c 'from ds2.pipeline import checkout; checkout.main()'
@@ -57,11 +64,13 @@ python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
 		|| { echo "$(PYTHON) is not Python 3.10 to 3.12: name one, as in: make PYTHON=python3.11 repro" >&2; exit 1; }
 
-$(VENV)/.installed: requirements/$(PADDLE).txt | python
-	@echo "installing $< into $(VENV) (once; some minutes)"
-	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@$(PIP) -r $<
+$(VENV)/.installed: requirements/$(if $(PADDLE_INDEX),cpu,$(PADDLE)).txt | python
+	@"$(PYTHON)" -c 'from ds2.pipeline import installation; installation.main()'
 	@touch $@
+
+ifneq ($(PADDLE_INDEX),$(KEPT))
+.PHONY: $(VENV)/.installed
+endif
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 	@$(PIP) -r requirements/dev.txt

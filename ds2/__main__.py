@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from ds2 import utf8
+from ds2 import startup
 from ds2.errors import UserError, ends_with_a_sentence
 
 # What --help says of each; ds2.commands has a module for each, and only the one that is asked for is imported.
@@ -46,7 +46,7 @@ def parser(name: str) -> tuple[argparse.ArgumentParser, Callable[[argparse.Names
 @ends_with_a_sentence
 def main() -> None:
     """Runs the command that the first argument names."""
-    utf8.ensure()
+    startup.prepare()
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print("usage: python -m ds2 COMMAND ...\n")

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from ds2 import log, params, utf8
+from ds2 import log, params, startup
 from ds2.distributed import launch
 from ds2.errors import ends_with_a_sentence
 from ds2.pipeline import copies, leftovers, orphan, record
@@ -18,7 +18,7 @@ def run(main: Callable[..., None], description: str, **arguments: str) -> None:
         description: the stage's docstring, shown by --help.
         arguments: help texts of positional arguments, by name.
     """
-    utf8.ensure()
+    startup.prepare()
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, help_text in arguments.items():
         parser.add_argument(name, help=help_text)

@@ -6,7 +6,20 @@ from tests.documents import ROOT
 from tests.imports import FILES, imports, reached
 
 # The modules that lie in ds2 itself: every room may import them, and they import no room.
-GROUND = {"compiled", "cpu", "errors", "files", "layout", "log", "mel", "metrics", "parallel", "places", "utf8"}
+GROUND = {
+    "compiled",
+    "cpu",
+    "cuda",
+    "errors",
+    "files",
+    "layout",
+    "log",
+    "mel",
+    "metrics",
+    "parallel",
+    "places",
+    "startup",
+}
 # The rooms that each room may import. What is above everything stands at the end.
 BELOW = {
     "params": set(),

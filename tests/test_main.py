@@ -33,7 +33,7 @@ def test_the_list_loads_nothing_but_itself():
     program = "import sys; from ds2.__main__ import main; main(); print('loaded', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
     loaded = done.stdout.rpartition("loaded ")[2].split()
-    own = {"ds2", "ds2.cpu", "ds2.places", "ds2.utf8", "ds2.errors", "ds2.__main__"}
+    own = {"ds2", "ds2.cpu", "ds2.places", "ds2.cuda", "ds2.startup", "ds2.errors", "ds2.__main__"}
     assert {name for name in loaded if name.split(".")[0] == "ds2"} == own
     assert not {"paddle", "pydantic", "numpy"} & set(loaded)
 

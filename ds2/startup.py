@@ -1,0 +1,23 @@
+"""What is decided when a process starts: how Python reads names and text, and where the loader looks for libraries."""
+
+import os
+import sys
+
+from ds2 import cuda
+
+
+def prepare() -> None:
+    """Starts this process anew, once, in Python's UTF-8 mode and with the right CUDA, where it has started otherwise.
+
+    To be called before any work. Python decides once how it reads the names of files, whatever the user's locale is;
+    the transcripts that name them are UTF-8. Processes that this one starts inherit both.
+    """
+    changed = cuda.search_path(os.environ)
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        changed["PYTHONUTF8"] = "1"
+    if changed:
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | changed)
+    # Names may be no valid UTF-8: they are printed as they are. PYTHONIOENCODING may have said otherwise.
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+        if stream is not None:
+            stream.reconfigure(encoding="utf-8", errors=errors)
