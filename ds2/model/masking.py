@@ -44,7 +44,7 @@ class MaskedBatchNorm(nn.Layer):
         self.register_buffer("steps", paddle.zeros([1]))
 
     def forward(self, x: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
-        """Normalises x, of any number of axes, float32 or half precision, zero where the mask is zero: float32, too.
+        """Normalises x, [B, C, mel, T] or [B, T, C], float32 or half precision, zero in the padding: float32, too.
 
         The mask, float32 [B, ...], broadcasts against x, with size 1 everywhere but on the first axis and that of time,
         along which it is 1, then 0.
@@ -67,7 +67,7 @@ class MaskedBatchNorm(nn.Layer):
     def _on_cpu(self, x: paddle.Tensor, parts: Parts) -> paddle.Tensor:
         count, mean, var = None, self.running_mean, self.running_var
         if self.training:
-            row = moments(x, parts).unsqueeze(0)
+            row = moments(x, self._channels, parts).unsqueeze(0)
             if self.all_gather_rows is not None:
                 row = self.all_gather_rows(row[0])
             count, mean, var = self._merged(row)

@@ -28,15 +28,16 @@ def conv2d(x: paddle.Tensor, weight: paddle.Tensor, stride: int, lengths: list[i
 
 
 class _Shape(NamedTuple):
-    """Taps over mel, and over time in steps; frames between two steps."""
+    """Taps over mel, and over time in steps; frames between two steps; zeros before the first frame."""
 
     mel: int
     time: int
     stride: int
+    pad: int
 
     @classmethod
     def of(cls, weight: np.ndarray, stride: int) -> "_Shape":
-        return cls(weight.shape[2], -(-weight.shape[3] // stride), stride)
+        return cls(weight.shape[2], -(-weight.shape[3] // stride), stride, weight.shape[3] // 2)
 
 
 class _UnfoldedConv(paddle.autograd.PyLayer):
@@ -45,12 +46,12 @@ class _UnfoldedConv(paddle.autograd.PyLayer):
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.lengths, ctx.wanted = stride, lengths, not x.stop_gradient
         x, weight = as_array(x), as_array(weight)
-        shape, matrix, pad = _Shape.of(weight, stride), _as_matrix(weight, stride), weight.shape[3] // 2
+        shape, matrix = _Shape.of(weight, stride), _as_matrix(weight, stride)
         out = np.zeros((len(x), len(weight), (x.shape[2] + 1) // _MEL_STRIDE, (x.shape[3] - 1) // stride + 1), "f")
 
         def one(values: np.ndarray, steps: int, into: np.ndarray) -> None:
             if steps:
-                _convolve(matrix, _unfold(values, shape, pad, steps), shape.time, into[..., :steps])
+                _convolve(matrix, _windows(_padded(values, shape, steps), shape), into[..., :steps])
 
         each(one, x, lengths, out)
         return as_tensor(out)
@@ -58,17 +59,20 @@ class _UnfoldedConv(paddle.autograd.PyLayer):
     @staticmethod
     def backward(ctx, gradient):
         x, weight = map(as_array, ctx.saved_tensor())
-        shape, matrix, pad = _Shape.of(weight, ctx.stride), _as_matrix(weight, ctx.stride), weight.shape[3] // 2
+        gradient = as_array(gradient)
+        shape, matrix = _Shape.of(weight, ctx.stride), _as_matrix(weight, ctx.stride)
         of_x = np.zeros(x.shape, np.float32) if ctx.wanted else None
 
-        def one(i: int) -> np.ndarray | float:
+        def one(i: int) -> np.ndarray:
             if not (steps := ctx.lengths[i]):
-                return 0.0
-            unfolded = _unfold(x[i], shape, pad, steps)
-            terms = _spread(as_array(gradient)[i][..., :steps], shape.time, unfolded.shape[-1])
+                return np.zeros(matrix.shape, np.float32)
+            padded = _padded(x[i], shape, steps)
+            of_padded = None if of_x is None else np.zeros_like(padded)
+            of_matrix = _gradients(matrix, padded, gradient[i][..., :steps], shape, of_padded)
             if of_x is not None:
-                _fold((matrix.T @ terms).reshape(unfolded.shape), shape, pad, of_x[i])
-            return terms @ unfolded.reshape(-1, terms.shape[1]).T
+                seen = _seen(of_x[i], of_padded, shape)
+                of_x[i, ..., : seen.shape[2]] = seen
+            return of_matrix
 
         parts = each(one, range(len(x)))
         of_weight = as_tensor(_as_weight(sum(parts[1:], parts[0]), weight.shape, ctx.stride))
@@ -88,57 +92,61 @@ def _as_matrix(weight: np.ndarray, stride: int) -> np.ndarray:
 def _as_weight(matrix: np.ndarray, shape: tuple[int, ...], stride: int) -> np.ndarray:
     """The inverse of `_as_matrix`."""
     out, channels, mel_taps, taps = shape
-    split = np.broadcast_to(matrix, (-(-taps // stride) * out, channels * stride * mel_taps))
-    split = split.reshape(-1, out, channels, stride, mel_taps).transpose(1, 2, 4, 0, 3)
-    return np.ascontiguousarray(split.reshape(out, channels, mel_taps, -1)[..., :taps], np.float32)
+    split = matrix.reshape(-1, out, channels, stride, mel_taps).transpose(1, 2, 4, 0, 3)
+    return np.ascontiguousarray(split.reshape(out, channels, mel_taps, -1)[..., :taps])
 
 
-def _padded(mels: int, shape: _Shape, steps: int) -> tuple[int, int]:
-    """The sizes in mel and time of what all taps of so many steps see."""
-    return mels + 2 * (shape.mel // 2) + 1, (steps + shape.time - 1) * shape.stride
+def _padded(x: np.ndarray, shape: _Shape, steps: int) -> np.ndarray:
+    """An utterance, [in, mel, T], and the zeros around it: what all taps of so many steps see."""
+    channels, mels, _ = x.shape
+    sizes = channels, mels + 2 * (shape.mel // 2) + 1, (steps + shape.time - 1) * shape.stride
+    padded = np.zeros(sizes, np.float32)
+    seen = _seen(x, padded, shape)
+    seen[...] = x[..., : seen.shape[2]]
+    return padded
 
 
-def _windows(padded: np.ndarray, shape: _Shape, mels: int) -> np.ndarray:
-    """A view of [in, mel + padding, time + padding]: [in, stride, mel taps, mel', T' + padding], as each tap sees."""
+def _seen(x: np.ndarray, padded: np.ndarray, shape: _Shape) -> np.ndarray:
+    """Where an utterance stands among the zeros; what stands behind the last tap is left out."""
+    before = shape.mel // 2
+    return padded[:, before : before + x.shape[1], shape.pad : shape.pad + x.shape[2]]
+
+
+def _windows(padded: np.ndarray, shape: _Shape) -> np.ndarray:
+    """A view, [in, stride, mel taps, mel', T' + taps - 1]: the values that each tap sees."""
     of_channel, of_mel, of_frame = padded.strides
+    mels = (padded.shape[1] - 2 * (shape.mel // 2)) // _MEL_STRIDE
     sizes = (len(padded), shape.stride, shape.mel, mels, padded.shape[2] // shape.stride)
     strides = (of_channel, of_frame, of_mel, _MEL_STRIDE * of_mel, shape.stride * of_frame)
     return np.lib.stride_tricks.as_strided(padded, sizes, strides)
 
 
-def _unfold(x: np.ndarray, shape: _Shape, pad: int, steps: int) -> np.ndarray:
-    """[in, mel, T] to [in, stride, mel taps, mel', T' + padding]: the values that each tap sees."""
-    channels, mels, frames = x.shape
-    padded = np.zeros((channels, *_padded(mels, shape, steps)), np.float32)
-    seen = min(frames, padded.shape[2] - pad)
-    padded[:, shape.mel // 2 : shape.mel // 2 + mels, pad : pad + seen] = x[..., :seen]
-    return np.ascontiguousarray(_windows(padded, shape, (mels + 1) // _MEL_STRIDE))
+def _unfold(windows: np.ndarray) -> np.ndarray:
+    """What the taps see, written out: [in * stride * mel taps, mel' * width]."""
+    return np.ascontiguousarray(windows).reshape(-1, windows.shape[3] * windows.shape[4])
 
 
-def _convolve(matrix: np.ndarray, unfolded: np.ndarray, taps: int, out: np.ndarray) -> None:
-    mels, width = unfolded.shape[3:]
-    terms = (matrix @ unfolded.reshape(-1, mels * width)).reshape(taps, -1, mels, width)
-    steps = width - taps + 1
+def _convolve(matrix: np.ndarray, windows: np.ndarray, out: np.ndarray) -> None:
+    steps, width = out.shape[2], windows.shape[4]
+    terms = (matrix @ _unfold(windows)).reshape(width - steps + 1, *out.shape[:2], width)
     out[...] = terms[0, ..., :steps]
-    for tap in range(1, taps):
+    for tap in range(1, len(terms)):
         out += terms[tap, ..., tap : tap + steps]
 
 
-def _spread(gradient: np.ndarray, taps: int, width: int) -> np.ndarray:
-    """The gradient of each tap's terms, [taps * out, mel' * width], of that of their sums, [out, mel', T']."""
-    terms = np.zeros((taps, *gradient.shape[:2], width), np.float32)
-    for tap in range(taps):
-        terms[tap, ..., tap : tap + gradient.shape[2]] = gradient
-    return terms.reshape(taps * len(gradient), -1)
-
-
-def _fold(of_unfolded: np.ndarray, shape: _Shape, pad: int, of_x: np.ndarray) -> None:
-    """Adds up the gradients of all that taps have seen of each value."""
-    mels = of_x.shape[1]
-    width = of_unfolded.shape[-1]
-    padded = np.zeros((len(of_x), *_padded(mels, shape, width - shape.time + 1)), np.float32)
-    windows = _windows(padded, shape, of_unfolded.shape[3])
-    for tap in range(shape.mel):
-        windows[:, :, tap] += of_unfolded[:, :, tap]
-    seen = min(of_x.shape[2], padded.shape[2] - pad)
-    of_x[..., :seen] = padded[:, shape.mel // 2 : shape.mel // 2 + mels, pad : pad + seen]
+def _gradients(
+    matrix: np.ndarray, padded: np.ndarray, gradient: np.ndarray, shape: _Shape, of_padded: np.ndarray | None
+) -> np.ndarray:
+    """The gradient of the matrix; adds up that of the utterance. The steps of `_convolve` backwards."""
+    windows = _windows(padded, shape)
+    steps, width = gradient.shape[2], windows.shape[4]
+    terms = np.zeros((shape.time, *gradient.shape[:2], width), np.float32)
+    for tap in range(shape.time):
+        terms[tap, ..., tap : tap + steps] = gradient
+    terms = terms.reshape(len(matrix), -1)
+    if of_padded is not None:
+        of_unfolded = (matrix.T @ terms).reshape(windows.shape)
+        into = _windows(of_padded, shape)
+        for tap in range(shape.mel):
+            into[:, :, tap] += of_unfolded[:, :, tap]
+    return terms @ _unfold(windows).T
