@@ -73,7 +73,7 @@ class MaskedBatchNorm(nn.Layer):
             count, mean, var = self._merged(row)
             self._move_running(mean, var)
         mean, inverse = as_array(mean), as_array(paddle.rsqrt(var + _EPSILON))
-        total = None if count is None else count.item()
+        total = None if count is None else float(as_array(count))
         return Normalised.apply(
             x, self.weight, self.bias, mean, inverse, parts, self._clip, total, self.all_gather_rows
         )
