@@ -1,33 +1,36 @@
 """A training step on all cores, as the trainer takes it: batches from a worker, forward, backward, optimiser.
 
-- audio: seconds of audio a second, waiting for data included.
+- audio: seconds of audio a second, of batches that are at hand; beside it the usual step (`plain`) with batches as a
+  shuffled sampler makes them, of the same utterances and size, on the same cores. Medians of runs in turns.
 - real frames: the share of the padded batches that is not padding, over the batches measured.
 - waiting: the share of the time in which the step had to wait for its batch.
 - of the matrix product's rate: operations of convolutions, GRUs and output layer for the real frames (forward, and
   twice that backward), a second, over those of a product of two matrices of 1024 x 1024 on the same threads. What
   normalisation, CTC and the optimiser take counts as time, not as work.
 
-Batches of 16 from the second, shuffled epoch, augmented.
+Batches of 16 from the second, shuffled epoch, augmented. For one core: taskset -c 0 python -m benchmarks step.
 """
 
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import paddle
 
+from benchmarks import plain
 from benchmarks.corpus import Corpus
 from benchmarks.table import RUNS, Row
-from ds2 import params
+from ds2 import cpu, params
 from ds2.data import batches, mean_istd
 from ds2.data.augment import Augmenter
-from ds2.data.loader import Assembler, Loader
+from ds2.data.loader import Assembler, Batch, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
 from ds2.distributed.process_group import Group
-from ds2.model import build
+from ds2.model import arrays, build
 from ds2.model.deepspeech2 import DeepSpeech2
 from ds2.params.networks import frames_a_step
 from ds2.training.schedule import learning_rate
@@ -36,7 +39,7 @@ from ds2.training.step import Step
 _BATCH = 16
 _EPOCH = 2
 _SIZE = 1024
-# Model, and how many batches are measured after the first two.
+# Model, and how many batches are measured after the first two. A run of the comparison has a third of these.
 _MODELS = {
     "demo, 8 channels": (params.ModelSettings(conv_channels=8, num_rnn_layers=2, rnn_layer_size=192), 24),
     "32 channels, 2 x 192": (params.ModelSettings(conv_channels=32, num_rnn_layers=2, rnn_layer_size=192), 24),
@@ -72,7 +75,7 @@ def _rows(
     step = Step(network, optimizer, settings, Group())
     work = operations_a_frame(network, settings)
     real = padded = 0
-    audio_seconds = waited = total = 0.0
+    waited = total = 0.0
     with Loader(manifest, assembler, workers=1) as loader:
         rate = _product_rate()
         mark = time.perf_counter()
@@ -86,14 +89,29 @@ def _rows(
                     real + int(batch.frames.sum()),
                     padded + batch.features.shape[0] * batch.features.shape[1],
                 )
-                audio_seconds += batch.seconds
             mark = done
+        runs = max(1, count // 3)
+        usual = plain.shuffled(len(manifest), _BATCH, train.seed)
+        ours, peers = (list(loader.load([of[i] for i in range(runs)], _EPOCH)) for of in (plan, usual))
+    plain_step = plain.PlainStep(settings, len(vocabulary))
+    rates = _rates(lambda batch: step([batch], 1, learning_rate(1, train)), ours), _rates(plain_step, peers)
+    fastest, usual_rate = (statistics.median(found) for found in zip(*zip(*rates, strict=True), strict=True))
     return [
-        Row(f"training step, {title}: audio", "s/s", audio_seconds / total),
+        Row(f"training step, {title}: audio", "s/s", fastest, usual_rate),
         Row(f"training step, {title}: real frames", "share", real / padded),
         Row(f"training step, {title}: waiting", "share", waited / total),
         Row(f"training step, {title}: of the matrix product's rate", "share", 3 * work * real / total / rate),
     ]
+
+
+def _rates(step: Callable[[Batch], object], measured: list[Batch]) -> Iterator[float]:
+    """Seconds of audio a second, run after run, after one that does not count."""
+    for run in range(RUNS + 1):
+        start = time.perf_counter()
+        for batch in measured:
+            step(batch)
+        if run:
+            yield sum(batch.seconds for batch in measured) / (time.perf_counter() - start)
 
 
 def operations_a_frame(network: DeepSpeech2, settings: params.Params) -> float:
@@ -109,11 +127,11 @@ def operations_a_frame(network: DeepSpeech2, settings: params.Params) -> float:
 
 
 def _product_rate() -> float:
-    """Operations a second of a product of matrices."""
-    left, right = paddle.rand([_SIZE, _SIZE]), paddle.rand([_SIZE, _SIZE])
+    """Operations a second of products of matrices, one on each thread."""
+    left, right = (np.random.default_rng(i).random((_SIZE, _SIZE), np.float32) for i in range(2))
     seconds = []
     for _ in range(4 * RUNS):
         start = time.perf_counter()
-        float(paddle.matmul(left, right)[0, 0])
+        arrays.each(lambda _: left @ right, range(cpu.threads()))
         seconds.append(time.perf_counter() - start)
-    return 2 * _SIZE**3 / statistics.median(seconds)
+    return cpu.threads() * 2 * _SIZE**3 / statistics.median(seconds)
