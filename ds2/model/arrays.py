@@ -26,6 +26,11 @@ class _Exported:
         return 1, 0  # the CPU
 
 
+def on_cpu(tensor: paddle.Tensor) -> bool:
+    """Whether the network's own code for CPUs takes a tensor; Paddle's layers take all others."""
+    return tensor.place.is_cpu_place()
+
+
 def as_array(tensor: paddle.Tensor) -> np.ndarray:
     """A tensor's memory, to be read only."""
     return np.from_dlpack(_Exported(tensor.detach()))

@@ -5,7 +5,7 @@ import paddle
 from paddle import nn
 
 from ds2 import params
-from ds2.model.arrays import as_array, as_tensor
+from ds2.model import arrays
 from ds2.model.conv import ConvStack
 from ds2.model.masking import MaskedBatchNorm, time_mask
 from ds2.model.network import Network
@@ -17,11 +17,11 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Float32 of any shape."""
-        if not (self.training and self.p and x.place.is_cpu_place()):
+        if not (self.training and self.p and arrays.on_cpu(x)):
             return super().forward(x)
-        seed = int(as_array(paddle.randint(0, 2**31 - 1, [1]))[0])
+        seed = int(arrays.as_array(paddle.randint(0, 2**31 - 1, [1]))[0])
         keeps = np.random.Generator(np.random.SFC64(seed)).random(x.shape, np.float32) >= self.p
-        return x * as_tensor(keeps * np.float32(1.0 / (1.0 - self.p)))
+        return x * arrays.as_tensor(keeps * np.float32(1.0 / (1.0 - self.p)))
 
 
 class DeepSpeech2(Network):

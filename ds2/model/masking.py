@@ -5,7 +5,7 @@ from collections.abc import Callable
 import paddle
 from paddle import nn
 
-from ds2.model.arrays import as_array
+from ds2.model import arrays
 from ds2.model.masked_arrays import Normalised, Parts, moments
 
 _LONGEST_MEAN = 100.0  # steps that the running statistics cover
@@ -49,7 +49,7 @@ class MaskedBatchNorm(nn.Layer):
         The mask, float32 [B, ...], broadcasts against x, with size 1 everywhere but on the first axis and that of time,
         along which it is 1, then 0.
         """
-        if x.place.is_cpu_place():
+        if arrays.on_cpu(x):
             return self._on_cpu(x, Parts(mask, self._axis))
         if x.dtype != paddle.float32:
             x = x.astype("float32")  # of a layer in half precision: sums need more than its digits
@@ -72,8 +72,8 @@ class MaskedBatchNorm(nn.Layer):
                 row = self.all_gather_rows(row[0])
             count, mean, var = self._merged(row)
             self._move_running(mean, var)
-        mean, inverse = as_array(mean), as_array(paddle.rsqrt(var + _EPSILON))
-        total = None if count is None else float(as_array(count))
+        mean, inverse = arrays.as_array(mean), arrays.as_array(paddle.rsqrt(var + _EPSILON))
+        total = None if count is None else float(arrays.as_array(count))
         return Normalised.apply(
             x, self.weight, self.bias, mean, inverse, parts, self._clip, total, self.all_gather_rows
         )

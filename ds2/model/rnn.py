@@ -3,8 +3,7 @@
 import paddle
 from paddle import nn
 
-from ds2.model import unrolled_gru
-from ds2.model.arrays import as_array
+from ds2.model import arrays, unrolled_gru
 from ds2.model.masking import MaskedBatchNorm, time_mask
 
 
@@ -19,8 +18,8 @@ class RnnLayer(nn.Layer):
     def forward(self, x: paddle.Tensor, lengths: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
         """[B, T, in], int64 [B] and [B, T, 1] to [B, T, 2 * size], zero in the padding."""
         x = self.norm(x, mask)
-        if x.place.is_cpu_place():
-            return unrolled_gru.bidirectional(x, as_array(lengths).tolist(), self.gru)
+        if arrays.on_cpu(x):
+            return unrolled_gru.bidirectional(x, arrays.as_array(lengths).tolist(), self.gru)
         # A length of 0, of a process without a share of the batch, is masked, but more than a GRU can do.
         x, _ = self.gru(x, sequence_length=paddle.clip(lengths, min=1))
         return x * mask

@@ -7,7 +7,7 @@ from ds2.model.deepspeech2 import DeepSpeech2
 from ds2.training.step import ctc_losses
 from tests.training import tiny
 
-pytestmark = pytest.mark.wheel
+pytestmark = [pytest.mark.wheel, pytest.mark.usefixtures("by")]
 
 TOKENS = 9
 MELS = 80

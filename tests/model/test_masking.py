@@ -4,7 +4,7 @@ import pytest
 
 from ds2.model.masking import MaskedBatchNorm, time_mask
 
-pytestmark = pytest.mark.wheel
+pytestmark = [pytest.mark.wheel, pytest.mark.usefixtures("by")]
 
 
 def layer_for(channels, axis, seed=0):

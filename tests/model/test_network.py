@@ -13,7 +13,7 @@ from ds2.training.step import Step
 from tests.model import second
 from tests.training import tiny
 
-pytestmark = pytest.mark.wheel
+pytestmark = [pytest.mark.wheel, pytest.mark.usefixtures("by")]
 
 TOKENS = 6
 
