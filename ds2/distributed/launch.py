@@ -4,6 +4,7 @@ Every process gets the environment that paddle's own launcher gives (PADDLE_TRAI
 used: it has no `-m`, and leaves workers running for half a minute when one has died or Ctrl-C was pressed.
 """
 
+import itertools
 import os
 import signal
 import socket
@@ -55,6 +56,12 @@ def needed() -> bool:
     return "PADDLE_TRAINER_ID" not in os.environ
 
 
+def named_gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES names; as to CUDA, -1 and what stands behind it is nothing."""
+    names = (name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(","))
+    return [name for name in itertools.takewhile(lambda name: name != "-1", names) if name]
+
+
 def plan(settings: params.Params) -> Plan:
     """What runtime.use_gpu, runtime.num_processes, CUDA_VISIBLE_DEVICES and PADDLE_NNODES ask for.
 
@@ -62,7 +69,7 @@ def plan(settings: params.Params) -> Plan:
         UserError: they do not go together.
     """
     runtime, train = settings.runtime, settings.train
-    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    visible = named_gpus()
     machines = _number("PADDLE_NNODES", 1)
     several = machines > 1 or runtime.num_processes not in ("auto", 1) or len(visible) > 1
     usable = _usable_gpus() if several and runtime.use_gpu is not False else 0

@@ -14,7 +14,7 @@ from ds2.data.loader import worker_count
 from ds2.data.manifest import Manifest
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
-from ds2.distributed import process_group
+from ds2.distributed import launch, process_group
 from ds2.errors import UserError
 from ds2.files import write_json
 from ds2.model import device
@@ -56,6 +56,11 @@ def train(settings: params.Params) -> None:
     with logged, store.locked() if first else nullcontext():
         _log_settings(settings, data.augmenter)
         logger.info(f"training {identity[:16]} on the {on}, worker processes for the data: {workers}")
+        if on == "cpu" and settings.runtime.use_gpu == "auto" and launch.named_gpus():
+            logger.warning(
+                "CUDA_VISIBLE_DEVICES names a GPU, but paddle can use none, so this training runs on the CPU: see "
+                "README on GPU wheels, or set runtime.use_gpu to true, to have it fail instead"
+            )
         training = Training(settings, data, of)
         if first:
             start.begin(training, store)

@@ -86,6 +86,13 @@ def test_gpus_that_are_named_do_not_matter_where_none_shall_be_used(environment,
     assert launch.plan(settings(use_gpu=False)) == launch.Plan(1)
 
 
+def test_as_to_cuda_what_stands_behind_minus_one_is_not_named(environment, gpus):
+    gpus(2)
+    for variables, processes in (("0,1,-1", 2), ("0, -1,1", 1), ("-1,0,1", 1)):
+        environment(CUDA_VISIBLE_DEVICES=variables)
+        assert launch.plan(settings()).here == processes
+
+
 @pytest.mark.parametrize("name", ["", "0", "-1", "3,"])
 def test_one_gpu_that_is_named_or_none_is_no_promise(name, environment, gpus):
     gpus(None)

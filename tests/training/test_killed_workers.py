@@ -1,5 +1,6 @@
 """kill -9 of processes that prepare data, as by a kernel that is out of memory."""
 
+import functools
 import json
 import multiprocessing
 import shutil
@@ -94,27 +95,39 @@ def sentence_of(stage):
     return stage.lines[-1].text
 
 
+def prepared(root, place, processes):
+    shutil.copytree(root / "dataset", place / "dataset")
+    write_params(place, tiny.settings(num_epoch=4, augment=True), processes)
+    return place
+
+
+def finished(place):
+    """Runs the training to its end; returns its log and what it leaves."""
+    stage = Stage(place)
+    assert stage.end() == 0, stage.log
+    return stage.log, tiny.saved(place / "models" / "epoch_4"), curves(place / layout.CURVES)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(root, tmp_path_factory):
+    return functools.cache(
+        lambda processes: finished(prepared(root, tmp_path_factory.mktemp("whole") / "p", processes))
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.wheel
 @pytest.mark.parametrize(("processes", "rank"), [(1, 0), (2, 0), (2, 1)])
-def test_a_stage_ends_on_it_and_resumes_to_the_same_bits(processes, rank, root, tmp_path):
-    chosen = tiny.settings(num_epoch=5, augment=True)
-    places = [tmp_path / name for name in ("killed", "whole")]
-    for place in places:
-        shutil.copytree(root / "dataset", place / "dataset")
-        write_params(place, chosen, processes)
-    stage = Stage(places[0])
-    stage.until(r"Train epoch: \[2/5\], batch: \[1/")
+def test_a_stage_ends_on_it_and_resumes_to_the_same_bits(processes, rank, root, tmp_path, undisturbed):
+    place = prepared(root, tmp_path / "killed", processes)
+    stage = Stage(place)
+    stage.until(r"Train epoch: \[2/4\], batch: \[1/")
     readers(stage.process, rank)[0].kill()
-    said = sentence_of(stage)
-    assert said.startswith(f"error: {SENTENCE}; the state after ")
-    for place in places:
-        stage = Stage(place)
-        assert stage.end() == 0, stage.log
-        assert ("going on from" in stage.log) == (place == places[0])
-    killed, whole = (tiny.saved(place / "models" / "epoch_5") for place in places)
-    assert tiny.same_bits(killed, whole)
-    assert curves(places[0] / layout.CURVES) == curves(places[1] / layout.CURVES)
+    assert sentence_of(stage).startswith(f"error: {SENTENCE}; the state after ")
+    log, arrays, tables = finished(place)
+    assert "going on from" in log
+    assert tiny.same_bits(arrays, undisturbed(processes)[1])
+    assert tables == undisturbed(processes)[2]
 
 
 @pytest.mark.slow
