@@ -12,7 +12,7 @@ def prepare() -> None:
     To be called before any work. Python decides once how it reads the names of files, whatever the user's locale is;
     the transcripts that name them are UTF-8. Processes that this one starts inherit both.
     """
-    changed = cuda.search_path(os.environ)
+    changed = cuda.prepare(os.environ)
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         changed["PYTHONUTF8"] = "1"
     if changed:

@@ -65,6 +65,7 @@ def wheels(tmp_path):
     if not (packages / "nvidia/cudnn/lib").exists():
         pytest.skip("the wheel for the CPU loads no CUDA")
     (tmp_path / "nvidia").symlink_to(packages / "nvidia")
+    (tmp_path / "paddlepaddle_gpu-2.6.2.dist-info").mkdir()
     (tmp_path / "paddle/libs").mkdir(parents=True)
     for library in (packages / "paddle/libs").iterdir():
         if not library.is_symlink():
@@ -95,8 +96,9 @@ def test_paddle_finds_its_cudnn_whatever_cuda_the_user_has_set(tmp_path):
     assert done.stdout == "8600\n", done.stderr
 
 
-def installed(packages: Path, *libraries: str) -> Path:
+def installed(packages: Path, *libraries: str, version: str = "2.6.2") -> Path:
     """Site-packages in which there are, as their wheels have them, Paddle and these libraries."""
+    (packages / f"paddlepaddle_gpu-{version}.dist-info").mkdir(parents=True)
     (packages / "paddle/libs").mkdir(parents=True)
     (packages / "paddle/__init__.py").touch()
     (packages / "nvidia/cudnn/lib").mkdir(parents=True)
@@ -177,12 +179,23 @@ def begun(packages: Path, path: str) -> str:
     return done.stdout.rstrip("\n")
 
 
+def test_a_process_makes_the_links_where_make_has_not(tmp_path, listed):
+    packages = installed(tmp_path / "packages", "libcudnn.so.8")
+    begun(packages, "")
+    assert links(packages) == {"libcudnn.so", "libcudnn.so.8"}
+
+
+def test_a_newer_paddle_is_left_alone(tmp_path, listed):
+    packages = installed(tmp_path / "packages", "libcudnn.so.8", version="3.3.1")
+    other = toolkit(tmp_path / "other", libcublas="12.1.3.1")
+    assert begun(packages, f"{other}") == f"{other}"
+    assert links(packages) == set()
+
+
 def test_only_a_path_to_another_cuda_is_changed(tmp_path, listed):
     packages = installed(tmp_path / "packages", "libcudnn.so.8", "libcublas.so.11")
     libs, own = packages / "paddle/libs", toolkit(tmp_path / "own")
     other = toolkit(tmp_path / "other", libcublas="12.1.3.1")
-    assert begun(packages, f"{other}") == f"{other}"  # without the links this is no business of ours
-    cuda.link(packages)
     assert begun(packages, f"/usr/lib:{other}") == f"{libs}:/usr/lib:{other}"
     for path in ("", "/usr/lib:/nonexistent", f"{libs}:{other}", f"{own}:{other}"):
         assert begun(packages, path) == path

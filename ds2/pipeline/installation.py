@@ -43,10 +43,9 @@ def main() -> None:
 
 @ends_with_a_sentence
 def link() -> None:
-    """Makes the links that paddlepaddle-gpu 2.6.2 needs, if it is what .venv/$PADDLE has."""
+    """Makes the links that paddlepaddle-gpu 2.6 needs, if that is what .venv/$PADDLE has."""
     for packages in Path(".venv", os.environ["PADDLE"]).glob("lib/python3*/site-packages"):
-        if any(packages.glob("paddlepaddle_gpu-2.*.dist-info")):
-            cuda.link(packages)
+        cuda.link(packages)
 
 
 def _check_gpus() -> None:
