@@ -170,9 +170,10 @@ def test_another_cuda_or_cudnn_is_not_used(versions, tmp_path, listed):
     assert links(packages) == {"libcudnn.so", "libcudnn.so.8"}
 
 
-def begun(packages: Path, path: str) -> str:
-    """LD_LIBRARY_PATH after the start of a process."""
-    code = "import os; from ds2 import startup; startup.prepare(); print(os.environ.get('LD_LIBRARY_PATH'))"
+def begun(packages: Path, path: str, python: str = sys.executable) -> str:
+    """LD_LIBRARY_PATH after the start of a process, which starts anew as `python`."""
+    code = f"import os, sys; sys.executable = {python!r}\nfrom ds2 import startup; startup.prepare()\n"
+    code += "print(os.environ.get('LD_LIBRARY_PATH'))"
     variables = {"LD_LIBRARY_PATH": path, "PYTHONPATH": f"{packages}:{ROOT}", "PATH": os.environ["PATH"]}
     done = child("-c", code, **variables)
     assert done.returncode == 0, done.stderr
@@ -202,3 +203,12 @@ def test_only_a_path_to_another_cuda_is_changed(tmp_path, listed):
     for name in ("libcudnn.so", "libnccl.so"):  # the toolkit alone, as it is usually installed
         (own / name).unlink()
     assert begun(packages, f"{own}") == f"{libs}:{own}"
+
+
+def test_a_process_starts_anew_once_at_most(tmp_path, listed):
+    packages = installed(tmp_path / "packages", "libcublas.so.11")
+    other = toolkit(tmp_path / "other", libcublas="12.1.3.1")
+    script = tmp_path / "python"
+    script.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={other} exec {sys.executable} "$@"\n')
+    script.chmod(0o755)
+    assert begun(packages, f"{other}", str(script)) == f"{other}"
