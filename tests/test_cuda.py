@@ -55,7 +55,7 @@ TOLD = {
 
 def child(*command: str, **environment: str) -> subprocess.CompletedProcess:
     """Python in an environment that names no folder of libraries and no tool of CUDA."""
-    return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=280)
 
 
 @pytest.fixture
