@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 # What Paddle loads, and how the versions of CUDA 11.8 and what goes with it begin.
@@ -24,34 +25,50 @@ VERSIONS = {
     "libnccl.so": "2",
     "libnvrtc.so": "11.8",
 }
+_LIBS = "paddle/libs"
 
 
-def link(site_packages: Path) -> None:
-    """Makes the links, those that are missing; takes them away where the machine has the whole of CUDA 11.8 itself."""
-    libs = site_packages / "paddle/libs"
+def link(packages: Path) -> None:
+    """Makes the links that are missing in site-packages; takes all away where the machine itself has CUDA 11.8."""
     own = _has_its_own([])
-    for library in site_packages.glob("nvidia/*/lib/lib*.so*"):
-        for name in {library.name, library.name.partition(".so")[0] + ".so"}:
-            place = libs / name
-            if place.is_symlink() and (own or not place.exists()):
-                place.unlink()
-            if not own and not os.path.lexists(place):
-                place.symlink_to(os.path.relpath(library, libs))
+    for place, library in _links(packages).items():
+        if place.is_symlink() and (own or not place.exists()):
+            place.unlink(missing_ok=True)
+        if not own:
+            with suppress(FileExistsError):
+                place.symlink_to(os.path.relpath(library, place.parent))
 
 
-def search_path(environment: Mapping[str, str]) -> dict[str, str]:
-    """LD_LIBRARY_PATH with the folder of the links before all others, if what it is now names another CUDA first."""
-    before = environment.get("LD_LIBRARY_PATH", "")
-    found = importlib.util.find_spec("paddle") if before else None
+def prepare(environment: Mapping[str, str]) -> dict[str, str]:
+    """Makes links that are missing, as after an installation without make. Loads no paddle.
+
+    Returns:
+        LD_LIBRARY_PATH with their folder before all others, if what it is in `environment` names another CUDA first.
+    """
+    found = importlib.util.find_spec("paddle")
     if found is None or found.origin is None:
         return {}
-    libs = Path(found.origin).parent / "libs"
-    names = {path.name for path in libs.glob("*.so*") if path.is_symlink()}
-    folders = [Path(folder) for folder in before.split(os.pathsep)]
+    packages = Path(found.origin).parents[1]
+    if not all(place.exists() for place in _links(packages)):
+        with suppress(OSError):  # an environment of somebody else, who has to run make install
+            link(packages)
+    names = {place.name for place in _links(packages) if place.exists()}
+    before = environment.get("LD_LIBRARY_PATH", "")
+    folders = [Path(folder) for folder in before.split(os.pathsep) if before]
     first = next((folder for folder in folders if folder.is_dir() and names & set(os.listdir(folder))), None)
+    libs = packages / _LIBS
     if first is None or first.samefile(libs) or _has_its_own(folders):
         return {}
     return {"LD_LIBRARY_PATH": f"{libs}{os.pathsep}{before}"}
+
+
+def _links(packages: Path) -> dict[Path, Path]:
+    """Where links should be, and the libraries that they lead to: by their names, and by those without a version."""
+    if not any(packages.glob("paddlepaddle_gpu-2.*.dist-info")):  # 3.x finds its libraries itself
+        return {}
+    libraries = list(packages.glob("nvidia/*/lib/lib*.so*"))
+    bare = {packages / _LIBS / (library.name.partition(".so")[0] + ".so"): library for library in libraries}
+    return bare | {packages / _LIBS / library.name: library for library in libraries}
 
 
 def _has_its_own(folders: Iterable[Path]) -> bool:

@@ -5,6 +5,8 @@ import sys
 
 from ds2 import cuda
 
+_STARTED_ANEW = "DS2_STARTED_ANEW"
+
 
 def prepare() -> None:
     """Starts this process anew, once, in Python's UTF-8 mode and with the right CUDA, where it has started otherwise.
@@ -12,11 +14,15 @@ def prepare() -> None:
     To be called before any work. Python decides once how it reads the names of files, whatever the user's locale is;
     the transcripts that name them are UTF-8. Processes that this one starts inherit both.
     """
-    changed = cuda.search_path(os.environ)
+    changed = cuda.prepare(os.environ)
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         changed["PYTHONUTF8"] = "1"
-    if changed:
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | changed)
+    process = str(
+        os.getpid()
+    )  # stays the same: never twice, whatever a Python behind a script makes of its environment
+    if changed and os.environ.get(_STARTED_ANEW) != process:
+        environment = os.environ | changed | {_STARTED_ANEW: process}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
     # Names may be no valid UTF-8: they are printed as they are. PYTHONIOENCODING may have said otherwise.
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if stream is not None:

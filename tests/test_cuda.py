@@ -55,7 +55,7 @@ TOLD = {
 
 def child(*command: str, **environment: str) -> subprocess.CompletedProcess:
     """Python in an environment that names no folder of libraries and no tool of CUDA."""
-    return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=280)
 
 
 @pytest.fixture
@@ -65,6 +65,7 @@ def wheels(tmp_path):
     if not (packages / "nvidia/cudnn/lib").exists():
         pytest.skip("the wheel for the CPU loads no CUDA")
     (tmp_path / "nvidia").symlink_to(packages / "nvidia")
+    (tmp_path / "paddlepaddle_gpu-2.6.2.dist-info").mkdir()
     (tmp_path / "paddle/libs").mkdir(parents=True)
     for library in (packages / "paddle/libs").iterdir():
         if not library.is_symlink():
@@ -95,8 +96,9 @@ def test_paddle_finds_its_cudnn_whatever_cuda_the_user_has_set(tmp_path):
     assert done.stdout == "8600\n", done.stderr
 
 
-def installed(packages: Path, *libraries: str) -> Path:
+def installed(packages: Path, *libraries: str, version: str = "2.6.2") -> Path:
     """Site-packages in which there are, as their wheels have them, Paddle and these libraries."""
+    (packages / f"paddlepaddle_gpu-{version}.dist-info").mkdir(parents=True)
     (packages / "paddle/libs").mkdir(parents=True)
     (packages / "paddle/__init__.py").touch()
     (packages / "nvidia/cudnn/lib").mkdir(parents=True)
@@ -168,24 +170,45 @@ def test_another_cuda_or_cudnn_is_not_used(versions, tmp_path, listed):
     assert links(packages) == {"libcudnn.so", "libcudnn.so.8"}
 
 
-def begun(packages: Path, path: str) -> str:
-    """LD_LIBRARY_PATH after the start of a process."""
-    code = "import os; from ds2 import startup; startup.prepare(); print(os.environ.get('LD_LIBRARY_PATH'))"
+def begun(packages: Path, path: str, python: str = sys.executable) -> str:
+    """LD_LIBRARY_PATH after the start of a process, which starts anew as `python`."""
+    code = f"import os, sys; sys.executable = {python!r}\nfrom ds2 import startup; startup.prepare()\n"
+    code += "print(os.environ.get('LD_LIBRARY_PATH'))"
     variables = {"LD_LIBRARY_PATH": path, "PYTHONPATH": f"{packages}:{ROOT}", "PATH": os.environ["PATH"]}
     done = child("-c", code, **variables)
     assert done.returncode == 0, done.stderr
     return done.stdout.rstrip("\n")
 
 
+def test_a_process_makes_the_links_where_make_has_not(tmp_path, listed):
+    packages = installed(tmp_path / "packages", "libcudnn.so.8")
+    begun(packages, "")
+    assert links(packages) == {"libcudnn.so", "libcudnn.so.8"}
+
+
+def test_a_newer_paddle_is_left_alone(tmp_path, listed):
+    packages = installed(tmp_path / "packages", "libcudnn.so.8", version="3.3.1")
+    other = toolkit(tmp_path / "other", libcublas="12.1.3.1")
+    assert begun(packages, f"{other}") == f"{other}"
+    assert links(packages) == set()
+
+
 def test_only_a_path_to_another_cuda_is_changed(tmp_path, listed):
     packages = installed(tmp_path / "packages", "libcudnn.so.8", "libcublas.so.11")
     libs, own = packages / "paddle/libs", toolkit(tmp_path / "own")
     other = toolkit(tmp_path / "other", libcublas="12.1.3.1")
-    assert begun(packages, f"{other}") == f"{other}"  # without the links this is no business of ours
-    cuda.link(packages)
     assert begun(packages, f"/usr/lib:{other}") == f"{libs}:/usr/lib:{other}"
     for path in ("", "/usr/lib:/nonexistent", f"{libs}:{other}", f"{own}:{other}"):
         assert begun(packages, path) == path
     for name in ("libcudnn.so", "libnccl.so"):  # the toolkit alone, as it is usually installed
         (own / name).unlink()
     assert begun(packages, f"{own}") == f"{libs}:{own}"
+
+
+def test_a_process_starts_anew_once_at_most(tmp_path, listed):
+    packages = installed(tmp_path / "packages", "libcublas.so.11")
+    other = toolkit(tmp_path / "other", libcublas="12.1.3.1")
+    script = tmp_path / "python"
+    script.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={other} exec {sys.executable} "$@"\n')
+    script.chmod(0o755)
+    assert begun(packages, f"{other}", str(script)) == f"{other}"

@@ -43,10 +43,9 @@ def main() -> None:
 
 @ends_with_a_sentence
 def link() -> None:
-    """Makes the links that paddlepaddle-gpu 2.6.2 needs, if it is what .venv/$PADDLE has."""
+    """Makes the links that paddlepaddle-gpu 2.6 needs, if that is what .venv/$PADDLE has."""
     for packages in Path(".venv", os.environ["PADDLE"]).glob("lib/python3*/site-packages"):
-        if any(packages.glob("paddlepaddle_gpu-2.*.dist-info")):
-            cuda.link(packages)
+        cuda.link(packages)
 
 
 def _check_gpus() -> None:
@@ -89,8 +88,8 @@ def _make(venv: Path, anew: bool) -> None:
         told = subprocess.run(asked, capture_output=True, text=True).stdout
     if tuple(map(int, re.findall(r"\d+", told)[:2])) < _OLDEST_PIP:
         raise UserError(
-            f"{venv} has pip {told.strip()}, which cannot install all packages: run {asked[0]} -m pip install "
-            "--upgrade pip, with which 20.3 or later comes"
+            f"{venv} has pip {told.strip()}, and some packages need 20.3 or later: run {asked[0]} -m pip install "
+            "--upgrade pip"
         )
 
 
@@ -98,7 +97,7 @@ def _install_from(index: str, venv: Path) -> None:
     """Installs the CPU's pins but for paddle, with their hashes, and paddle for the GPU from the index, without."""
     blocks = re.split(r"\n(?=\S)", Path("requirements/cpu.txt").read_text())
     (version,) = [found[1] for block in blocks if (found := re.match(r"paddlepaddle==(\S+)", block))]
-    print(f"paddlepaddle-gpu {version} and the nvidia-* packages it needs come from {index}, without hashes")
+    print(f"paddlepaddle-gpu {version} and what only it needs (nvidia-*) come from {index}, without hashes", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         pinned, names = Path(folder, "pinned.txt"), Path(folder, "names.txt")
         blocks = [block for block in blocks if not block.startswith("paddlepaddle==")]
