@@ -81,7 +81,7 @@ def search(root):
     train = Manifest(root / layout.manifest_path("train"))
     sentences = [[{" ": "<space>"}.get(character, character) for character in one.text] for one in train]
     path = arpa.write(root / "lm.arpa", sentences, 3)
-    return BeamSearch(20, 1.0, 1.0, ngram.read(path, vocabulary), hot_words.build({}, vocabulary), 0.99, 10)
+    return BeamSearch(20, 3.0, 1.0, ngram.read(path, vocabulary), hot_words.build({}, vocabulary), 0.99, 10)
 
 
 @pytest.fixture(scope="module")

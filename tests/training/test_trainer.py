@@ -107,7 +107,7 @@ def test_worker_processes_do_not_change_a_bit(root, tmp_path, undisturbed):
 def test_a_training_stopped_within_an_epoch_goes_on_to_the_same_bits(step, number, root, tmp_path, undisturbed):
     chosen = tiny.settings(num_epoch=4, augment=True)
     epochs, batches = divmod(step, BATCHES)
-    with pytest.raises(UserError, match=rf"{number.name} after {epochs} epochs and {batches} batches"):
+    with pytest.raises(UserError, match=rf"{number.name}; the state after {epochs} epochs and {batches} batches"):
         tiny.train(root, tmp_path, chosen, watcher=tiny.stopping_at(step, number))
     assert_same_after_going_on(root, tmp_path, chosen, undisturbed)
 
@@ -153,7 +153,7 @@ def test_a_signal_that_comes_while_a_line_is_logged_does_no_harm(root, tmp_path)
 
     sink = logger.add(interrupt, level="INFO", format="{message}", catch=False)
     try:
-        with pytest.raises(UserError, match="SIGTERM after 0 epochs and 2 batches"):
+        with pytest.raises(UserError, match="SIGTERM; the state after 0 epochs and 2 batches"):
             tiny.train(root, tmp_path, tiny.settings(num_epoch=1))
     finally:
         logger.remove(sink)

@@ -270,7 +270,7 @@ def test_before_the_first_step_of_an_epoch_no_state_within_it_is_saved(root, tmp
 
     sink = logger.add(stop, level="WARNING", catch=False)
     try:
-        with pytest.raises(UserError, match="SIGTERM after 0 epochs and 2 batches"):
+        with pytest.raises(UserError, match="SIGTERM; the state after 0 epochs and 2 batches"):
             tiny.train(root, tmp_path, settings(0.3, save_interval=1))
     finally:
         logger.remove(sink)
