@@ -328,7 +328,8 @@ class RuntimeSettings(Section):
         "auto", description="processes that read audio; 0: only the main one; auto: by the cores"
     )
     num_processes: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
-        "auto", description="training processes per machine; auto: one per visible GPU, one on a CPU, which uses all cores"
+        "auto",
+        description="training processes per machine; auto: one per visible GPU, one on a CPU, which uses all cores",
     )
     probe_longest: bool = Field(True, description="try the longest batch before epoch 1, to see that memory suffices")
     deterministic: bool = Field(False, description="slower GPU algorithms that are reproducible to the bit")
