@@ -80,7 +80,7 @@ class _Gru(paddle.autograd.PyLayer):
             inputs += bias_x
             gates = np.empty((len(packed), 4 * of_h.shape[1]), np.float32)
             hidden = np.empty((len(packed), of_h.shape[1]), np.float32)
-            _steps(inputs, np.ascontiguousarray(of_h.T), bias_h, rows.first, rows.sorted, backwards, gates, hidden)
+            _steps(inputs, np.ascontiguousarray(of_h), bias_h, rows.first, rows.sorted, backwards, gates, hidden)
             return gates, hidden
 
         found = each(one, (False, True))
@@ -101,7 +101,7 @@ class _Gru(paddle.autograd.PyLayer):
             of_inputs, of_products = (np.empty((len(packed), len(of_h)), np.float32) for _ in range(2))
             toward = np.ascontiguousarray(of_hidden[backwards])
             _steps_back(
-                toward, np.ascontiguousarray(of_h), before, gates, rows.first, rows.sorted, backwards, of_inputs,
+                toward, np.ascontiguousarray(of_h.T), before, gates, rows.first, rows.sorted, backwards, of_inputs,
                 of_products,
             )  # fmt: skip
             of_weights = of_inputs.T @ packed, of_products.T @ before, of_inputs.sum(axis=0), of_products.sum(axis=0)
@@ -120,15 +120,16 @@ def _directions(weights: list[paddle.Tensor]) -> list[list[np.ndarray]]:
 @_arithmetic
 def _steps(inputs, of_h, bias, first, lengths, backwards, gates, hidden):
     """Fills hidden [rows, n] and gates [rows, 4 n]: r, z, n and Un h + cn, from the inputs' part of all gates."""
-    size = of_h.shape[0]
+    size = of_h.shape[1]
     one, half = np.float32(1.0), np.float32(0.5)
     state = np.zeros((len(lengths), size), np.float32)
     products = np.empty((len(lengths), 3 * size), np.float32)
+    buffer = np.empty(products.size, np.float32)
     active = len(lengths)
     for step in range(lengths[0] if len(lengths) else 0):
         while lengths[active - 1] <= step:
             active -= 1
-        np.dot(state[:active], of_h, products[:active])
+        _product(of_h, state[:active], buffer, products)
         for i in range(active):
             row = first[i] + (lengths[i] - 1 - step if backwards else step)
             x, u, g, h, y = inputs[row], products[i], gates[row], state[i], hidden[row]
@@ -145,13 +146,14 @@ def _steps(inputs, of_h, bias, first, lengths, backwards, gates, hidden):
 
 
 @_arithmetic
-def _steps_back(toward, of_h, before, gates, first, lengths, backwards, of_inputs, of_products):
+def _steps_back(toward, to_state, before, gates, first, lengths, backwards, of_inputs, of_products):
     """Fills the gradients [rows, 3 n] of the inputs' part of the gates and of the products with the state."""
     size = before.shape[1]
     one = np.float32(1.0)
     carried = np.zeros((len(lengths), size), np.float32)
     of_gates = np.empty((len(lengths), 3 * size), np.float32)
     onward = np.empty((len(lengths), size), np.float32)
+    buffer = np.empty(onward.size, np.float32)
     active = 0
     for step in range(lengths[0] - 1 if len(lengths) else -1, -1, -1):
         while active < len(lengths) and lengths[active] > step:
@@ -172,8 +174,18 @@ def _steps_back(toward, of_h, before, gates, first, lengths, backwards, of_input
             of_u[:] = of_x
             of_u[2 * size :] *= r
             of_products[row] = of_u
-        np.dot(of_gates[:active], of_h, onward[:active])
+        _product(to_state, of_gates[:active], buffer, onward)
         carried[:active] += onward[:active]
+
+
+@_arithmetic
+def _product(matrix, rows, buffer, into):
+    """Fills the first rows with the products of a large matrix and each of a few rows: faster so than the other way."""
+    found = buffer[: len(matrix) * len(rows)].reshape(len(matrix), len(rows))
+    np.dot(matrix, rows.T, found)
+    for i in range(len(rows)):
+        for k in range(len(matrix)):
+            into[i, k] = found[k, i]
 
 
 @_arithmetic
