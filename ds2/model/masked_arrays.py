@@ -37,6 +37,7 @@ def _contiguous(x: paddle.Tensor) -> np.ndarray:
     return np.ascontiguousarray(as_array(x))
 
 
+@np.errstate(all="ignore")
 def moments(x: paddle.Tensor, channels: int, parts: Parts) -> paddle.Tensor:
     """Of each channel's real values the count, the means and the sums of squares around these: float32 [1 + 2 n].
 
@@ -62,6 +63,7 @@ class Normalised(paddle.autograd.PyLayer):
     """(x - mean) * inverse * weight + bias, clipped, zero in the padding."""
 
     @staticmethod
+    @np.errstate(all="ignore")
     def forward(
         ctx,
         x: paddle.Tensor,
@@ -94,6 +96,7 @@ class Normalised(paddle.autograd.PyLayer):
         return result
 
     @staticmethod
+    @np.errstate(all="ignore")
     def backward(ctx, gradient: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
         """Of x, weight and bias."""
         mean, inverse, scale, parts, limits, count, gather = ctx.values
