@@ -1,8 +1,11 @@
 """The compiler of what has to be fast, numba."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
+# With colours for its errors numba leaves a reset of colours on the terminal at the end of every program.
+os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")
 import numba
 
 from ds2 import places
