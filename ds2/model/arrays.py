@@ -10,6 +10,8 @@ from paddle.utils import dlpack
 
 from ds2 import cpu
 
+# Paddle 2.6 neither gives nor takes strides: a transposed tensor would be read as if it were not.
+_STRIDES = hasattr(paddle.Tensor, "__dlpack__")
 _threads = ThreadPoolExecutor(cpu.threads(), thread_name_prefix="model")
 
 
@@ -33,12 +35,13 @@ def on_cpu(tensor: paddle.Tensor) -> bool:
 
 def as_array(tensor: paddle.Tensor) -> np.ndarray:
     """A tensor's memory, to be read only."""
-    return np.from_dlpack(_Exported(tensor.detach()))
+    tensor = tensor.detach()
+    return np.from_dlpack(_Exported(tensor if _STRIDES else tensor.contiguous()))
 
 
 def as_tensor(array: np.ndarray) -> paddle.Tensor:
     """A tensor in an array's memory."""
-    return dlpack.from_dlpack(array.__dlpack__())
+    return dlpack.from_dlpack((array if _STRIDES else np.ascontiguousarray(array)).__dlpack__())
 
 
 def each(function: Callable, *arguments: Iterable) -> list:
