@@ -34,7 +34,9 @@ class Parts:
 
 
 def _contiguous(x: paddle.Tensor) -> np.ndarray:
-    return np.ascontiguousarray(as_array(x))
+    found = np.ascontiguousarray(as_array(x))
+    found.flags.writeable = False  # always: the kernels would be compiled for both
+    return found
 
 
 @np.errstate(all="ignore")
