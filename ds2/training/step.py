@@ -234,7 +234,7 @@ class Step:
         numbers = [loss, *(paddle.full([1], float(number)) for number in (count, unreadable, stop))]
         if self._group.world_size == 1:
             for gradient in gradients:
-                gradient.scale_(1.0 / (count * scale))
+                gradient.scale_(1.0 / (max(1, count) * scale))
             return tuple(numbers)
         # A process may have met nothing but unreadable files, and yet all have gradients, of a ghost.
         parts = [*gradients, *(value * float(count) for value in self._unsynchronised), *numbers]
@@ -253,6 +253,7 @@ def queued() -> bool:
     return not paddle.get_device().startswith("cpu")
 
 
+@paddle.no_grad()
 def global_norm(gradients: list[paddle.Tensor]) -> paddle.Tensor:
     """The length of all gradients as one vector, float32 [1]."""
     if not gradients:
@@ -260,6 +261,7 @@ def global_norm(gradients: list[paddle.Tensor]) -> paddle.Tensor:
     return paddle.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt().reshape([1])
 
 
+@paddle.no_grad()
 def clip_gradients(gradients: list[paddle.Tensor], longest: float, norm: float | paddle.Tensor) -> None:
     """Scales gradients so that their global norm, `norm` now, is at most `longest` (Pascanu et al. 2013)."""
     if isinstance(norm, paddle.Tensor):  # which the host does not know

@@ -283,8 +283,8 @@ def test_gradients_longer_than_the_norm_are_scaled_to_it(share, known, root):
     before = flat(gradients(model))
     norm = float(np.linalg.norm(before.astype(np.float64)))
     measured = global_norm(gradients(model))
-    assert float(measured) == pytest.approx(norm, rel=1e-4)
-    clip_gradients(gradients(model), share * norm, float(measured) if known else measured)
+    assert measured.item() == pytest.approx(norm, rel=1e-4)
+    clip_gradients(gradients(model), share * norm, measured.item() if known else measured)
     after = flat(gradients(model))
     if share > 1:
         assert np.array_equal(after, before)
