@@ -17,8 +17,8 @@ from ds2.distributed.process_group import Group
 from ds2.errors import enough_memory
 from ds2.model.ctc import ctc_losses, suspects
 from ds2.model.network import Network
+from ds2.model.precision import LossScaler, autocast
 from ds2.training.conditional import Kept, copies, put_back, put_back_unless, step_if
-from ds2.training.precision import LossScaler, autocast
 
 
 @dataclass(frozen=True)

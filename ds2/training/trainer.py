@@ -3,7 +3,6 @@
 import itertools
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NoReturn
 
 import paddle
@@ -30,15 +29,6 @@ from ds2.training.schedule import learning_rate
 from ds2.training.state import Training
 from ds2.training.step import Launched, Outcome, Step
 from ds2.training.store import Store
-
-
-@dataclass(frozen=True)
-class _Open:
-    """A step whose outcome is not known yet: its batch, from 1, of `batches` in the epoch."""
-
-    launched: Launched
-    batch: int
-    batches: int
 
 
 class Trainer:
@@ -84,7 +74,8 @@ class Trainer:
         logger.info(f"epoch {training.epoch + 1}: {len(plan)} batches, {padding:.1%} padding")
         self._stepped = training.batch > 0  # whether the epoch has a step: before, no state within it is saved
         self._first_unreadable = ""
-        self._open: _Open | None = None
+        self._open: tuple[Launched, int] | None = None  # a step that is not closed, and its batch
+        self._batches = len(plan)
         self._note_place()
         left = range(training.batch, len(plan))
         # The loader is ahead of the loop; each share is worked out once.
@@ -95,7 +86,7 @@ class Trainer:
         for i, share in zip(left, taken, strict=True):
             batches = self._next(stream, len(share))
             speed_reverted += sum(batch.speed_reverted for batch in batches)
-            self._launch(batches, i + 1, len(plan))
+            self._launch(batches, i + 1)
             at_interval, last = (i + 1) % train.save_interval == 0, i + 1 == len(plan)
             if not self._step.queued or at_interval or last or self._must_stop():
                 self._close()
@@ -125,27 +116,27 @@ class Trainer:
                 self._reporter.batch(batch, self._training.epoch + 1)
         return batches
 
-    def _launch(self, batches: list[Batch], batch: int, of: int) -> None:
+    def _launch(self, batches: list[Batch], batch: int) -> None:
         """Launches a step, and closes the one before it; where that came to nothing so did the new one: once more."""
         training, train, before = self._training, self._settings.train, self._open
         step = training.step + 1 + (before is not None)
         bearable = max(0, self._bearable - training.history.unreadable)
-        stop, open_ = self._asked(), before.launched if before else None
-        launched = self._step.launch(batches, step, learning_rate(step, train), bearable, stop, open_)
+        rate = learning_rate(step, train)
+        launched = self._step.launch(batches, step, rate, bearable, self._asked(), before[0] if before else None)
         if training.average is not None:
             training.average.add(training.model, step, launched.good)
         if before is not None and not self._close():
-            self._launch(batches, batch, of)
+            self._launch(batches, batch)
         else:
-            self._open = _Open(launched, batch, of)
+            self._open = launched, batch
 
     def _close(self) -> bool:
         """Waits for the outcome of the step that was launched, and records it: whether it has changed the weights."""
-        training, open_, self._open = self._training, self._open, None
-        assert open_ is not None
+        assert self._open is not None
+        training, (launched, batch), self._open = self._training, self._open, None
         bearable = max(0, self._bearable - training.history.unreadable)
-        outcome = self._step.close(open_.launched)
-        training.batch = open_.batch
+        outcome = self._step.close(launched)
+        training.batch = batch
         training.history.unreadable += outcome.unreadable
         self._stopping = self._stopping or outcome.stop
         if outcome.unreadable > bearable:
@@ -157,16 +148,16 @@ class Trainer:
             training.step += 1
             training.meter.count(outcome.utterances)
             if outcome.finite:
-                self._record(outcome, open_.batches)
+                self._record(outcome)
                 self._note_place()
             else:
                 self._skip(outcome)
         return outcome.good
 
-    def _record(self, outcome: Outcome, batches: int) -> None:
+    def _record(self, outcome: Outcome) -> None:
         """Records a step that has changed the weights, and reports it."""
         training, meter, epochs = self._training, self._training.meter, self._settings.train.num_epoch
-        rate = learning_rate(training.step, self._settings.train)
+        batches, rate = self._batches, learning_rate(training.step, self._settings.train)
         training.history.add_step(training.step, training.batch, batches, outcome.loss, rate, outcome.grad_norm)
         left = batches - training.batch
         at_interval = left == 0 or training.batch % self._settings.runtime.log_interval == 0

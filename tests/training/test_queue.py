@@ -8,9 +8,9 @@ import pytest
 from ds2.checkpoint import disk
 from ds2.data.loader import Loader
 from ds2.errors import UserError
+from ds2.model.precision import LossScaler
 from ds2.reporting.reporter import Reporter
 from ds2.training import step
-from ds2.training.precision import LossScaler
 from ds2.training.step import Step
 from tests.training import test_step, tiny
 
@@ -97,7 +97,7 @@ def test_a_stop_takes_one_step_more_and_the_training_ends_with_the_same_bits(at,
     queue(True)
     chosen = tiny.settings(num_epoch=3, augment=True)
     epochs, batches = divmod(at + 1, BATCHES)
-    with pytest.raises(UserError, match=rf"SIGTERM after {epochs} epochs and {batches} batches"):
+    with pytest.raises(UserError, match=rf"SIGTERM; the state after {epochs} epochs and {batches} batches"):
         tiny.train(root, tmp_path / "stopped", chosen, watcher=tiny.stopping_at(at))
     stopped = tiny.train(root, tmp_path / "stopped", chosen)
     whole = tiny.train(root, tmp_path / "whole", chosen)
