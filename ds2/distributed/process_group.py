@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager, redirect_stderr
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ import paddle
 from paddle import distributed
 from paddle.autograd import PyLayer
 from paddle.base import core
+
+from ds2.distributed.barrier import Barrier
+
+# The key of paddle's store below which the first process says where the others meet it.
+_BARRIER = "ds2/barrier"
 
 
 class LostError(Exception):
@@ -70,21 +76,18 @@ class Processes(Group):
             self._store = core.create_or_get_global_tcp_store()
         self.rank = distributed.get_rank()
         self.world_size = distributed.get_world_size()
-        self._barriers = 0
+        host = os.environ["PADDLE_MASTER"].rpartition(":")[0]
+        tell, ask = partial(self._store.set, _BARRIER), partial(self._store.get, _BARRIER)
+        with _lost():
+            self._barrier = Barrier(self.rank, self.world_size, host, tell, lambda: ask().decode())
 
     def barrier(self) -> None:
         """Waits until all are here; before every collective call that a process may reach late.
 
         Gloo itself gives up after 30 s, which a lock, a large checkpoint or a slow disk can take.
         """
-        self._barriers += 1
-        pause = 0.0
         with _lost():
-            arrived = self._store.add("ds2/arrived", 1)
-            while arrived < self._barriers * self.world_size:
-                time.sleep(pause)
-                pause = min(0.02, pause + 0.0005)
-                arrived = self._store.add("ds2/arrived", 0)
+            self._barrier.wait()
 
     def shutdown(self) -> None:
         """Announces this process's end; rank 0, which holds the store, ends last."""

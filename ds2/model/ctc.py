@@ -35,10 +35,9 @@ def ctc_losses(logits: paddle.Tensor, steps: paddle.Tensor, batch: Batch) -> pad
         frames.steps_needed(label[:length].tolist())
         for label, length in zip(batch.labels, batch.label_lengths, strict=True)
     ]
-    impossible = np.array(needed) > np.maximum(steps.numpy(), 1)
-    if impossible.any():
-        losses = paddle.where(paddle.to_tensor(impossible), paddle.full_like(losses, math.inf), losses.flatten())
-    return losses.flatten()
+    possible = paddle.to_tensor(needed, dtype="int64") <= paddle.clip(steps, min=1)
+    losses = losses.flatten()
+    return paddle.where(possible, losses, paddle.full_like(losses, math.inf))
 
 
 def suspects(seen: list[tuple[Batch, paddle.Tensor]]) -> list[int]:

@@ -25,9 +25,11 @@ class Average:
         self._exponent = 1.0 / share - 1.0  # gamma + 1
 
     @paddle.no_grad()
-    def add(self, model: Network, step: int) -> None:
-        """Takes in the weights that a model has after a step; the first step is 1."""
+    def add(self, model: Network, step: int, good: paddle.Tensor | None = None) -> None:
+        """Takes in the weights that a model has after a step, from 1, if `good` (bool [1]; None: yes) holds."""
         new = 1.0 - (1.0 - 1.0 / step) ** self._exponent
+        if good is not None:
+            new = good.astype("float32") * new
         for average, now in zip(self.network.parameters(), model.parameters(), strict=True):
             average.lerp_(now, new)
 

@@ -17,10 +17,10 @@ from ds2.data.vocabulary import Vocabulary
 from ds2.distributed import launch, process_group
 from ds2.errors import UserError
 from ds2.files import write_json
-from ds2.model import device
+from ds2.model import device, precision
 from ds2.reporting import progress
 from ds2.reporting.reporter import Reporter, Tables
-from ds2.training import precision, start, transfer
+from ds2.training import start, transfer
 from ds2.training.fingerprint import fingerprint, ingredients
 from ds2.training.state import Training, TrainingData
 from ds2.training.store import Store

@@ -22,12 +22,12 @@ from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
 from ds2.distributed.process_group import Group
 from ds2.model import build
+from ds2.model.precision import LossScaler
 from ds2.params.networks import frames_a_step
 from ds2.reporting.history import Choice, History
 from ds2.reporting.meter import Meter
 from ds2.training.average import BATCHES, Average
 from ds2.training.fingerprint import fingerprint
-from ds2.training.precision import LossScaler
 from ds2.training.store import Store
 
 

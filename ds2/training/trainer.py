@@ -27,7 +27,7 @@ from ds2.reporting.reporter import Moment, Reporter
 from ds2.training.average import Average
 from ds2.training.schedule import learning_rate
 from ds2.training.state import Training
-from ds2.training.step import Outcome, Step
+from ds2.training.step import Launched, Outcome, Step
 from ds2.training.store import Store
 
 
@@ -39,6 +39,7 @@ class Trainer:
         self._settings, self._workers = training.settings, workers
         self._step = Step(training.model, training.optimizer, training.settings, group, training.scaler)
         self._stop_signals = StopSignals()
+        self._stopping = False  # whether a process was, as a closed step says
         self._logged_files: set[str] = set()  # those that a skipped step was logged for
         self._bearable = unreadable.bearable(len(training.data.train), training.settings.manifest)
 
@@ -62,7 +63,7 @@ class Trainer:
             while training.epoch < train.num_epoch:
                 self._train_epoch(loader)
                 self._end_epoch(loader, scoring)
-                if self._stop_asked() and training.epoch < train.num_epoch:
+                if self._group.any(self._asked()) and training.epoch < train.num_epoch:
                     self._stop()
         self._group.shutdown()
 
@@ -73,6 +74,8 @@ class Trainer:
         logger.info(f"epoch {training.epoch + 1}: {len(plan)} batches, {padding:.1%} padding")
         self._stepped = training.batch > 0  # whether the epoch has a step: before, no state within it is saved
         self._first_unreadable = ""
+        self._open: tuple[Launched, int] | None = None  # a step that is not closed, and its batch
+        self._batches = len(plan)
         self._note_place()
         left = range(training.batch, len(plan))
         # The loader is ahead of the loop; each share is worked out once.
@@ -83,29 +86,12 @@ class Trainer:
         for i, share in zip(left, taken, strict=True):
             batches = self._next(stream, len(share))
             speed_reverted += sum(batch.speed_reverted for batch in batches)
-            rate = learning_rate(training.step + 1, train)
-            bearable = max(0, self._bearable - training.history.unreadable)
-            outcome = self._step(batches, training.step + 1, rate, bearable)
-            training.batch = i + 1
-            training.history.unreadable += outcome.unreadable
-            if outcome.unreadable > bearable:
-                first = next(filter(None, group.all_gather(self._first_unreadable)))
-                count, settings = training.history.unreadable, self._settings.manifest
-                self._give_up(unreadable.sentence(count, utterances, first, settings))
-            if outcome.utterances:
-                self._stepped = True
-                training.step += 1
-                training.meter.count(outcome.utterances)
-                if outcome.finite:
-                    if training.average is not None:
-                        training.average.add(training.model, training.step)
-                    self._record(outcome, rate, len(plan))
-                    self._note_place()
-                else:
-                    self._skip(outcome)
-            stop = self._stop_asked()
-            at_interval = training.batch % train.save_interval == 0
-            if self._stepped and training.batch < len(plan) and (stop or at_interval):
+            self._launch(batches, i + 1)
+            at_interval, last = (i + 1) % train.save_interval == 0, i + 1 == len(plan)
+            if not self._step.queued or at_interval or last or self._must_stop():
+                self._close()
+            stop = self._must_stop()
+            if self._open is None and self._stepped and not last and (stop or at_interval):
                 self._save()
                 training.meter.resume()
                 if stop:
@@ -130,9 +116,48 @@ class Trainer:
                 self._reporter.batch(batch, self._training.epoch + 1)
         return batches
 
-    def _record(self, outcome: Outcome, rate: float, batches: int) -> None:
+    def _launch(self, batches: list[Batch], batch: int) -> None:
+        """Launches a step, and closes the one before it; where that came to nothing so did the new one: once more."""
+        training, train, before = self._training, self._settings.train, self._open
+        step = training.step + 1 + (before is not None)
+        bearable = max(0, self._bearable - training.history.unreadable)
+        rate = learning_rate(step, train)
+        launched = self._step.launch(batches, step, rate, bearable, self._asked(), before[0] if before else None)
+        if training.average is not None:
+            training.average.add(training.model, step, launched.good)
+        if before is not None and not self._close():
+            self._launch(batches, batch)
+        else:
+            self._open = launched, batch
+
+    def _close(self) -> bool:
+        """Waits for the outcome of the step that was launched, and records it: whether it has changed the weights."""
+        assert self._open is not None
+        training, (launched, batch), self._open = self._training, self._open, None
+        bearable = max(0, self._bearable - training.history.unreadable)
+        outcome = self._step.close(launched)
+        training.batch = batch
+        training.history.unreadable += outcome.unreadable
+        self._stopping = self._stopping or outcome.stop
+        if outcome.unreadable > bearable:
+            first = next(filter(None, self._group.all_gather(self._first_unreadable)))
+            count, of, settings = training.history.unreadable, len(training.data.train), self._settings.manifest
+            self._give_up(unreadable.sentence(count, of, first, settings))
+        if outcome.utterances:
+            self._stepped = True
+            training.step += 1
+            training.meter.count(outcome.utterances)
+            if outcome.finite:
+                self._record(outcome)
+                self._note_place()
+            else:
+                self._skip(outcome)
+        return outcome.good
+
+    def _record(self, outcome: Outcome) -> None:
         """Records a step that has changed the weights, and reports it."""
         training, meter, epochs = self._training, self._training.meter, self._settings.train.num_epoch
+        batches, rate = self._batches, learning_rate(training.step, self._settings.train)
         training.history.add_step(training.step, training.batch, batches, outcome.loss, rate, outcome.grad_norm)
         left = batches - training.batch
         at_interval = left == 0 or training.batch % self._settings.runtime.log_interval == 0
@@ -231,12 +256,17 @@ class Trainer:
             ranked = self._training.history.ranked(self._settings.evaluate.metrics_type)
             self._training.chosen = self._store.publish(self._training.epoch, ranked)
 
-    def _stop_asked(self) -> bool:
-        return self._group.any(self._stop_signals.asked is not None or self._lost())
+    def _asked(self) -> bool:
+        """Whether this process was asked to stop, or has lost a worker process to a signal."""
+        return self._stop_signals.asked is not None or self._lost()
 
     def _lost(self) -> bool:
         """Whether a worker process of this process was killed."""
         return any(loader.lost for loader in self._loaders if loader is not None)
+
+    def _must_stop(self) -> bool:
+        """Whether a process was asked to stop; those of several learn it from the step that all have closed."""
+        return self._stopping or (self._group.world_size == 1 and self._asked())
 
     def _stop(self) -> None:
         """Ends all processes, once all have learned that one was asked to stop or has lost a worker process.

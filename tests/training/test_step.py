@@ -11,12 +11,12 @@ import pytest
 
 from ds2.distributed import process_group
 from ds2.errors import UserError
+from ds2.model import precision
 from ds2.model.ctc import ctc_losses
 from ds2.model.deepspeech2 import DeepSpeech2
 from ds2.model.masking import MaskedBatchNorm
 from ds2.model.network import Network
-from ds2.training import precision
-from ds2.training.precision import LossScaler
+from ds2.model.precision import LossScaler
 from ds2.training.step import Step
 from tests.training import tiny
 
