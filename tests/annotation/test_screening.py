@@ -67,6 +67,24 @@ def test_labels_have_the_room_that_the_features_of_the_sample_rate_give(write, w
         assert len(found.rejected) == (-(-frames // 3) < 334)
 
 
+@pytest.mark.parametrize(
+    ("transcript", "rejected"), [("你好" * 16 + "你", False), ("你" * 17, False), ("你" * 18, True)]
+)
+def test_a_character_said_twice_needs_the_room_of_three(write, screen, transcript, rejected):
+    write("my.txt", [("clips/a.wav", transcript)])  # 1 s: 33 steps
+    assert [rejection.reason for rejection in screen().rejected] == ["too_many_labels"] * rejected
+
+
+def test_rates_and_transcripts_are_those_of_accepted_lines(write, write_audio, screen):
+    write_audio("clips/low.wav", 1.0, 8000)
+    write("my.txt", [*clips(0, 3), ("clips/low.wav", "下午3点"), ("clips/low.wav", "……4")])
+    write("my.test.txt", [("clips/low.wav", "下午")])
+    found = screen().metrics()
+    assert found["rejected_duplicate_audio"] == 2
+    assert {key for key in found if key.endswith("_8000_hz")} == {"test_hours_at_8000_hz"}
+    assert found["lines_with_digits"] == 0
+
+
 def test_lines_with_digits_are_rejected_where_the_parameter_says_so_and_said_where_it_says_that(write, screen):
     write("my.txt", [("clips/a.wav", "下午３点"), ("clips/b.wav", "你好"), ("clips/c.wav", "二〇二六")])
     texts = {}
@@ -342,6 +360,7 @@ def test_a_built_in_corpus_with_parts_of_its_own_is_left_alone_by_splits_tsv(wri
 def test_the_shares_of_what_was_asked_for_are_metrics(write, screen):
     write("my.txt", clips(0, 60, lambda i: f"s{i % 12}"))
     found = screen().metrics()
+    assert "train_share" not in found
     assert found["dev_share"] == pytest.approx(found["dev_utterances"] / 60, abs=1e-4)
     assert found["test_share"] == pytest.approx(found["test_utterances"] / 60, abs=1e-4)
     write("my.test.txt", clips(60, 70))
