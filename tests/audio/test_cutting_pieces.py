@@ -1,5 +1,7 @@
 """A piece that is read of a file is the same samples as the same slice of the whole file, in every container."""
 
+import os
+
 import av
 import numpy as np
 import pytest
@@ -173,3 +175,20 @@ def test_of_a_cut_off_file_no_piece_is_accepted(tmp_path):
     (tmp_path / "a.wav").write_bytes(content[: len(content) // 2])
     with pytest.raises(reading.AudioError, match="cut off"):
         reading.inspect(tmp_path / "a.wav", Piece(0.0, 1.0))
+
+
+def test_the_samples_of_another_channel_do_not_matter(tmp_path):
+    samples = np.stack([np.full(1600, 0.5), np.full(1600, np.nan)], axis=1).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
+    found, _ = reading.read(tmp_path / "a.wav", Piece(channel=0))
+    np.testing.assert_array_equal(found, samples[:, 0])
+    with pytest.raises(reading.AudioError, match="not finite"):
+        reading.read(tmp_path / "a.wav", Piece(channel=1))
+
+
+def test_a_file_that_has_changed_is_looked_at_anew(tmp_path):
+    path, piece = tmp_path / "a.wav", Piece(0.0, 0.5)
+    for second, rate in enumerate((16000, 8000)):
+        soundfile.write(path, np.zeros(16000, np.int16), rate)  # of one size
+        os.utime(path, (second, second))
+        assert reading.inspect(path, piece).rate == rate
