@@ -10,6 +10,9 @@ import numba
 
 from ds2 import places
 
+if not numba.config.CACHE_DIR and not places.home_is_usable() and (_folder := places.stand_in()):
+    numba.config.CACHE_DIR = str(_folder / "numba")  # without a home numba makes a folder called ~
+
 
 def compiled(function: Callable, **options: Any) -> Callable:
     """Compiles a function when it is called first, with numba's options, and keeps the result for later runs.
@@ -17,11 +20,5 @@ def compiled(function: Callable, **options: Any) -> Callable:
     Beside the code or in the user's home, as numba does, else in the user's temporary folder. Where neither can be
     written every run compiles anew, which takes some ten seconds.
     """
-    try:
-        return numba.njit(nogil=True, cache=True, **options)(function)
-    except RuntimeError:  # numba found no place
-        folder = places.stand_in()
-    if folder and (chosen := str(folder / "numba")) != numba.config.CACHE_DIR:
-        numba.config.CACHE_DIR = chosen
-        return compiled(function, **options)
-    return numba.njit(nogil=True, **options)(function)
+    kept = bool(numba.config.CACHE_DIR) or places.home_is_usable()
+    return numba.njit(nogil=True, cache=kept, **options)(function)

@@ -114,7 +114,7 @@ def test_a_stage_whose_dvc_is_told_to_end_saves_and_ends(first, undisturbed):
     running.end()
     until(lambda: not os.path.exists(f"/proc/{stage}"))
     assert "stopped by SIGTERM" in running.printed()
-    assert "the state is saved" in running.printed()
+    assert "batches is saved, and the same command resumes from it" in running.printed()
     check_goes_on(first.run("dvc", "repro", "train"))
     assert first.products() == undisturbed.products()
 
