@@ -39,7 +39,7 @@ from ds2.training.step import Step
 _BATCH = 16
 _EPOCH = 2
 _SIZE = 1024
-# Model, and how many batches are measured after the first two. A run of the comparison has a third of these.
+# Model, and how many batches are measured after the first two. A run of the comparison has a sixth of these.
 _MODELS = {
     "demo, 8 channels": (params.ModelSettings(conv_channels=8, num_rnn_layers=2, rnn_layer_size=192), 24),
     "32 channels, 2 x 192": (params.ModelSettings(conv_channels=32, num_rnn_layers=2, rnn_layer_size=192), 24),
@@ -90,7 +90,7 @@ def _rows(
                     padded + batch.features.shape[0] * batch.features.shape[1],
                 )
             mark = done
-        runs = max(1, count // 3)
+        runs = max(1, count // 6)
         usual = plain.shuffled(len(manifest), _BATCH, train.seed)
         ours, peers = (list(loader.load([of[i] for i in range(runs)], _EPOCH)) for of in (plan, usual))
     plain_step = plain.PlainStep(settings, len(vocabulary))
