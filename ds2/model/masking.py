@@ -95,9 +95,10 @@ class MaskedBatchNorm(nn.Layer):
 
     @paddle.no_grad()
     def _move_running(self, mean: paddle.Tensor, var: paddle.Tensor) -> None:
-        self.steps.set_value(paddle.clip(self.steps + 1.0, max=_LONGEST_MEAN))
+        # Paddle 2.6's set_value copies by way of the host.
+        paddle.assign(paddle.clip(self.steps + 1.0, max=_LONGEST_MEAN), self.steps)
         for running, now in ((self.running_mean, mean), (self.running_var, var)):
-            running.set_value(running + (now - running) / self.steps)
+            paddle.assign(running + (now - running) / self.steps, running)
 
     def _merged(self, rows: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
         """Count, mean and variance over all processes, from each one's, with the sum of squares around its own mean.
