@@ -95,9 +95,9 @@ def _rows(
         ours, peers = (list(loader.load([of[i] for i in range(runs)], _EPOCH)) for of in (plan, usual))
     plain_step = plain.PlainStep(settings, len(vocabulary))
     rates = _rates(lambda batch: step([batch], 1, learning_rate(1, train)), ours), _rates(plain_step, peers)
-    fastest, usual_rate = (statistics.median(found) for found in zip(*zip(*rates, strict=True), strict=True))
+    own_rate, usual_rate = (statistics.median(found) for found in zip(*zip(*rates, strict=True), strict=True))
     return [
-        Row(f"training step, {title}: audio", "s/s", fastest, usual_rate),
+        Row(f"training step, {title}: audio", "s/s", own_rate, usual_rate),
         Row(f"training step, {title}: real frames", "share", real / padded),
         Row(f"training step, {title}: waiting", "share", waited / total),
         Row(f"training step, {title}: of the matrix product's rate", "share", 3 * work * real / total / rate),

@@ -10,8 +10,10 @@ import numba
 
 from ds2 import places
 
-if not numba.config.CACHE_DIR and not places.home_is_usable() and (_folder := places.stand_in()):
+_HOME = places.home_is_usable()
+if not numba.config.CACHE_DIR and not _HOME and (_folder := places.stand_in()):
     numba.config.CACHE_DIR = str(_folder / "numba")  # without a home numba makes a folder called ~
+_KEPT = _HOME or bool(numba.config.CACHE_DIR)
 
 
 def compiled(function: Callable, **options: Any) -> Callable:
@@ -20,5 +22,4 @@ def compiled(function: Callable, **options: Any) -> Callable:
     Beside the code or in the user's home, as numba does, else in the user's temporary folder. Where neither can be
     written every run compiles anew, which takes some ten seconds.
     """
-    kept = bool(numba.config.CACHE_DIR) or places.home_is_usable()
-    return numba.njit(nogil=True, cache=kept, **options)(function)
+    return numba.njit(nogil=True, cache=_KEPT, **options)(function)

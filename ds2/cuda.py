@@ -49,10 +49,11 @@ def prepare(environment: Mapping[str, str]) -> dict[str, str]:
     if found is None or found.origin is None:
         return {}
     packages = Path(found.origin).parents[1]
-    if not all(place.exists() for place in _links(packages)):
+    places = _links(packages)
+    if not all(place.exists() for place in places):
         with suppress(OSError):  # an environment of somebody else, who has to run make install
             link(packages)
-    names = {place.name for place in _links(packages) if place.exists()}
+    names = {place.name for place in places if place.exists()}
     before = environment.get("LD_LIBRARY_PATH", "")
     folders = [Path(folder) for folder in before.split(os.pathsep) if before]
     first = next((folder for folder in folders if folder.is_dir() and names & set(os.listdir(folder))), None)

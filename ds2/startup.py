@@ -17,9 +17,8 @@ def prepare() -> None:
     changed = cuda.prepare(os.environ)
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         changed["PYTHONUTF8"] = "1"
-    process = str(
-        os.getpid()
-    )  # stays the same: never twice, whatever a Python behind a script makes of its environment
+    # It stays the same: never twice, whatever a Python behind a script makes of its environment.
+    process = str(os.getpid())
     if changed and os.environ.get(_STARTED_ANEW) != process:
         environment = os.environ | changed | {_STARTED_ANEW: process}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)

@@ -26,7 +26,8 @@ def extent(source: Source, start: int = 0) -> Extent:
     """Of a file whose marker stands at `start`.
 
     Raises:
-        AudioError: what its header states is not what its last frame says, or that frame is damaged or missing.
+        AudioError: what its header states is not what its last frame says, that frame is damaged or missing, or another
+            file was joined to it.
     """
     header = source.head[:_HEADER] if start == 0 else source.at(start, _HEADER)
     if len(header) < _HEADER or header[4] & 0x7F != 0:
@@ -37,7 +38,8 @@ def extent(source: Source, start: int = 0) -> Extent:
     rate, channels, samples = packed >> 44, (packed >> 41 & 7) + 1, packed & 0xF_FFFF_FFFF
     if not rate:
         raise AudioError("its header does not say at which rate it was recorded")
-    _refuse_a_second(source, start)
+    if (second := source.search(_BEGINNING, 8, start + 1)) >= 0:
+        raise joined(second)
     if not samples:
         return NOTHING_STATED
     end = _last_sample(source.at(max(start, source.size - longest), longest), block)
@@ -51,16 +53,6 @@ def extent(source: Source, start: int = 0) -> Extent:
         raise AudioError(f"its header promises {samples} samples, but its last frame ends after {end}")
     digest = header[18:_HEADER] if any(header[26:]) else b""
     return Extent((rate, samples, channels), samples / rate, samples / rate, samples, digest=digest)
-
-
-def _refuse_a_second(source: Source, start: int = 0) -> None:
-    """Reads the file to see that no other was joined to it.
-
-    Raises:
-        AudioError: one was.
-    """
-    if (position := source.search(_BEGINNING, 8, start + 1)) >= 0:
-        raise joined(position)
 
 
 def _last_sample(end: bytes, block: int) -> int | None:

@@ -18,10 +18,10 @@ _LONGEST_FRAME = 2881
 _DELAYS, _CHECKSUM = 141, 154
 # No encoder adds more samples.
 _MOST_BEFORE, _MOST_BEHIND = 1200, 2304
-_HEAD = 64
-_MARKS = (b"Xing", b"Info", b"VBRI")
+# The marks of Xing's header; they begin within so many bytes of the frame, whatever its number of channels.
+_XING, _HEAD = (b"Xing", b"Info"), 64
 _ENCODERS = (b"LAME", b"Lavf", b"Lavc")
-# FFmpeg's checksum counts so many bytes, whatever stands before: those from the checksum on are zeros by then.
+# The bytes at a frame's beginning that FFmpeg's checksum covers. Those from the checksum on are still zero then.
 _FFMPEGS = 190
 # What decoders differ by where no delay is stated: they may begin a frame later, and end one earlier.
 _UNKNOWN_FRAMES = 3
@@ -94,7 +94,8 @@ def _first(source: Source, start: int, end: int) -> int:
     start += len(data) - len(data.lstrip(b"\0"))
     for position in range(start, min(start + _LONGEST_FRAME, end)):
         if begins(source, position):
-            if any(mark in source.at(start, position - start) for mark in (*_MARKS, *_ENCODERS)):
+            skipped = source.at(start, position - start)
+            if any(mark in skipped for mark in (*_XING, b"VBRI", *_ENCODERS)):
                 raise _damaged(start)
             return position
     raise AudioError("it cannot be decoded (no frame of MPEG audio begins in it)")
@@ -125,9 +126,9 @@ def _header(frame: bytes, kind: _Frame, position: int) -> tuple[int | None, int 
         return int.from_bytes(frame[50:54], "big"), None
     mono = frame[3] >> 6 == 3
     at = 4 + ((17 if mono else 32) if kind.version == 3 else (9 if mono else 17)) + (0 if frame[1] & 1 else 2)
-    marked = frame[at : at + 4] in _MARKS[:2]
+    marked = frame[at : at + 4] in _XING
     # By a changed number of channels it would be looked for in another place.
-    misplaced = any(mark in frame[:_HEAD] for mark in _MARKS[:2]) or frame[at + 120 : at + 124] in _ENCODERS
+    misplaced = any(mark in frame[:_HEAD] for mark in _XING) or frame[at + 120 : at + 124] in _ENCODERS
     lame = frame[at + 120 : at + _CHECKSUM + 2]
     # The version of an encoder, or silence that it left there; nothing, where only Xing's own part was written.
     if misplaced if not marked else any(lame) and (not lame[:4].isalnum() or not frame[at + 7] & 1):

@@ -6,6 +6,7 @@ from paddle import nn
 from ds2 import params
 from ds2.data import frames
 from ds2.model import arrays, unfolded_conv
+from ds2.model.masked_arrays import real_lengths
 from ds2.model.masking import MaskedBatchNorm, time_mask
 from ds2.params.networks import frames_a_step
 
@@ -33,8 +34,7 @@ class ConvLayer(nn.Layer):
     def forward(self, x: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
         """[B, in, mel, T] and the output's mask [B, 1, 1, T'] to [B, channels, mel', T'], zero in the padding."""
         if arrays.on_cpu(x):
-            lengths = [int(row.sum()) for row in arrays.as_array(mask)]
-            x = unfolded_conv.conv2d(x, self.conv.weight, self._time_stride, lengths)
+            x = unfolded_conv.conv2d(x, self.conv.weight, self._time_stride, real_lengths(mask))
         else:
             x = self.conv(x) * mask
         return self.norm(x, mask)

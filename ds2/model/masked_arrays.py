@@ -14,18 +14,22 @@ from ds2.model import masked_kernels
 from ds2.model.arrays import as_array, as_tensor, each
 
 
+def real_lengths(mask: paddle.Tensor) -> list[int]:
+    """How many frames of each utterance a mask, as MaskedBatchNorm takes it, calls real."""
+    return [int(row.sum()) for row in as_array(mask)]
+
+
 class Parts:
     """Where the real frames of a batch, [B, C, mel, T] or [B, T, C], are: before the utterances' lengths."""
 
     def __init__(self, mask: paddle.Tensor, channel_axis: int) -> None:
         """Of a mask as MaskedBatchNorm takes it."""
-        self.lengths, self.longest = [int(row.sum()) for row in as_array(mask)], mask.size // mask.shape[0]
+        self.lengths, self.longest = real_lengths(mask), mask.size // mask.shape[0]
         self._first = channel_axis == 1
-        self.layout = "first" if self._first else "last"
 
     def kernel(self, name: str) -> Callable:
         """That of masked_kernels for the order of the axes."""
-        return getattr(masked_kernels, f"{name}_{self.layout}")
+        return getattr(masked_kernels, f"{name}_{'first' if self._first else 'last'}")
 
     def clear_padding(self, values: np.ndarray) -> None:
         """Makes the padding zero."""

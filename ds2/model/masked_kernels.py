@@ -46,7 +46,7 @@ def moments_last(length, x, mean, squares):
 
 @_arithmetic
 def apply_first(length, x, scale, offset, low, high, y):
-    """X * scale + offset, within low and high."""
+    """Scales the channels, adds their offsets, and clips the result between low and high."""
     for c in range(x.shape[0]):
         for m in range(x.shape[1]):
             for t in range(length):

@@ -97,7 +97,7 @@ def _as_weight(matrix: np.ndarray, shape: tuple[int, ...], stride: int) -> np.nd
 
 
 def _padded(x: np.ndarray, shape: _Shape, steps: int) -> np.ndarray:
-    """An utterance, [in, mel, T], and the zeros around it: what all taps of so many steps see."""
+    """Pads an utterance, [in, mel, T], with the zeros that the taps of its `steps` output steps reach."""
     channels, mels, _ = x.shape
     sizes = channels, mels + 2 * (shape.mel // 2) + 1, (steps + shape.time - 1) * shape.stride
     padded = np.zeros(sizes, np.float32)

@@ -39,7 +39,7 @@ def test_a_training_has_the_same_bits_on_any_number_of_cores_resumed_ones_too(tm
         "one core": [(1, 3)],
         "all cores": [(1024, 3)],
         "three threads": [(1024, 3, 3)],
-        "other cores when it goes on": [(1, 1), (1024, 2), (1, 3)],
+        "resumed on other cores": [(1, 1), (1024, 2), (1, 3)],
     }.items():
         folder = tmp_path / name
         folder.mkdir()
