@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+import math
 import multiprocessing
 import os
 import signal
@@ -51,6 +52,19 @@ def _start_worker(prepare: Callable[..., None] | None, arguments: tuple) -> None
         prepare(*arguments)
 
 
+class _Pool(ProcessPoolExecutor):
+    """Starts all of its workers at the first task, before its thread begins to watch over them.
+
+    Started one by one, as Python does it, a worker may come while that thread ends the others because one was killed:
+    it is then never ended, or its start fails on a closed pipe.
+    """
+
+    def _adjust_process_count(self) -> None:
+        if self._executor_manager_thread is None:
+            while len(self._processes) < self._max_workers:
+                super()._adjust_process_count()
+
+
 def pool(workers: int, prepare: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
     """Worker processes that start clean: no forked threads, no copy of the parent's memory.
 
@@ -66,7 +80,7 @@ def pool(workers: int, prepare: Callable[..., None] | None = None, *arguments: A
         UserError: there is no room for the locks either.
     """
     try:
-        return ProcessPoolExecutor(
+        return _Pool(
             workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(prepare, arguments)
         )
     except OSError as error:
@@ -135,6 +149,7 @@ def ordered_map(
         if workers <= 1 or len(first) <= 1:
             results = map(function, counted())
         else:
+            workers = min(workers, math.ceil(total / len(first[0])))
             results = prefetch(stack.enter_context(pool(workers)), function, counted(), 4 * workers)
         for result in results:
             bar.update(sizes.popleft())

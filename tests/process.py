@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -122,7 +123,11 @@ class Stage:
 
     def end(self, timeout: float = 300) -> int:
         """Waits for the end of the process and of its log; returns the exit code."""
-        self.process.wait(timeout)
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)  # or its log, and with it pytest, would never end
+            raise
         self._reader.join(10)  # not longer: an orphan would keep the log open
         return self.process.returncode
 

@@ -16,6 +16,40 @@ if __name__ == "__main__":
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
+# The first worker is killed while the second is being started, and the pool has time to notice.
+DIES_AMONG_STARTS = """
+import multiprocessing
+import sys
+import time
+
+from ds2 import parallel
+
+
+class Sent:
+    def __reduce__(self):
+        for worker in multiprocessing.active_children():
+            worker.kill()
+            worker.join()
+            time.sleep(1)
+        return Sent, ()
+
+
+if __name__ == "__main__":
+    with parallel.pool(3, print, Sent()) as pool:
+        try:
+            list(parallel.prefetch(pool, len, ["a"] * 20, ahead=6))
+        except parallel.WorkerKilledError as error:
+            sys.exit(str(error))
+"""
+
+
+def test_a_worker_that_is_killed_while_others_start_ends_all_on_its_sentence(tmp_path):
+    (tmp_path / "dies.py").write_text(DIES_AMONG_STARTS)
+    process = Stage(tmp_path, "dies.py")
+    assert process.end(60) == 1
+    assert [line.text for line in process.lines] == [str(parallel.WorkerKilledError())]
+    assert process.orphans() == []
+
 
 def test_workers_that_start_when_their_parent_is_killed_end_too(tmp_path):
     (tmp_path / "dies.py").write_text(DIES_AT_ONCE)
