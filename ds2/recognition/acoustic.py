@@ -9,6 +9,7 @@ from ds2.data.loader import Batch
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
+from ds2.recognition.calibration import Calibration
 
 
 class DivergedError(UserError):
@@ -22,6 +23,8 @@ class AcousticModel(Protocol):
     statistics: MeanIstd
     features: params.FeaturesSettings  # that it was trained with
     rules: params.TextSettings  # of the transcripts that it was trained with
+    step_seconds: float  # from one output step to the next
+    calibration: Calibration | None  # of its confidences and times; None: they are as the network has them
     device: str  # "cpu" or "gpu", where it runs
     origin: str  # which weights of its training these are, in words
     chosen_on: str | None  # dev or test, whose score chose these weights; None where none did

@@ -8,12 +8,15 @@ import paddle
 
 from ds2 import params
 from ds2.checkpoint import trained
+from ds2.data.frames import FRAME_SHIFT_S
 from ds2.data.loader import Batch
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
 from ds2.model import device
 from ds2.model.network import Network
+from ds2.params.networks import frames_a_step
 from ds2.recognition.acoustic import log_softmax
+from ds2.recognition.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,11 @@ class PaddleModel:
     statistics: MeanIstd
     features: params.FeaturesSettings
     rules: params.TextSettings
+    step_seconds: float
     device: str
     origin: str = ""
     chosen_on: str | None = None
+    calibration: Calibration | None = None
 
     def log_probabilities(self, batch: Batch) -> list[np.ndarray]:
         """As every AcousticModel; the network is left in the mode, training or evaluation, that it was in."""
@@ -51,5 +56,6 @@ def load(folder: Path, use_gpu: str | bool) -> PaddleModel:
     on = device.choose(use_gpu)
     one = trained.load(folder)
     known, state = one.params, one.state
-    about = (one.vocabulary, one.statistics, known.features, known.text, on, state.origin, state.chosen_on)
-    return PaddleModel(one.model, *about)
+    step_seconds = frames_a_step(known.model) * FRAME_SHIFT_S
+    about = (one.vocabulary, one.statistics, known.features, known.text, step_seconds, on)
+    return PaddleModel(one.model, *about, state.origin, state.chosen_on)
