@@ -53,9 +53,9 @@ class BeamSearch:
         scoring = _Scoring(self.alpha, self.beta, self.language_model, self.words)
         tree = _tree(1 + steps * self.beam_size, self.language_model)
         room = _prefixes(int(self.beam_size * widest), self.language_model.start)
-        nodes, scores, ctc = _search(tree, room, scoring, kept.tokens, kept.scores, kept.bounds, self.beam_size)
+        nodes, scores = _search(tree, room, scoring, kept.tokens, kept.scores, kept.bounds, self.beam_size)
         order = np.argsort(-scores, kind="stable")[:best]
-        return [Hypothesis(_spell(tree.nodes, nodes[i]), float(scores[i]), float(ctc[i])) for i in order]
+        return [Hypothesis(_spell(tree.nodes, nodes[i]), float(scores[i])) for i in order]
 
 
 def search(settings: params.EvaluateSettings, vocabulary: Vocabulary, rules: params.TextSettings) -> BeamSearch:
@@ -145,7 +145,7 @@ def _spell(nodes: _Prefixes, node: int) -> np.ndarray:
 def _search(
     tree: _Tree, room: _Prefixes, scoring: _Scoring, tokens: np.ndarray, logs: np.ndarray, bounds: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nodes, scores and ln P_ctc of the final beam; tokens, logs and bounds are those of Candidates.
+    """Nodes and scores of the final beam; tokens, logs and bounds are those of Candidates.
 
     The tree holds the empty prefix and takes the others. There is room for what any step makes one character longer.
     """
@@ -159,8 +159,7 @@ def _search(
         ctc = _grow(tree, beam, scoring, tokens[now], logs[now], floor, room)
         scores = np.concatenate((scores, ctc + room.extra[: len(ctc)]))
         beam = _select(tree, stayed, room, ctc, _best(scores, size))
-    scores, ctc = _finish(tree.nodes, beam, scoring)
-    return beam.nodes, scores, ctc
+    return beam.nodes, _finish(tree.nodes, beam, scoring)
 
 
 @compiled
@@ -279,15 +278,15 @@ def _plant(tree: _Tree, grown: _Prefixes, added: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def _finish(nodes: _Prefixes, beam: _Beam, scoring: _Scoring) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and ln P_ctc of the beam's prefixes as whole texts: the sentence ends, half a hot word earns nothing."""
-    scores, ctc = np.zeros(len(beam.nodes)), np.zeros(len(beam.nodes))
+def _finish(nodes: _Prefixes, beam: _Beam, scoring: _Scoring) -> np.ndarray:
+    """Scores of the beam's prefixes as whole texts: the sentence ends, half a hot word earns nothing."""
+    scores = np.zeros(len(beam.nodes))
     following = np.zeros(len(scoring.model.start), np.int32)
     for i in range(len(beam.nodes)):
         node = beam.nodes[i]
-        ctc[i] = np.logaddexp(beam.blank[i], beam.last[i])
-        scores[i] = ctc[i] + nodes.extra[node] - scoring.words.lent[nodes.word_state[node]]
+        scores[i] = np.logaddexp(beam.blank[i], beam.last[i]) + nodes.extra[node]
+        scores[i] -= scoring.words.lent[nodes.word_state[node]]
         if scoring.alpha != 0.0:
             end = automaton.advance(scoring.model, nodes.lm_state[node], scoring.model.end, following)
             scores[i] += scoring.alpha * end
-    return scores, ctc
+    return scores

@@ -9,6 +9,7 @@ from ds2 import params
 from ds2.data.loader import Batch
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
+from ds2.recognition.calibration import Calibration
 
 
 class DivergedError(UserError):
@@ -32,10 +33,11 @@ class AcousticModel(Protocol):
     statistics: Normalisation
     features: params.FeaturesSettings  # that it was trained with
     rules: params.TextSettings  # of the transcripts that it was trained with
+    step_seconds: float  # from one output step to the next
+    calibration: Calibration | None  # of its confidences and times; None: they are as the network has them
     device: str  # "cpu" or "gpu", where it runs
     origin: str  # which weights of its training these are, in words
     chosen_on: str | None  # dev or test, whose score chose these weights; None where none did
-    step_seconds: float  # of audio that an output step stands for
     usual_seconds: float  # the mean length of the utterances that it was trained with
     decoding: params.EvaluateSettings | None  # the decoder that it brings, with its numbers; None: it brings none
     language_model: Path | None  # that of its decoder

@@ -111,7 +111,7 @@ def _read_config(folder: Path) -> tuple[Config, Mapping[str, str]]:
         if not {NETWORK, VOCABULARY} <= hashes.keys() <= known or not all(
             isinstance(one, str) for one in hashes.values()
         ):
-            raise _damaged(folder, f"{CONFIG}: files must name {', '.join(sorted(known))} and nothing else")
+            raise _damaged(folder, f"{CONFIG}: files must name {', '.join(sorted(known))} and no others")
         return _CONFIG.validate_python(values), hashes
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))

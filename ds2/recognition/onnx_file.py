@@ -25,10 +25,8 @@ _FIELDS: dict[str, dict[int, str | None]] = {
 _OPERATOR, _DOMAIN, _DIMENSIONS, _TYPE, _DATA, _EXTERNAL = 4, 1, 1, 2, 9, (13, 14)
 # Of TensorProto.DataType: float32, int32, int64, float16, with the bytes of a value.
 _SIZES = {1: 4, 6: 4, 7: 8, 10: 2}
-_OPERATORS = frozenset(
-    "Add Cast Clip Conv Div GRU Gather Less LogSoftmax MatMul Max Mul Range Reshape Shape Sub Transpose Unsqueeze "
-    "Where".split()
-)
+_OPERATORS = {"Add", "Cast", "Clip", "Conv", "Div", "GRU", "Gather", "Less", "LogSoftmax", "MatMul", "Max", "Mul"}
+_OPERATORS |= {"Range", "Reshape", "Shape", "Sub", "Transpose", "Unsqueeze", "Where"}
 
 
 class ForeignError(ValueError):

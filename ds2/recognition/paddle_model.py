@@ -16,6 +16,7 @@ from ds2.model import device
 from ds2.model.network import Network
 from ds2.params.networks import frames_a_step
 from ds2.recognition.acoustic import log_softmax
+from ds2.recognition.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class PaddleModel:
     device: str
     origin: str = ""
     chosen_on: str | None = None
+    calibration: Calibration | None = None
     decoding: None = None
     language_model: None = None
 

@@ -15,7 +15,7 @@ from ds2.data.frames import FRAME_SHIFT_S
 from ds2.data.loader import unlabelled
 from ds2.decoding.decoder import Decoder
 from ds2.recognition.acoustic import AcousticModel
-from ds2.recognition.recognised import Recognised, confidence
+from ds2.recognition.recognised import Recognised, confidence, recognise
 from ds2.transcribing import cutting, speech
 from ds2.transcribing.doubts import Doubts
 from ds2.transcribing.inputs import Input
@@ -174,8 +174,7 @@ class Transcriber:
             pieces = [pool[i] for i in batch]
             found = self._model.log_probabilities(unlabelled([piece.features for piece in pieces]))
             for piece, logs in zip(pieces, found, strict=True):
-                hypothesis = self._decoder.decode(self._decoder.prune(logs))
-                piece.recognised, piece.features = Recognised.of(hypothesis, self._model.vocabulary), None
+                piece.recognised, piece.features = recognise(self._model, self._decoder, logs), None
 
 
 def _parts(blocks: Iterator[np.ndarray], plan: list[tuple[float, float]], rate: int) -> Iterator[np.ndarray]:
