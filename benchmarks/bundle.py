@@ -79,7 +79,7 @@ def _models(settings: params.Params, samples: Sequence[np.ndarray]) -> tuple[Pad
     model = PaddleModel(network, vocabulary, normalisation, settings, "cpu")
     made = graph.build(network, normalisation, np.float32, {})
     config = Config({}, {}, {}, 3, model.step_seconds, model.usual_seconds, None, "", None)
-    opened = Bundle(Path(), settings, vocabulary, config, None, None)
+    opened = Bundle(Path(), settings, vocabulary, config, None, None, "")
     return model, OnnxModel(onnx_model.session(made.SerializeToString()), opened)
 
 

@@ -154,6 +154,7 @@ def load(folder: Path, use_gpu: str | bool) -> OnnxModel:
             alignment.align(np.zeros((1, 2), np.float32), np.ones(1, np.int64))  # loads compiled code
             model = OnnxModel(opening.result(), opened)
     except onnx_file.ForeignError as error:
+        opened.check_network(data)
         raise UserError(f"{path} is not a network that python -m ds2 export has made: {error}") from None
     except Exception as error:  # ONNX Runtime's classes have no common one
         if isinstance(error, UserError):
