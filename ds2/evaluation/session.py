@@ -44,16 +44,31 @@ def chosen_model(settings: params.Params) -> tuple[AcousticModel, str]:
     return model, f"{name} ({model.origin})"
 
 
-def score(settings: params.Params, model: AcousticModel, name: str, path: Path) -> Evaluation:
+def score(
+    settings: params.Params,
+    model: AcousticModel,
+    name: str,
+    path: Path,
+    language_model: Path | None = layout.LANGUAGE_MODEL,
+    of: Path | None = None,
+) -> Evaluation:
     """Recognises a manifest's utterances as the sections evaluate and runtime say, and counts the errors.
+
+    Args:
+        settings: the parameters.
+        model: that is scored.
+        name: how to call it.
+        path: of the manifest.
+        language_model: its path, for ctc_beam_search.
+        of: what the manifest was made of, where it is not what the user named.
 
     Raises:
         UserError: the manifest is empty or unreadable, or the decoder's language model is missing.
     """
     chosen = settings.evaluate
-    decoder = choice.decoder(chosen, model.vocabulary, model.rules)
+    decoder = choice.decoder(chosen, model.vocabulary, model.rules, language_model)
     manifest = Manifest(path)
-    logger.info(f"{name} on {len(manifest)} utterances of {path}")
+    logger.info(f"{name} on {len(manifest)} utterances of {of or path}")
     if chosen_on_it(model, path):
         logger.warning(f"the model was chosen by its score on {path}: expect a higher error rate on other data")
     with loader(settings, model, manifest) as batches:
