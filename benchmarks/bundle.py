@@ -35,8 +35,8 @@ from ds2.recognition.recognised import recognise
 
 _TOKENS = 4300
 _BATCHES = (1, 4, 16)
-# Recordings that are measured: batches of 16, and the same ones in smaller batches.
-_UTTERANCES = 16
+# Of so many recordings those of medium length are measured: batches are made of similar lengths.
+_DRAWN, _MEASURED = 64, 16
 
 
 def rows(corpus: Corpus) -> list[Row]:
@@ -44,8 +44,9 @@ def rows(corpus: Corpus) -> list[Row]:
     paddle.set_device("cpu")
     settings = corpus.settings.model_copy(update={"model": params.ModelSettings()})
     rate = settings.features.sample_rate
-    lines = corpus.first(_UTTERANCES).lines
-    samples = sorted((reading.load(path, rate) for path, _ in lines), key=len)
+    samples = sorted((reading.load(path, rate) for path, _ in corpus.first(_DRAWN).lines), key=len)
+    start = max(0, (len(samples) - _MEASURED) // 2)
+    samples = samples[start : start + _MEASURED]
     seconds = sum(map(len, samples)) / rate
     network, exported = _models(settings, samples)
     found = []

@@ -256,16 +256,37 @@ def test_a_gpu_is_not_promised(bundle):
         opening.load(bundle, True)
 
 
-def test_no_package_of_the_training_is_needed(made, root):
+def without(packages, *arguments):
+    """Runs a command in an environment that lacks packages."""
     script = f"""
 import sys
-sys.modules.update(dict.fromkeys({BLOCKED}))  # to import one of them raises ModuleNotFoundError
+sys.modules.update(dict.fromkeys({packages}))  # to import one of them raises ModuleNotFoundError
 from ds2.__main__ import main
-sys.argv = ["ds2", "transcribe", "--model", {str(made)!r}, {str(root / "audio")!r}]
+sys.argv = ["ds2", *{tuple(map(str, arguments))}]
 main()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+
+
+def test_no_package_of_the_training_is_needed(made, root):
+    done = without(BLOCKED, "transcribe", "--model", made, root / "audio")
+    assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == len(list((root / "audio").iterdir()))
+
+
+def test_what_needs_a_package_that_is_missing_says_so(made, root, model_folder):
+    for packages, arguments, part in (
+        (BLOCKED, ("transcribe", "--model", model_folder, "a.wav"), "a checkpoint, which needs the package "),
+        (("onnxruntime",), ("transcribe", "--model", made, "a.wav"), "a bundle, which needs the package onnxruntime"),
+        (BLOCKED, ("export", model_folder), "export needs the package "),
+    ):
+        done = without(packages, *arguments)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+        assert part in done.stderr
+
+
+def test_a_bundle_is_named_where_there_is_no_checkpoint(made, monkeypatch):
+    monkeypatch.chdir(made.parent)
+    with pytest.raises(UserError, match="none does not exist: train first, or name the bundle that is there, exported"):
+        opening.load(Path("none"), "auto")
