@@ -26,6 +26,10 @@ COMMANDS = {
 }
 
 
+# Packages of the extra train, and paddle: where bundles are only used they are missing.
+_OF_THE_TRAINING = {"paddle", "dvc", "visualdl", "matplotlib", "onnx", "jinja2", "psutil", "rapidfuzz", "safetensors"}
+
+
 class _Parser(argparse.ArgumentParser):
     """Ends on a mistake as everything in ds2 does."""
 
@@ -54,8 +58,16 @@ def main() -> None:
         print("\n".join(f"  {command:12}{said}" for command, said in COMMANDS.items()))
         print("\npython -m ds2 COMMAND --help says more of each, with an example.")
     elif name in COMMANDS:
-        built, run = parser(name)
-        run(built.parse_args(arguments))
+        try:
+            built, run = parser(name)
+            run(built.parse_args(arguments))
+        except ModuleNotFoundError as error:
+            package = str(error.name).split(".")[0]
+            if package not in _OF_THE_TRAINING:
+                raise
+            raise UserError(
+                f"{name} needs the package {package}, which is not installed: install ds2 with its extra cpu or gpu"
+            ) from None
     else:
         closest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
         meant = f"; did you mean {closest[0]}? " if closest else ": "

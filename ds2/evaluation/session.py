@@ -15,7 +15,7 @@ from ds2.errors import enough_memory
 from ds2.evaluation import evaluator, page, report
 from ds2.evaluation.evaluator import Evaluation
 from ds2.files import write_json
-from ds2.recognition import choice, paddle_model
+from ds2.recognition import choice, opening
 from ds2.recognition.acoustic import AcousticModel
 
 
@@ -40,7 +40,7 @@ def chosen_model(settings: params.Params) -> tuple[AcousticModel, str]:
     """
     chosen, use_gpu = settings.evaluate, settings.runtime.use_gpu
     name = chosen.checkpoint
-    model = paddle_model.load(Path(name) if "/" in name else layout.MODELS / name, use_gpu)
+    model = opening.load(Path(name) if "/" in name else layout.MODELS / name, use_gpu)
     return model, f"{name} ({model.origin})"
 
 
