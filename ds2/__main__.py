@@ -14,6 +14,7 @@ from ds2.errors import UserError, ends_with_a_sentence
 COMMANDS = {
     "transcribe": "turn recordings into text with a trained model",
     "evaluate": "score a trained model on a manifest",
+    "export": "make a bundle of a trained model, which is used without paddle",
     "tune": "find the weights of the beam search that make the fewest errors",
     "compare": "show what changed between two commits, branches or experiments",
     "experiments": "list all experiments with the dev score to choose by and the test score to report",

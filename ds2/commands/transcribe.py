@@ -90,9 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """See the module's docstring."""
     log.to_terminal()
-    from ds2.recognition import paddle_model  # paddle takes seconds to load: mistakes and --help do not wait for it
+    from ds2.recognition import opening  # paddle takes seconds to load: mistakes and --help do not wait for it
 
-    model = paddle_model.load(arguments.model, "auto")
+    model = opening.load(arguments.model, "auto")
     # Whoever reads the output may stop: end then as other tools do, without a traceback.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     failed = False

@@ -33,27 +33,6 @@ class Calibration:
     start: float = 0.0  # seconds from a token's spike to its start
     end: float = 0.0  # seconds from a token's spike to its end, where no other token or silence is before that
 
-    def as_dict(self) -> dict[str, float]:
-        """Flat, as it stands in JSON."""
-        word, text = self.word, self.text
-        return {
-            "word_temperature": word.temperature,
-            "word_bias": word.bias,
-            "text_temperature": text.temperature,
-            "text_bias": text.bias,
-            "start_seconds": self.start,
-            "end_seconds": self.end,
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, float]) -> "Calibration":
-        """Of what `as_dict` has made; KeyError, TypeError or ValueError of anything else."""
-        numbers = {name: float(values[name]) for name in cls().as_dict()}
-        if not all(map(math.isfinite, numbers.values())):
-            raise ValueError("a number of it is not finite")
-        scales = [Scale(numbers[f"{of}_temperature"], numbers[f"{of}_bias"]) for of in ("word", "text")]
-        return cls(*scales, numbers["start_seconds"], numbers["end_seconds"])
-
 
 def odds(confidence: float) -> float:
     """Logarithm of the odds of a probability, within what single precision knows."""

@@ -26,13 +26,33 @@ class PaddleModel:
     network: Network
     vocabulary: Vocabulary
     statistics: MeanIstd
-    features: params.FeaturesSettings
-    rules: params.TextSettings
-    step_seconds: float
+    settings: params.Params  # of its training
     device: str
     origin: str = ""
     chosen_on: str | None = None
     calibration: Calibration | None = None
+    decoding: None = None
+    language_model: None = None
+
+    @property
+    def features(self) -> params.FeaturesSettings:
+        """As every AcousticModel."""
+        return self.settings.features
+
+    @property
+    def rules(self) -> params.TextSettings:
+        """As every AcousticModel."""
+        return self.settings.text
+
+    @property
+    def step_seconds(self) -> float:
+        """As every AcousticModel."""
+        return frames_a_step(self.settings.model) * FRAME_SHIFT_S
+
+    @property
+    def usual_seconds(self) -> float:
+        """As every AcousticModel."""
+        return self.statistics.frames * FRAME_SHIFT_S / self.statistics.utterances
 
     def log_probabilities(self, batch: Batch) -> list[np.ndarray]:
         """As every AcousticModel; the network is left in the mode, training or evaluation, that it was in."""
@@ -55,7 +75,4 @@ def load(folder: Path, use_gpu: str | bool) -> PaddleModel:
     """
     on = device.choose(use_gpu)
     one = trained.load(folder)
-    known, state = one.params, one.state
-    step_seconds = frames_a_step(known.model) * FRAME_SHIFT_S
-    about = (one.vocabulary, one.statistics, known.features, known.text, step_seconds, on)
-    return PaddleModel(one.model, *about, state.origin, state.chosen_on)
+    return PaddleModel(one.model, one.vocabulary, one.statistics, one.params, on, one.state.origin, one.state.chosen_on)

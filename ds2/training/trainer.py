@@ -12,7 +12,6 @@ from ds2 import parallel
 from ds2.checkpoint import weights
 from ds2.data import unreadable
 from ds2.data.batches import shares
-from ds2.data.frames import FRAME_SHIFT_S
 from ds2.data.loader import Batch, Loader
 from ds2.distributed.process_group import Group
 from ds2.distributed.signals import StopSignals
@@ -21,7 +20,6 @@ from ds2.evaluation.evaluator import Evaluation, evaluate
 from ds2.metrics import TOKENS
 from ds2.model import device
 from ds2.model.network import Network
-from ds2.params.networks import frames_a_step
 from ds2.recognition.acoustic import DivergedError
 from ds2.recognition.paddle_model import PaddleModel
 from ds2.reporting.history import AVERAGE
@@ -231,9 +229,7 @@ class Trainer:
 
     def _score(self, network: Network, scoring: Loader) -> Evaluation:
         data, settings, on = self._training.data, self._settings, paddle.get_device().split(":")[0]
-        step_seconds = frames_a_step(settings.model) * FRAME_SHIFT_S
-        about = (data.vocabulary, data.statistics, settings.features, settings.text, step_seconds)
-        model = PaddleModel(network, *about, on)
+        model = PaddleModel(network, data.vocabulary, data.statistics, settings, on)
         try:
             return evaluate(model, data.scored, scoring, settings.train.batch_size, group=self._group)
         except DivergedError:

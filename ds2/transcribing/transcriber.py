@@ -10,7 +10,6 @@ import numpy as np
 from ds2.audio import reading
 from ds2.audio.piece import WHOLE, Piece
 from ds2.data import batches, features, text
-from ds2.data.frames import FRAME_SHIFT_S
 from ds2.data.loader import unlabelled
 from ds2.decoding.decoder import Decoder
 from ds2.recognition import timing
@@ -105,8 +104,7 @@ class Transcriber:
         self._batch_size = batch_size
         self._ahead = batch_size * _AHEAD if batch_size > 1 else 1
         self._limit = max_duration
-        statistics = model.statistics
-        self._usual = statistics.frames * FRAME_SHIFT_S / statistics.utterances
+        self._usual = model.usual_seconds
         self._pool: list[_Piece] = []
         self.doubts = Doubts(model.features.sample_rate)  # about what was transcribed so far
 
