@@ -95,4 +95,4 @@ def check(named: Sequence[Utterance], first: Line | None) -> None:
 
 def _is_sentence(speaker: str) -> bool:
     """Longer than the name of a person: five Han characters or four words."""
-    return len(re.findall(f"[{text.HAN}]", speaker)) >= 5 or len(speaker.split()) >= 4
+    return len(re.findall(f"[{HAN}]", speaker)) >= 5 or len(speaker.split()) >= 4

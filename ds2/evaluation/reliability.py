@@ -31,9 +31,14 @@ class Bin:
 
 
 def of_words(predictions: Iterable[Prediction]) -> Judged:
-    """All words of the hypotheses; right is one that an alignment with the fewest errors has in the reference too."""
+    """All words of the hypotheses; right is one that an alignment with the fewest errors has in the reference too.
+
+    Predictions without confidences of their words are left out.
+    """
     confidences, right = [], []
     for prediction in predictions:
+        if not prediction.word_confidences:
+            continue
         reference, hypothesis = recognised.split(prediction.reference), recognised.split(prediction.hypothesis)
         marks = [mark for _, understood, mark in error_rate.columns(reference, hypothesis) if understood]
         confidences += prediction.word_confidences

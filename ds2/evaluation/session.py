@@ -15,12 +15,13 @@ from ds2.errors import enough_memory
 from ds2.evaluation import evaluator, page, reliability, report
 from ds2.evaluation.evaluator import Evaluation
 from ds2.files import write_json
-from ds2.recognition import calibration, choice, paddle_model
+from ds2.recognition import calibration, choice, paddle_model, splicing
 from ds2.recognition.acoustic import AcousticModel
 from ds2.recognition.calibration import Calibration
 
 # Utterances that calibrate: their words are thousands, and two numbers are fitted.
 _CALIBRATING = 1000
+_SPLICES = 100
 
 
 def evaluate(settings: params.Params) -> None:
@@ -70,7 +71,8 @@ def score(settings: params.Params, model: AcousticModel, name: str, path: Path) 
 def calibrate(settings: params.Params, model: AcousticModel, path: Path) -> Calibration | None:
     """Fits how sure a model and the decoder of the section evaluate are to how often they are right on a manifest.
 
-    No more than a thousand of its utterances are recognised. None, and a warning, where there are none.
+    No more than a thousand of its utterances are recognised; the times are fitted on some of these put together. None,
+    and a warning, where there are none.
 
     Raises:
         UserError: as `score`.
@@ -83,7 +85,10 @@ def calibrate(settings: params.Params, model: AcousticModel, path: Path) -> Cali
     with loader(settings, model, manifest) as batches:
         found = evaluator.evaluate(model, manifest, batches, settings.evaluate.batch_size, decoder).predictions
     words, utterances = reliability.of_words(found), reliability.of_utterances(found)
-    return Calibration(calibration.fit(*words), calibration.fit(*utterances))
+    offset = splicing.offset(model, splicing.splices(manifest, model.features.sample_rate, _SPLICES))
+    if offset is None:
+        logger.warning(f"no speaker of {path} has two short recordings: times are those of the network's spikes")
+    return Calibration(calibration.fit(*words), calibration.fit(*utterances), offset or 0.0)
 
 
 def chosen_on_it(model: AcousticModel, path: Path) -> bool:

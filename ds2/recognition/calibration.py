@@ -19,6 +19,11 @@ class Scale:
     temperature: float = 1.0
     bias: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where it would turn the order round or give no number."""
+        if not (0.0 < self.temperature < math.inf and math.isfinite(self.bias)):
+            raise ValueError("a temperature must be more than 0, and all its numbers finite")
+
     def __call__(self, confidence: float) -> float:
         """A confidence, 0 to 1, calibrated; a higher one stays a higher one."""
         return 1.0 / (1.0 + math.exp(-(odds(confidence) / self.temperature + self.bias)))
@@ -30,8 +35,12 @@ class Calibration:
 
     word: Scale = Scale()  # of a token's and a word's confidence
     text: Scale = Scale()  # of an utterance's confidence
-    start: float = 0.0  # seconds from a token's spike to its start
-    end: float = 0.0  # seconds from a token's spike to its end, where no other token or silence is before that
+    offset: float = 0.0  # seconds from a token's spike to its start, below 0 where a network is late
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the offset is no time."""
+        if not abs(self.offset) < 10.0:
+            raise ValueError("an offset must be seconds, less than 10")
 
 
 def odds(confidence: float) -> float:

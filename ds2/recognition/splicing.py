@@ -1,6 +1,7 @@
 """Recordings with known borders: short ones of a speaker, without the silence around them, put together."""
 
-from collections.abc import Iterator, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -8,8 +9,12 @@ import numpy as np
 
 from ds2 import layout
 from ds2.audio import reading
-from ds2.data import text
+from ds2.data import features, text
+from ds2.data.loader import unlabelled
 from ds2.data.manifest import Manifest, Utterance
+from ds2.recognition import alignment
+from ds2.recognition.acoustic import AcousticModel
+from ds2.recognition.alignment import TooLongError
 
 # Speech is what is louder than this many dB below the loud frames (95th percentile) for so many frames of 10 ms.
 _BELOW_LOUD = 25.0
@@ -35,6 +40,10 @@ class Splice:
     def text(self) -> str:
         """Of the whole."""
         return text.join(self.texts)
+
+    def firsts(self) -> list[int]:
+        """Where in `text` each part begins."""
+        return [len(text.join([*self.texts[:i], one])) - len(one) for i, one in enumerate(self.texts)]
 
 
 def speech(samples: np.ndarray, rate: int) -> tuple[int, int]:
@@ -73,6 +82,22 @@ def splices(manifest: Manifest, rate: int, count: int, seed: int = 1) -> Iterato
         pauses = [0.0 if random.random() < 0.5 else float(random.choice(_PAUSES[1:])) for _ in members[1:]]
         if found := _join(list(manifest.pick(members.tolist())), pauses, rate):
             yield found
+
+
+def offset(model: AcousticModel, found: Iterable[Splice]) -> float | None:
+    """Seconds from a token's spike to its start, the median over the first tokens of all parts; None of no splice."""
+    late = []
+    for splice in found:
+        ids = model.vocabulary.encode(splice.text)
+        values = model.statistics.normalize(features.extract(splice.samples, model.features))
+        (logs,) = model.log_probabilities(unlabelled([values]))
+        try:
+            spans = alignment.align(logs, ids)
+        except TooLongError:
+            continue
+        for (start, _), first in zip(splice.borders, splice.firsts(), strict=True):
+            late.append(start - spans[first, 0] * model.step_seconds)
+    return statistics.median(late) if late else None
 
 
 def _join(utterances: Sequence[Utterance], pauses: Sequence[float], rate: int) -> Splice | None:

@@ -67,6 +67,15 @@ def test_the_text_of_the_best_path_is_aligned_with_the_best_path(seed, steps):
     assert alignment.align(logs, np.array(collapsed(path))).tolist() == spans_of(path)
 
 
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 6), st.lists(st.integers(1, 3), max_size=3))
+def test_the_likelihood_is_the_sum_over_all_paths_that_say_the_text(seed, steps, ids):
+    logs = log_softmax(np.random.default_rng(seed).normal(0, 2, (steps, 4)).astype(np.float32))
+    scores = [score(logs, path) for path in itertools.product(range(4), repeat=steps) if collapsed(path) == ids]
+    expected = np.logaddexp.reduce(scores) if scores else -np.inf
+    assert alignment.log_likelihood(logs, np.array(ids, np.int64)) == pytest.approx(min(0.0, expected), abs=1e-4)
+
+
 def test_an_empty_text_has_no_spans():
     assert alignment.align(np.zeros((5, 3), np.float32), np.zeros(0, np.int64)).shape == (0, 2)
     assert alignment.align(np.zeros((0, 3), np.float32), np.zeros(0, np.int64)).shape == (0, 2)
