@@ -1,7 +1,8 @@
 """A training step on all cores, as the trainer takes it: batches from a worker, forward, backward, optimiser.
 
 - audio: seconds of audio a second, of batches that are at hand; beside it the usual step (`plain`) with batches as a
-  shuffled sampler makes them, of the same utterances and size, on the same cores. Medians of runs in turns.
+  shuffled sampler makes them, of the same utterances and size, on the same cores, in a process of its own that has
+  Paddle's and MKL's own settings, as a script has them. Medians of runs.
 - real frames: the share of the padded batches that is not padding, over the batches measured.
 - waiting: the share of the time in which the step had to wait for its batch.
 - of the matrix product's rate: operations of convolutions, GRUs and output layer for the real frames (forward, and
@@ -14,19 +15,18 @@ Batches of 16 from the second, shuffled epoch, augmented. For one core: taskset 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import paddle
 
-from benchmarks import plain
+from benchmarks import parts, plain
 from benchmarks.corpus import Corpus
 from benchmarks.table import RUNS, Row
 from ds2 import cpu, params
 from ds2.data import batches, mean_istd
 from ds2.data.augment import Augmenter
-from ds2.data.loader import Assembler, Batch, Loader
+from ds2.data.loader import Assembler, Loader
 from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
 from ds2.distributed.process_group import Group
@@ -93,25 +93,15 @@ def _rows(
         runs = max(1, count // 6)
         usual = plain.shuffled(len(manifest), _BATCH, train.seed)
         ours, peers = (list(loader.load([of[i] for i in range(runs)], _EPOCH)) for of in (plan, usual))
-    plain_step = plain.PlainStep(settings, len(vocabulary))
-    rates = _rates(lambda batch: step([batch], 1, learning_rate(1, train)), ours), _rates(plain_step, peers)
-    own_rate, usual_rate = (statistics.median(found) for found in zip(*zip(*rates, strict=True), strict=True))
+    own_rate = statistics.median(plain.rates(lambda batch: step([batch], 1, learning_rate(1, train)), ours))
+    # Without what ds2 sets for MKL, which on AMD is half the rate.
+    usual = parts.apart({"MKL_DEBUG_CPU_TYPE": ""}, plain.usual_rates, settings, len(vocabulary), peers)
     return [
-        Row(f"training step, {title}: audio", "s/s", own_rate, usual_rate),
+        Row(f"training step, {title}: audio", "s/s", own_rate, statistics.median(usual)),
         Row(f"training step, {title}: real frames", "share", real / padded),
         Row(f"training step, {title}: waiting", "share", waited / total),
         Row(f"training step, {title}: of the matrix product's rate", "share", 3 * work * real / total / rate),
     ]
-
-
-def _rates(step: Callable[[Batch], object], measured: list[Batch]) -> Iterator[float]:
-    """Seconds of audio a second, run after run, after one that does not count."""
-    for run in range(RUNS + 1):
-        start = time.perf_counter()
-        for batch in measured:
-            step(batch)
-        if run:
-            yield sum(batch.seconds for batch in measured) / (time.perf_counter() - start)
 
 
 def operations_a_frame(network: DeepSpeech2, settings: params.Params) -> float:
