@@ -3,7 +3,6 @@
 import importlib
 import json
 import re
-import shutil
 from contextlib import contextmanager
 from urllib.error import URLError
 from urllib.parse import urlencode
@@ -225,8 +224,6 @@ def reader(trained, tmp_path_factory):
     """A repository with what the pages take for granted, trained and committed."""
     folder = tmp_path_factory.mktemp("reader") / "repository"
     repository = trained.copy(folder)
-    # With its times and __pycache__, where numba keeps what it has compiled: else that alone takes half a minute.
-    shutil.copytree(documents.ROOT / "ds2/decoding", folder / "ds2/decoding", dirs_exist_ok=True)
     for name in ("a.wav", "b.mp3", "folder/c.wav"):
         (folder / name).parent.mkdir(exist_ok=True)
         soundfile.write(folder / name, tone(1.0), 16000)
