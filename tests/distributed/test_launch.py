@@ -157,3 +157,18 @@ def test_gpus_are_given_out_one_each(environment):
     given = list(launch._environments(launch.Plan(2, gpus=True)))
     assert [one["FLAGS_selected_gpus"] for one in given] == ["0", "1"]
     assert {one["PADDLE_DISTRI_BACKEND"] for one in given} == {"nccl"}
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "expected"),
+    [
+        (4, 2, [[0, 1], [2, 3]]),
+        (5, 2, [[0, 1], [2, 3, 4]]),
+        (3, 1, [[0, 1, 2]]),
+        (2, 3, [[0, 1]] * 3),
+    ],
+)
+def test_processes_on_a_cpu_keep_to_cores_of_their_own(cores, processes, expected, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    assert launch.cores_of_each(launch.Plan(processes)) == expected
+    assert launch.cores_of_each(launch.Plan(processes, gpus=True)) == [list(range(cores))] * processes
