@@ -122,7 +122,7 @@ def supervise(chosen: Plan, module: str) -> None:
         stack.callback(_kill, children)
         caught: list[int] = []
         stack.enter_context(signals.handled(lambda number, frame: caught.append(number)))
-        for place, (environment, cores) in enumerate(zip(_environments(chosen), cores_of_each(chosen), strict=True)):
+        for place, (environment, cores) in enumerate(zip(environments(chosen), cores_of_each(chosen), strict=True)):
             rank = first + place
             output = None if rank == 0 else stack.enter_context(open(folder / f"workerlog.{rank}", "wb"))
             children[rank] = subprocess.Popen(
@@ -138,7 +138,7 @@ def supervise(chosen: Plan, module: str) -> None:
     _report(codes, folder, stopped=bool(caught))
 
 
-def _environments(chosen: Plan) -> Iterator[dict[str, str]]:
+def environments(chosen: Plan) -> Iterator[dict[str, str]]:
     """What paddle's engine wants to find, for each process of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         master = chosen.master or f"127.0.0.1:{free.getsockname()[1]}"

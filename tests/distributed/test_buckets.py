@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ds2.distributed.launch import LOST, Plan, _environments
+from ds2.distributed.launch import LOST, Plan, environments
 from tests.distributed import test_process_group as stage
 
 pytestmark = pytest.mark.wheel
@@ -118,7 +118,7 @@ if __name__ == "__main__":
 def run_two(code, folder):
     """The exit codes of two processes that run a code, and what they have said."""
     running = []
-    for rank, environment in enumerate(_environments(Plan(2))):
+    for rank, environment in enumerate(environments(Plan(2))):
         with open(folder / f"said.{rank}", "wb") as said:
             path = {"PYTHONPATH": str(stage.REPOSITORY)}
             command = [sys.executable, "-c", START + code]
