@@ -11,7 +11,7 @@ from ds2 import parallel
 
 # One thread where single cores are compared; the training step has all of them.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-_ENVIRONMENTS = {"data": _ONE_THREAD, "step": {}, "scale": {}}
+_ENVIRONMENTS = {"data": _ONE_THREAD, "step": {}, "processes": {}, "scale": {}}
 NAMES = tuple(_ENVIRONMENTS)
 
 _Result = TypeVar("_Result")
