@@ -19,7 +19,6 @@ from typing import Any
 from loguru import logger
 
 from ds2 import layout, log, params
-from ds2.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,14 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     log.to_terminal()
     import numpy as np
 
-    try:
-        from ds2.export import exporting
-    except ImportError as error:
-        if error.name not in ("onnx", "paddle"):
-            raise
-        raise UserError(
-            f"export needs the package {error.name}: install the requirements of this repository (make install)"
-        ) from None
+    from ds2.export import exporting
+
     export = exporting.prepare(arguments.checkpoint, arguments.folder, np.float16 if arguments.fp16 else np.float32)
     logger.info(exporting.told(export.agreed))
     scores = [*_on_dev(export), *_on_test(arguments.checkpoint, export.chosen)]

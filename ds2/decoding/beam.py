@@ -9,11 +9,12 @@ the sum over all alignments of y that the beam kept.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ds2 import layout, params
+from ds2 import params
 from ds2.compiled import compiled
 from ds2.data.vocabulary import BLANK_ID, Vocabulary
 from ds2.decoding import automaton, candidates, hot_words, language_model, ngram, table
@@ -21,6 +22,7 @@ from ds2.decoding.candidates import Candidates
 from ds2.decoding.decoder import Hypothesis
 from ds2.decoding.hot_words import HotWords
 from ds2.decoding.language_model import LanguageModel
+from ds2.errors import UserError
 
 _NONE = -np.inf
 
@@ -58,20 +60,28 @@ class BeamSearch:
         return [Hypothesis(_spell(tree.nodes, nodes[i]), float(scores[i])) for i in order]
 
 
-def search(settings: params.EvaluateSettings, vocabulary: Vocabulary, rules: params.TextSettings) -> BeamSearch:
+def search(
+    settings: params.EvaluateSettings, vocabulary: Vocabulary, rules: params.TextSettings, path: Path | None
+) -> BeamSearch:
     """The search of `evaluate.decoder`: ctc_beam_search or, without language model and beta, ctc_prefix_beam.
 
-    Vocabulary and text rules, by which hot words are spelled, are the model's.
+    Args:
+        settings: decoder, weights and limits, hot words.
+        vocabulary: the model's.
+        rules: the model's for texts, by which hot words are spelled.
+        path: of the language model; ctc_prefix_beam reads none.
 
     Raises:
         UserError: the language model is missing or is none.
     """
     with_model = settings.decoder == "ctc_beam_search"
+    if with_model and path is None:
+        raise UserError("ctc_beam_search needs a language model, and none is named")
     built = BeamSearch(
         settings.beam_size,
         settings.alpha if with_model else 0.0,
         settings.beta if with_model else 0.0,
-        language_model.read(layout.LANGUAGE_MODEL, vocabulary) if with_model else ngram.empty(len(vocabulary)),
+        language_model.read(path, vocabulary) if with_model else ngram.empty(len(vocabulary)),
         hot_words.build(hot_words.normalized(settings.hot_words or {}, rules), vocabulary),
         settings.cutoff_prob,
         settings.cutoff_top_n,

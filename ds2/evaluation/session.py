@@ -15,7 +15,7 @@ from ds2.errors import enough_memory
 from ds2.evaluation import evaluator, page, reliability, report
 from ds2.evaluation.evaluator import Evaluation
 from ds2.files import write_json
-from ds2.recognition import calibration, choice, paddle_model, splicing
+from ds2.recognition import calibration, choice, opening, splicing
 from ds2.recognition.acoustic import AcousticModel
 from ds2.recognition.calibration import Calibration
 
@@ -48,27 +48,44 @@ def chosen_model(settings: params.Params) -> tuple[AcousticModel, str]:
     """
     chosen, use_gpu = settings.evaluate, settings.runtime.use_gpu
     name = chosen.checkpoint
-    model = paddle_model.load(Path(name) if "/" in name else layout.MODELS / name, use_gpu)
+    model = opening.load(Path(name) if "/" in name else layout.MODELS / name, use_gpu)
     return model, f"{name} ({model.origin})"
 
 
-def score(settings: params.Params, model: AcousticModel, name: str, path: Path) -> Evaluation:
+def score(
+    settings: params.Params,
+    model: AcousticModel,
+    name: str,
+    path: Path,
+    language_model: Path | None = layout.LANGUAGE_MODEL,
+    of: Path | None = None,
+) -> Evaluation:
     """Recognises a manifest's utterances as the sections evaluate and runtime say, and counts the errors.
+
+    Args:
+        settings: the parameters.
+        model: that is scored.
+        name: how to call it.
+        path: of the manifest.
+        language_model: its path, for ctc_beam_search.
+        of: what the manifest was made of, where it is not what the user named.
 
     Raises:
         UserError: the manifest is empty or unreadable, or the decoder's language model is missing.
     """
     chosen = settings.evaluate
-    decoder = choice.decoder(chosen, model.vocabulary, model.rules)
+    decoder = choice.decoder(chosen, model.vocabulary, model.rules, language_model)
     manifest = Manifest(path)
-    logger.info(f"{name} on {len(manifest)} utterances of {path}")
+    logger.info(f"{name} on {len(manifest)} utterances of {of or path}")
     if chosen_on_it(model, path):
         logger.warning(f"the model was chosen by its score on {path}: expect a higher error rate on other data")
     with loader(settings, model, manifest) as batches:
         return evaluator.evaluate(model, manifest, batches, chosen.batch_size, decoder)
 
 
-def calibrate(settings: params.Params, model: AcousticModel, path: Path) -> Calibration | None:
+def calibrate(
+    settings: params.Params, model: AcousticModel, path: Path, language_model: Path | None = layout.LANGUAGE_MODEL
+) -> Calibration | None:
     """Fits how sure a model and the decoder of the section evaluate are to how often they are right on a manifest.
 
     No more than a thousand of its utterances are recognised; the times are fitted on some of these put together. None,
@@ -81,7 +98,7 @@ def calibrate(settings: params.Params, model: AcousticModel, path: Path) -> Cali
     if not len(manifest):
         logger.warning(f"there are no utterances in {path}: confidences are the network's own, not calibrated")
         return None
-    decoder = choice.decoder(settings.evaluate, model.vocabulary, model.rules)
+    decoder = choice.decoder(settings.evaluate, model.vocabulary, model.rules, language_model)
     with loader(settings, model, manifest) as batches:
         found = evaluator.evaluate(model, manifest, batches, settings.evaluate.batch_size, decoder).predictions
     words, utterances = reliability.of_words(found), reliability.of_utterances(found)

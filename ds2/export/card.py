@@ -51,8 +51,8 @@ def text(
         "",
         "A DeepSpeech2 speech recogniser (Amodei et al. 2016), trained with CTC and exported by ds2. `model.onnx` "
         "takes `features` (float32 [B, T, size], log-mel filter banks as `config.json` describes them, not normalised) "
-        "and `lengths` (int64 [B]) and gives `log_probabilities` (float32 [B, T', tokens], natural logarithms) and `steps` "
-        "(int64 [B]). `vocabulary.txt` has a token a line; line 0 is the blank of CTC.",
+        "and `lengths` (int64 [B]) and gives `log_probabilities` (float32 [B, T', tokens], natural logarithms) and "
+        "`steps` (int64 [B]). `vocabulary.txt` has a token a line; line 0 is the blank of CTC.",
         "",
         "    ds2 transcribe --model FOLDER a.wav",
         "",

@@ -51,9 +51,11 @@ def prepare(checkpoint: Path, folder: Path, weights: type[np.floating]) -> Expor
             language model is missing, or the networks do not agree.
     """
     refuse_foreign(folder)
+    if bundle.is_bundle(checkpoint):
+        raise UserError(f"{checkpoint} is a bundle already: name the checkpoint that it was made of")
     model = paddle_model.load(checkpoint, False)
     chosen = params.load().evaluate if layout.PARAMS.exists() else model.settings.evaluate
-    decoder = choice.decoder(chosen, model.vocabulary, model.rules)
+    decoder = choice.decoder(chosen, model.vocabulary, model.rules, layout.LANGUAGE_MODEL)
     about = {
         "checkpoint": checkpoint.as_posix(),
         "origin": model.origin,

@@ -46,7 +46,7 @@ class Parity:
     @property
     def largest(self) -> float:
         """Difference of ln P."""
-        return max(self.random, self.audio)
+        return float(np.max([self.random, self.audio]))  # not a number where one is none
 
     @property
     def other_texts(self) -> int:

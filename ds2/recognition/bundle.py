@@ -9,6 +9,7 @@
 No link out of the folder is followed, and nothing that is read from it is ever unpickled or executed.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -62,6 +63,12 @@ class Bundle:
     config: Config
     calibration: Calibration | None
     language_model: Path | None
+    network_hash: str
+
+    def check_network(self, data: bytes) -> None:
+        """Raises UserError where these are not the bytes of its network."""
+        if hashlib.sha256(data).hexdigest() != self.network_hash:
+            raise _not_as_written(self.folder, NETWORK)
 
 
 def is_bundle(folder: Path) -> bool:
@@ -77,15 +84,16 @@ def write_config(folder: Path, config: Config, language_model: str | None) -> No
 
 
 def read(folder: Path) -> Bundle:
-    """Reads a bundle and compares its files with their hashes.
+    """Reads a bundle and compares its files, all but the network's, with their hashes.
 
     Raises:
         UserError: a part is missing, damaged or of another version, or the parts do not fit together.
     """
     config, hashes = _read_config(folder)
     for name, expected in hashes.items():
-        if files.sha256(_own(folder, name)) != expected:
-            raise _damaged(folder, f"{name} is not what was written")
+        path = _own(folder, name)
+        if name != NETWORK and files.sha256(path) != expected:
+            raise _not_as_written(folder, name)
     sections = {"features": config.features, "text": config.text, "evaluate": config.evaluate}
     try:
         settings = params.from_dict(sections)
@@ -98,7 +106,8 @@ def read(folder: Path) -> Bundle:
     if settings.evaluate.decoder == "ctc_beam_search" and model is None:
         raise _damaged(folder, f"{CONFIG} names the decoder ctc_beam_search and no language model")
     vocabulary = Vocabulary.read(folder / VOCABULARY)
-    return Bundle(folder, settings, vocabulary, config, _calibration(folder, config.calibration), model)
+    calibration = _calibration(folder, config.calibration)
+    return Bundle(folder, settings, vocabulary, config, calibration, model, hashes[NETWORK])
 
 
 def _read_config(folder: Path) -> tuple[Config, Mapping[str, str]]:
@@ -117,7 +126,7 @@ def _read_config(folder: Path) -> tuple[Config, Mapping[str, str]]:
         place = ".".join(map(str, error.errors()[0]["loc"]))
         raise _damaged(folder, f"{CONFIG}: {harmless(place)}: {harmless(error.errors()[0]['msg'])}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise _damaged(folder, f"{CONFIG} is not what was written") from None
+        raise _not_as_written(folder, CONFIG) from None
 
 
 def _calibration(folder: Path, values: _Values | None) -> Calibration | None:
@@ -140,6 +149,10 @@ def _own_text(folder: Path, name: str) -> Path:
     if path.stat().st_size > _LONGEST_TEXT:
         raise _damaged(folder, f"{name} has more than {_LONGEST_TEXT} bytes")
     return path
+
+
+def _not_as_written(folder: Path, name: str) -> UserError:
+    return _damaged(folder, f"{name} is not what was written")
 
 
 def _damaged(folder: Path, reason: str) -> UserError:

@@ -1,6 +1,7 @@
 """Trained networks that ONNX Runtime computes, from a bundle; paddle is not needed."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ds2.data import frames
 from ds2.data.loader import Batch
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError, harmless
-from ds2.recognition import bundle, onnx_file
+from ds2.recognition import alignment, bundle, onnx_file
 from ds2.recognition.acoustic import DivergedError
 from ds2.recognition.bundle import NETWORK, Bundle
 from ds2.recognition.calibration import Calibration
@@ -147,8 +148,13 @@ def load(folder: Path, use_gpu: str | bool) -> OnnxModel:
     data = path.read_bytes()
     try:
         _check_room(path, _BYTES_A_VALUE * onnx_file.check(data))
-        model = OnnxModel(session(data), opened)
+        with ThreadPoolExecutor(1) as beside:  # ONNX Runtime takes as long as all that is done meanwhile
+            opening = beside.submit(session, data)
+            opened.check_network(data)
+            alignment.align(np.zeros((1, 2), np.float32), np.ones(1, np.int64))  # loads compiled code
+            model = OnnxModel(opening.result(), opened)
     except onnx_file.ForeignError as error:
+        opened.check_network(data)
         raise UserError(f"{path} is not a network that python -m ds2 export has made: {error}") from None
     except Exception as error:  # ONNX Runtime's classes have no common one
         if isinstance(error, UserError):

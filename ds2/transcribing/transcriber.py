@@ -2,13 +2,14 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from ds2 import parallel
 from ds2.audio import reading
-from ds2.audio.piece import WHOLE, Piece
 from ds2.data import batches, features, text
 from ds2.data.loader import unlabelled
 from ds2.decoding.decoder import Decoder
@@ -18,33 +19,11 @@ from ds2.recognition.recognised import Recognised, confidence, recognise
 from ds2.transcribing import pieces
 from ds2.transcribing.doubts import Doubts
 from ds2.transcribing.inputs import Input
+from ds2.transcribing.transcript import Segment, Transcript
 
 # Batches that are read before they are sorted by length: with fewer there is more padding, with more the first line
 # comes later.
 _AHEAD = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A piece of a recording and what is said in it; times in seconds."""
-
-    start: float
-    end: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """What became of a recording."""
-
-    name: str  # as in Input
-    error: str | None = None  # why there is no text; all else is empty then
-    duration: float = 0.0  # seconds
-    text: str = ""  # of the whole recording
-    confidence: float | None = None  # 0 to 1, as recognition.recognised defines it; None where no speech was found
-    segments: tuple[Segment, ...] | None = None  # the pieces; None where the recording was not cut
-    sample_rate: int = 0  # in Hz, as recorded
-    piece: Piece = WHOLE  # as in Input; segments count from its beginning
 
 
 @dataclass(slots=True)
@@ -64,9 +43,8 @@ class _Piece:
 
 @dataclass(slots=True)
 class _Recording:
-    name: str
+    given: Input
     error: str | None = None
-    piece: Piece = WHOLE
     rate: int = 0
     duration: float = 0.0
     cut: bool = False
@@ -77,17 +55,17 @@ class _Recording:
 
     def transcript(self) -> Transcript:
         if self.error is not None:
-            return Transcript(self.name, self.error, piece=self.piece)
+            return Transcript(self.given, self.error)
         recognised = [piece.recognised for piece in self.pieces if piece.recognised]
         return Transcript(
-            self.name,
+            self.given,
             None,
             self.duration,
             text.join(piece.text for piece in self.pieces) if self.cut else self.pieces[0].text,
             confidence(recognised) if recognised else None,
-            tuple(Segment(piece.start, piece.end, piece.text) for piece in self.pieces) if self.cut else None,
+            tuple(Segment.of(piece.start, piece.end, piece.recognised) for piece in self.pieces),
+            self.cut,
             self.rate,
-            self.piece,
         )
 
 
@@ -115,21 +93,23 @@ class Transcriber:
         utterances of the training were.
         """
         waiting: deque[_Recording] = deque()
-        for given in inputs:
-            recording = _Recording(given.name, given.error, given.piece)
-            waiting.append(recording)
-            if given.error is None:
-                self._read(given.file, recording)
-            while waiting and waiting[0].done():
-                yield waiting.popleft().transcript()
-        self._recognise()
-        for recording in waiting:
-            yield recording.transcript()
+        with ThreadPoolExecutor(parallel.processes("auto")) as self._threads:
+            for given in inputs:
+                recording = _Recording(given, given.error)
+                waiting.append(recording)
+                if given.error is None:
+                    self._read(recording)
+                while waiting and waiting[0].done():
+                    yield waiting.popleft().transcript()
+            self._recognise()
+            for recording in waiting:
+                yield recording.transcript()
 
-    def _read(self, path: Path, recording: _Recording) -> None:
+    def _read(self, recording: _Recording) -> None:
+        given = recording.given
         try:
-            recording.rate = self.doubts.look(recording.name, path, recording.piece)
-            for piece in self._pieces(path, recording):
+            recording.rate = self.doubts.look(given.name, given.file, given.piece)
+            for piece in self._pieces(given.file, recording):
                 recording.pieces.append(piece)
                 if piece.features is not None:
                     self._pool.append(piece)
@@ -140,7 +120,8 @@ class Transcriber:
 
     def _pieces(self, path: Path, recording: _Recording) -> Iterator[_Piece]:
         rate = self._model.features.sample_rate
-        found = pieces.cut(recording.name, path, recording.piece, rate, self._limit, self._usual)
+        given = recording.given
+        found = pieces.cut(given.name, path, given.piece, rate, self._limit, self._usual)
         recording.duration, recording.cut = found.duration, not found.whole
         for part in found.parts:
             values = features.extract(part.samples, self._model.features)
@@ -153,5 +134,9 @@ class Transcriber:
         for batch in plan:
             some = [pool[i] for i in batch]
             found = self._model.log_probabilities(unlabelled([piece.features for piece in some]))
-            for piece, logs in zip(some, found, strict=True):
-                piece.recognised, piece.features = recognise(self._model, self._decoder, logs, piece.loud), None
+            # Compiled code decodes, which lets the others run.
+            for piece, recognised in zip(some, self._threads.map(self._decode, some, found), strict=True):
+                piece.recognised, piece.features = recognised, None
+
+    def _decode(self, piece: _Piece, logs: np.ndarray) -> Recognised:
+        return recognise(self._model, self._decoder, logs, piece.loud)
