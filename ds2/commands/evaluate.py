@@ -99,13 +99,14 @@ def _score_list(
     asked = settings.model_copy(update={"features": model.features, "text": model.rules})
     workers = parallel.processes(asked.runtime.num_workers)
     screened = screening.screen([Source(path, "test")], asked, workers)
+    told = _rejected(screened.rejected, screened.lines) if screened.rejected else "it is empty"
+    if not screened.accepted["test"]:
+        raise UserError(f"--list {path}: there is nothing to score: {told}")
     if screened.rejected:
-        logger.warning(_rejected(screened.rejected, screened.lines))
+        logger.warning(told)
     if arguments.out is not None:
         with replacing(arguments.out / layout.REJECTED.name) as file:
             file.writelines(as_json(one.as_json()) for one in screened.rejected)
-    if not screened.accepted["test"]:
-        raise UserError(f"--list {path}: it has no line to score ({parts.count(screened.lines, 'line')})")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / path.name
         manifest.write(made, screened.accepted["test"])

@@ -19,7 +19,7 @@ class Progress:
             total: recordings, where it is known.
             shown: whether there is a bar, on the standard error.
         """
-        self._bar = tqdm(total=total, unit=" files", dynamic_ncols=True, disable=not shown, leave=False)
+        self._bar = tqdm(total=total, unit=" files", disable=not shown, leave=False)
         self._begin = time.monotonic()
         self._files, self._failed, self._seconds = 0, 0, 0.0
 
