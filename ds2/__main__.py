@@ -13,6 +13,7 @@ from ds2.errors import UserError, ends_with_a_sentence
 # What --help says of each; ds2.commands has a module for each, and only the one that is asked for is imported.
 COMMANDS = {
     "transcribe": "turn recordings into text with a trained model",
+    "align": "find when each word of a known text is said",
     "evaluate": "score a trained model on a manifest or an annotation",
     "export": "make a bundle of a trained model, which is used without paddle",
     "tune": "find the weights of the beam search that make the fewest errors",

@@ -35,7 +35,7 @@ BELOW = {
     "model": {"data", "params"},
     "distributed": {"params"},
     "checkpoint": {"model", "data", "params"},
-    "recognition": {"checkpoint", "model", "decoding", "data", "params"},
+    "recognition": {"checkpoint", "model", "decoding", "data", "audio", "params"},
     "export": {"recognition", "checkpoint", "model", "decoding", "data", "audio", "params"},
     "evaluation": {"recognition", "distributed", "decoding", "data", "params"},
     "reporting": {"evaluation", "data", "params"},

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json",
         action="store_true",
         help="print one JSON object a line: path, offset and channel where they were named, text, duration in seconds, "
-        "sample_rate of the recording, confidence (the mean probability of a character, geometric), segments (start, "
+        "sample_rate of the recording, confidence (0 to 1), segments (start, "
         "end and text, where the recording was cut); for a recording that cannot be read, path and error",
     )
     parser.add_argument(

@@ -18,9 +18,10 @@ from ds2.distributed.process_group import Group
 from ds2.evaluation import bootstrap, error_rate
 from ds2.evaluation.error_rate import Errors
 from ds2.metrics import TOKENS
+from ds2.recognition import recognised
 from ds2.recognition.acoustic import AcousticModel
+from ds2.recognition.calibration import Calibration
 from ds2.recognition.manifest_pass import ManifestPass
-from ds2.recognition.recognised import Recognised, recognise
 
 _Value = TypeVar("_Value")
 
@@ -34,10 +35,11 @@ class Prediction:
     hypothesis: str  # the decoder's
     speaker: str | None = None  # None where the manifest names none
     duration: float = 0.0  # in seconds
-    confidence: float = 0.0  # 0 to 1, as recognition.recognised defines it
+    confidence: float = 0.0  # 0 to 1, the probability that all of it is right
     snr: float | None = None  # the estimated signal-to-noise ratio in dB; None where it is not known
     offset: float | None = None  # of a piece of a recording, in seconds
     channel: int | None = None  # where the manifest names one
+    word_confidences: tuple[float, ...] = ()  # of the hypothesis, as recognition.recognised splits it into words
 
     @property
     def name(self) -> str:
@@ -59,16 +61,30 @@ class Evaluation:
     seconds: float  # that it took, from reading audio to text
     network_seconds: float = 0.0  # of these, in the network
     decoder_seconds: float = 0.0  # of one core's time, in the decoder
-    # The texts of the best paths of the same log-probabilities where the predictions are a beam search's, by position.
-    greedy: dict[int, str] | None = None
+    # The best paths of the same log-probabilities, one text an utterance, where the predictions are a beam search's.
+    greedy: list[str] | None = None
+    # The predictions with the network's own confidences, where those above are calibrated.
+    uncalibrated: list[Prediction] | None = None
 
     def errors(self, metric: str) -> Errors:
         """Of all utterances together: the corpus's rate, not a mean of utterances' rates."""
         return _total(self.predictions, metric)
 
     def _greedy_errors(self, metric: str) -> Errors:
-        best = (replace(one, hypothesis=self.greedy[position]) for position, one in enumerate(self.predictions))
-        return _total(best, metric)
+        pairs = zip(self.predictions, self.greedy, strict=True)
+        return _total((replace(one, hypothesis=text) for one, text in pairs), metric)
+
+    def calibrated(self, calibration: Calibration) -> "Evaluation":
+        """The same texts with confidences that a calibration has fitted; these must be the network's own."""
+        found = [
+            replace(
+                one,
+                confidence=calibration.text(one.confidence),
+                word_confidences=tuple(map(calibration.word, one.word_confidences)),
+            )
+            for one in self.predictions
+        ]
+        return replace(self, predictions=found, uncalibrated=self.predictions)
 
     def metrics(self, first: str) -> dict[str, int | float]:
         """Flat numbers for results/evaluate.json; counts, interval and decoders are those of the first metric.
@@ -101,6 +117,15 @@ def _total(predictions: Iterable[Prediction], metric: str) -> Errors:
     return sum((prediction.errors(metric) for prediction in predictions), Errors())
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was understood of an utterance, with the network's own confidences: what processes tell each other."""
+
+    text: str
+    confidence: float
+    word_confidences: tuple[float, ...]
+
+
 class _Decoding:
     """Decodes the network's output as it comes; log-probabilities are dropped at once, a test set's are gigabytes."""
 
@@ -108,7 +133,7 @@ class _Decoding:
         self._model = model
         self._decoder = decoder
         self._best_path = Greedy()
-        self.found: dict[int, Recognised] = {}  # by position in the manifest
+        self.found: dict[int, Heard] = {}  # by position in the manifest
         self.greedy: dict[int, str] = {}  # the best paths, where the decoder is another one
         self.seconds = 0.0  # of one core's time, from log-probabilities to what was found
 
@@ -130,14 +155,17 @@ class _Decoding:
             self.greedy[position] = self._model.vocabulary.decode(best.ids)
             yield position, logs
 
-    def _decode(self, work: tuple[int, np.ndarray]) -> tuple[int, Recognised, float]:
+    def _decode(self, work: tuple[int, np.ndarray]) -> tuple[int, Heard, float]:
         return work[0], *self._recognise(work[1])
 
-    def _recognise(self, logs: np.ndarray) -> tuple[Recognised, float]:
+    def _recognise(self, logs: np.ndarray) -> tuple[Heard, float]:
         start = time.thread_time()
-        return recognise(self._model, self._decoder, logs), time.thread_time() - start
+        ids = self._decoder.decode(self._decoder.prune(logs)).ids
+        found = recognised.spell(self._model, ids, logs)
+        words = tuple(word.confidence for word in found.words)
+        return Heard(found.text, found.confidence, words), time.thread_time() - start
 
-    def _add(self, position: int, found: Recognised, seconds: float) -> None:
+    def _add(self, position: int, found: Heard, seconds: float) -> None:
         self.found[position] = found
         self.seconds += seconds
 
@@ -168,13 +196,14 @@ def evaluate(
     network = ManifestPass(model, manifest, loader, batch_size, group.rank, group.world_size)
     decoding = _Decoding(model, decoder or Greedy())
     decoding.run(network)
+    best = dict(sorted(_merged(decoding.greedy, group).items()))
     return Evaluation(
         predictions=_predictions(manifest, _merged(decoding.found, group), _merged(network.snr, group)),
         audio_seconds=float(manifest.durations.sum()),
         seconds=time.perf_counter() - start,
         network_seconds=network.seconds,
         decoder_seconds=decoding.seconds,
-        greedy=_merged(decoding.greedy, group) or None,
+        greedy=list(best.values()) or None,
     )
 
 
@@ -183,7 +212,7 @@ def _merged(found: dict[int, _Value], group: Group) -> dict[int, _Value]:
     return {position: value for part in group.all_gather(found) for position, value in part.items()}
 
 
-def _predictions(manifest: Manifest, found: dict[int, Recognised], snr: dict[int, float]) -> list[Prediction]:
+def _predictions(manifest: Manifest, found: dict[int, Heard], snr: dict[int, float]) -> list[Prediction]:
     return [
         Prediction(
             utterance.audio_filepath,
@@ -195,6 +224,7 @@ def _predictions(manifest: Manifest, found: dict[int, Recognised], snr: dict[int
             snr[position],
             utterance.offset,
             utterance.channel,
+            found[position].word_confidences,
         )
         for position, utterance in enumerate(manifest)
     ]

@@ -12,11 +12,16 @@ from ds2.data.loader import Assembler, Loader, worker_count
 from ds2.data.manifest import Manifest
 from ds2.data.parts import Size
 from ds2.errors import enough_memory
-from ds2.evaluation import evaluator, page, report
+from ds2.evaluation import evaluator, page, reliability, report
 from ds2.evaluation.evaluator import Evaluation
 from ds2.files import write_json
-from ds2.recognition import choice, opening
+from ds2.recognition import calibration, choice, opening, splicing
 from ds2.recognition.acoustic import AcousticModel
+from ds2.recognition.calibration import Calibration
+
+# Utterances that calibrate: their words are thousands, and two numbers are fitted.
+_CALIBRATING = 1000
+_SPLICES = 100
 
 
 def evaluate(settings: params.Params) -> None:
@@ -26,7 +31,10 @@ def evaluate(settings: params.Params) -> None:
         UserError: there is no such checkpoint, or the test set is empty or unreadable.
     """
     model, name = chosen_model(settings)
+    fitted = calibrate(settings, model, layout.manifest_path("dev"))
     evaluation = score(settings, model, name, layout.manifest_path("test"))
+    if fitted is not None:
+        evaluation = evaluation.calibrated(fitted)
     write(layout.REPORT.parent, evaluation, settings.evaluate, name, chosen_on_it(model, layout.manifest_path("test")))
     logger.info(f"{settings.evaluate.decoder}: {report.headline(evaluation, settings.evaluate.metrics_type)}")
     warn_of_size(evaluation)
@@ -73,6 +81,31 @@ def score(
         logger.warning(f"the model was chosen by its score on {path}: expect a higher error rate on other data")
     with loader(settings, model, manifest) as batches:
         return evaluator.evaluate(model, manifest, batches, chosen.batch_size, decoder)
+
+
+def calibrate(
+    settings: params.Params, model: AcousticModel, path: Path, language_model: Path | None = layout.LANGUAGE_MODEL
+) -> Calibration | None:
+    """Fits how sure a model and the decoder of the section evaluate are to how often they are right on a manifest.
+
+    No more than a thousand of its utterances are recognised; the times are fitted on some of these put together. None,
+    and a warning, where there are none.
+
+    Raises:
+        UserError: as `score`.
+    """
+    manifest = Manifest(path).sample(_CALIBRATING) if path.exists() else ()
+    if not len(manifest):
+        logger.warning(f"there are no utterances in {path}: confidences are the network's own, not calibrated")
+        return None
+    decoder = choice.decoder(settings.evaluate, model.vocabulary, model.rules, language_model)
+    with loader(settings, model, manifest) as batches:
+        found = evaluator.evaluate(model, manifest, batches, settings.evaluate.batch_size, decoder).predictions
+    words, utterances = reliability.of_words(found), reliability.of_utterances(found)
+    offset = splicing.offset(model, splicing.splices(manifest, model.features.sample_rate, _SPLICES))
+    if offset is None:
+        logger.warning(f"no speaker of {path} has two short recordings: times are those of the network's spikes")
+    return Calibration(calibration.fit(*words), calibration.fit(*utterances), offset or 0.0)
 
 
 def chosen_on_it(model: AcousticModel, path: Path) -> bool:

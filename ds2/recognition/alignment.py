@@ -1,4 +1,4 @@
-"""Which steps of a network's output belong to which token of a text: forced alignment by Viterbi's algorithm."""
+"""Which steps of a network's output belong to which token of a text, and how likely the text is."""
 
 import math
 
@@ -44,6 +44,36 @@ def align(log_probabilities: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return spans
 
 
+def log_likelihood(log_probabilities: np.ndarray, ids: np.ndarray) -> float:
+    """Ln P of a text: the sum over all its CTC alignments, as the loss of a training has it; arguments of `align`."""
+    return min(0.0, _forward(log_probabilities, ids.astype(np.int64)))
+
+
+@compiled
+def _bounds(step, steps, states):
+    """The states that can be reached at a step, and from which the end can be."""
+    return max(0, states - 2 * (steps - step)), min(states, 2 * (step + 1))
+
+
+@compiled
+def _forward(logs, ids):
+    steps, states = len(logs), 2 * len(ids) + 1
+    scores, following = np.full(states, _NONE), np.full(states, _NONE)
+    scores[0] = 0.0  # before the first step: as if a blank had been
+    for step in range(steps):
+        first, last = _bounds(step, steps, states)
+        following[:] = _NONE
+        for state in range(first, last):
+            score = scores[state]
+            if state > 0:
+                score = np.logaddexp(score, scores[state - 1])
+            if state % 2 == 1 and state > 1 and ids[state // 2] != ids[state // 2 - 1]:
+                score = np.logaddexp(score, scores[state - 2])
+            following[state] = score + logs[step, ids[state // 2] if state % 2 == 1 else BLANK_ID]
+        scores, following = following, scores
+    return scores[0] if states == 1 else np.logaddexp(scores[states - 1], scores[states - 2])
+
+
 @compiled
 def _step(logs, ids, before, after, pointers, first, last):
     """One step for the states from `first` to before `last`: even ones are blanks, odd ones tokens."""
@@ -55,12 +85,6 @@ def _step(logs, ids, before, after, pointers, first, last):
             score, pointer = before[state - 2], 2
         after[state] = score + max(logs[ids[state // 2] if state % 2 == 1 else BLANK_ID], _FLOOR)
         pointers[state] = pointer
-
-
-@compiled
-def _bounds(step, steps, states):
-    """The states that can be reached at a step, and from which the end can be."""
-    return max(0, states - 2 * (steps - step)), min(states, 2 * (step + 1))
 
 
 @compiled

@@ -1,19 +1,19 @@
 """What was recognised, when each token and word was said, and how likely it is right."""
 
-import itertools
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ds2.data import text
+from ds2.data.scripts import HAN
 from ds2.decoding.decoder import Decoder
-from ds2.recognition import alignment
+from ds2.recognition import alignment, timing
 from ds2.recognition.acoustic import AcousticModel
+from ds2.recognition.calibration import Calibration
 
-_WORD = re.compile(rf"[{text.HAN}]|[^\s{text.HAN}]+")
+_WORD = re.compile(rf"[{HAN}]|[^\s{HAN}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A Han character, or a run of other characters between spaces; fields as Token's."""
+    """A Han character, or a run of other characters between spaces; it is as sure as its least sure character."""
 
     text: str
-    start: float
-    end: float
-    confidence: float
+    start: float  # seconds, as a token's
+    end: float  # seconds
+    confidence: float  # 0 to 1, the probability that it is right
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +55,74 @@ class Recognised:
         return tuple(found)
 
 
-def recognise(model: AcousticModel, decoder: Decoder, log_probabilities: np.ndarray) -> Recognised:
-    """Decodes ln P, float32 [steps, tokens], and aligns the text with it."""
-    ids = decoder.decode(decoder.prune(log_probabilities)).ids
+def split(spelled: str) -> list[str]:
+    """The words of a text."""
+    return _WORD.findall(spelled)
+
+
+def recognise(
+    model: AcousticModel, decoder: Decoder, log_probabilities: np.ndarray, loud: np.ndarray | None = None
+) -> Recognised:
+    """Decodes ln P, float32 [steps, tokens], and aligns the text with it; calibrated where the model is.
+
+    Args:
+        model: whose output it is.
+        decoder: finds the text.
+        log_probabilities: of one utterance.
+        loud: of the same utterance, as `timing.loudness` has it; without it no pauses are known.
+    """
+    found = spell(model, decoder.decode(decoder.prune(log_probabilities)).ids, log_probabilities, loud)
+    return found if model.calibration is None else calibrated(found, model.calibration)
+
+
+def spell(
+    model: AcousticModel, ids: np.ndarray, log_probabilities: np.ndarray, loud: np.ndarray | None = None
+) -> Recognised:
+    """The text of token ids, int [n], aligned with ln P; confidences are the network's own, not calibrated.
+
+    Raises:
+        TooLongError: as `alignment.align`.
+    """
     spans = alignment.align(log_probabilities, ids)
-    step = model.step_seconds
-    starts = [first * step for first, _ in spans.tolist()] + [len(log_probabilities) * step]
-    times, tokens = itertools.pairwise(starts), []
-    for token, (first, last), (start, end) in zip(ids.tolist(), spans.tolist(), times, strict=True):
-        sure = math.exp(min(0.0, float(log_probabilities[first:last, token].max())))
-        tokens.append(Token(model.vocabulary.decode([token]), start, end, sure))
-    spelled = "".join(token.text for token in tokens)
-    return Recognised(spelled, tuple(tokens), math.prod(token.confidence for token in tokens))
+    return place(model, model.vocabulary.decode(ids.tolist()), ids, spans, log_probabilities, loud)
+
+
+def place(
+    model: AcousticModel,
+    spelled: str,
+    columns: np.ndarray,
+    spans: np.ndarray,
+    log_probabilities: np.ndarray,
+    loud: np.ndarray | None,
+) -> Recognised:
+    """A text with times and the network's own confidences.
+
+    A token's is its highest probability among its steps; a text's is that of all its alignments together. On zh-dsp20
+    it told right from wrong texts better than the product of the tokens' (area under the ROC curve 0.92, not 0.91), and
+    both better than the best path (0.89).
+
+    Args:
+        model: whose output it is.
+        spelled: the text.
+        columns: of its characters in `log_probabilities`, int [n].
+        spans: their steps, as `alignment.align` has them.
+        log_probabilities: float32 [steps, columns].
+        loud: as in `recognise`.
+    """
+    steps = [
+        first + int(log_probabilities[first:last, column].argmax())
+        for column, (first, last) in zip(columns.tolist(), spans.tolist(), strict=True)
+    ]
+    sure = np.exp(np.minimum(log_probabilities[steps, columns], 0.0)).tolist()
+    times = timing.estimate(spans, len(log_probabilities), model.step_seconds, model.calibration, loud)
+    tokens = [Token(*one) for one in zip(spelled, *times.T.tolist(), sure, strict=True)]
+    return Recognised(spelled, tuple(tokens), math.exp(alignment.log_likelihood(log_probabilities, columns)))
+
+
+def calibrated(found: Recognised, calibration: Calibration) -> Recognised:
+    """The same with confidences as a calibration has them."""
+    tokens = (replace(token, confidence=calibration.word(token.confidence)) for token in found.tokens)
+    return replace(found, tokens=tuple(tokens), confidence=calibration.text(found.confidence))
 
 
 def confidence(parts: Iterable[Recognised]) -> float:

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from loguru import logger
 
 from ds2 import parallel
 from ds2.audio import reading
 from ds2.data import batches, features, text
 from ds2.data.loader import unlabelled
 from ds2.decoding.decoder import Decoder
+from ds2.recognition import timing
 from ds2.recognition.acoustic import AcousticModel
 from ds2.recognition.recognised import Recognised, confidence, recognise
-from ds2.transcribing import cutting, speech
+from ds2.transcribing import pieces
 from ds2.transcribing.doubts import Doubts
 from ds2.transcribing.inputs import Input
 from ds2.transcribing.transcript import Segment, Transcript
@@ -33,6 +33,7 @@ class _Piece:
     start: float
     end: float
     features: np.ndarray | None  # normalised; None when it has been through, and for a piece shorter than a frame
+    loud: np.ndarray  # as timing.loudness has it
     recognised: Recognised | None = None
 
     @property
@@ -119,58 +120,23 @@ class Transcriber:
 
     def _pieces(self, path: Path, recording: _Recording) -> Iterator[_Piece]:
         rate = self._model.features.sample_rate
-        blocks, count = [], 0
-        for block in reading.stream(path, rate, recording.given.piece):
-            blocks.append(block)
-            count += len(block)
-            if count > self._limit * rate:
-                break
-        else:
-            recording.duration = count / rate
-            yield self._piece(0.0, count / rate, np.concatenate(blocks))
-            return
-        del blocks
-        recording.cut = True
-        heard = speech.listen(reading.stream(path, speech.SAMPLE_RATE, recording.given.piece))
-        recording.duration = heard.duration
-        plan = cutting.plan(heard.speech, heard.power, self._limit, self._usual)
-        logger.info(f"{recording.given.name}: {heard.duration:.0f} s, cut into {len(plan)} segments")
-        # Decoded again rather than kept: an hour is 230 MB.
-        for (start, end), samples in zip(
-            plan, _parts(reading.stream(path, rate, recording.given.piece), plan, rate), strict=True
-        ):
-            yield self._piece(start, end, samples)
-
-    def _piece(self, start: float, end: float, samples: np.ndarray) -> _Piece:
-        values = features.extract(samples, self._model.features)
-        return _Piece(start, end, self._model.statistics.normalize(values) if len(values) else None)
+        given = recording.given
+        found = pieces.cut(given.name, path, given.piece, rate, self._limit, self._usual)
+        recording.duration, recording.cut = found.duration, not found.whole
+        for part in found.parts:
+            values = features.extract(part.samples, self._model.features)
+            kept = self._model.statistics.normalize(values) if len(values) else None
+            yield _Piece(part.start, part.end, kept, timing.loudness(values))
 
     def _recognise(self) -> None:
         pool, self._pool = self._pool, []
         plan = batches.by_length(np.array([len(piece.features) for piece in pool]), self._batch_size)
         for batch in plan:
-            pieces = [pool[i] for i in batch]
-            found = self._model.log_probabilities(unlabelled([piece.features for piece in pieces]))
+            some = [pool[i] for i in batch]
+            found = self._model.log_probabilities(unlabelled([piece.features for piece in some]))
             # Compiled code decodes, which lets the others run.
-            for piece, recognised in zip(pieces, self._threads.map(self._decode, found), strict=True):
+            for piece, recognised in zip(some, self._threads.map(self._decode, some, found), strict=True):
                 piece.recognised, piece.features = recognised, None
 
-    def _decode(self, logs: np.ndarray) -> Recognised:
-        return recognise(self._model, self._decoder, logs)
-
-
-def _parts(blocks: Iterator[np.ndarray], plan: list[tuple[float, float]], rate: int) -> Iterator[np.ndarray]:
-    """The samples of each piece of a plan, of which no more is held than a piece and a block."""
-    block, at = np.zeros(0, np.float32), 0  # the block starts at sample `at`
-    for start, end in plan:
-        first, last = round(start * rate), round(end * rate)
-        parts = []
-        while at + len(block) < last:
-            parts.append(block[max(0, first - at) :])
-            at += len(block)
-            block = next(blocks, None)
-            if block is None:
-                block = np.zeros(0, np.float32)
-                break
-        parts.append(block[max(0, first - at) : max(0, last - at)])
-        yield np.concatenate(parts)
+    def _decode(self, piece: _Piece, logs: np.ndarray) -> Recognised:
+        return recognise(self._model, self._decoder, logs, piece.loud)

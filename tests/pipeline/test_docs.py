@@ -74,6 +74,17 @@ RUN = {
     "python -m ds2 export": AS_IT_IS,
     "python -m ds2 export models/best_model half --fp16": AS_IT_IS,
     "python -m ds2 transcribe --model exported a.wav b.mp3": AS_IT_IS,
+    "python -m ds2 evaluate --list calls.txt --out scored": (
+        "printf 'a.wav\\t今天\\n' > calls.txt && python -m ds2 evaluate --list calls.txt --out scored_calls"
+    ),
+    "python -m ds2 transcribe --params params.yaml a.wav b.mp3": AS_IT_IS,
+    "python -m ds2 transcribe --lm dataset/lm.arpa --alpha 1.5 --beta 2 a.wav b.mp3": AS_IT_IS,
+    "python -m ds2 transcribe --hot-words words.txt a.wav b.mp3": (
+        "printf '今天\\t5\\n' > words.txt && python -m ds2 transcribe --hot-words words.txt a.wav b.mp3"
+    ),
+    "python -m ds2 transcribe --format srt a.wav > a.srt": AS_IT_IS,
+    "python -m ds2 transcribe --output texts folder/ list.txt": AS_IT_IS,
+    "python -m ds2 transcribe --output subtitles --format srt folder/": AS_IT_IS,
     "python -m benchmarks.microphone models/best_model": (
         f"PYTHONPATH={documents.ROOT} python -m benchmarks.microphone models/best_model"
     ),
