@@ -45,6 +45,7 @@ def test_what_recognising_needs_comes_with_it(exported, copied):
         assert getattr(model, name) == getattr(known, name)
     assert model.usual_seconds == pytest.approx(known.usual_seconds, abs=1e-3)
     assert model.decoding == tiny.settings().evaluate
+    assert model.calibration is not None
     assert (known.decoding, known.language_model, model.language_model) == (None, None, None)
 
 
