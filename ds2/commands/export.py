@@ -5,8 +5,8 @@
     ds2 transcribe --model exported a.wav
 
 Writes model.onnx, config.json, vocabulary.txt, MODEL_CARD.md and, where evaluate.decoder is ctc_beam_search, the
-language model. The decoder and its numbers are those of params.yaml's section evaluate, without a params.yaml those of
-the training. Before anything is written the network is compared with the checkpoint: on random features, and on ten
+language model. The decoder and its numbers are those of params.yaml's section evaluate, without a params.yaml it is
+ctc_greedy. Before anything is written the network is compared with the checkpoint: on random features, and on ten
 minutes of the dev data where these can be read. Confidences and times are calibrated on the dev data.
 """
 
@@ -77,7 +77,7 @@ def _on_dev(export: Any) -> Iterator[Any]:
         errors = [error_rate.compare(*map(TOKENS[metric], (one.reference, one.found))) for one in heard]
         low, high = bootstrap.interval(errors, [one.speaker for one in heard])
         rate = sum(errors, error_rate.Errors()).rate
-        data = f"dev data, {len(heard)} utterances drawn"
+        data = f"dev data, {len(heard)} of {export.agreed.of} utterances"
         yield Score(metric, data, f"{export.settings.evaluate.decoder}, by this bundle", rate, low, high)
 
 

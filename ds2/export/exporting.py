@@ -45,7 +45,7 @@ class Export:
 def prepare(checkpoint: Path, folder: Path, weights: type[np.floating]) -> Export:
     """Makes the network and compares it with its checkpoint.
 
-    The decoder is that of params.yaml's section evaluate; without a params.yaml the checkpoint's own.
+    The decoder is that of params.yaml's section evaluate; without a params.yaml it is ctc_greedy.
 
     Raises:
         UserError: the checkpoint is none or damaged, `folder` holds something else than a bundle, the decoder's
@@ -136,9 +136,8 @@ def write(export: Export, folder: Path, scores: Sequence[Score], calibration: Ca
             about=facts | {"scores": [asdict(score) for score in scores]},
         )
         bundle.write_config(target, config, language_model)
-        written = card.text(
-            folder.resolve().name, facts, settings, model.statistics, _data(), scores, told(export.agreed)
-        )
+        known = settings, export.settings.corpora, model.statistics, _data()
+        written = card.text(folder.resolve().name, facts, *known, scores, told(export.agreed))
         (target / bundle.CARD).write_text(written, encoding="utf-8")
         onnx_model.load(target, "auto")  # as its users will
 
