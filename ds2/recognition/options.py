@@ -8,11 +8,10 @@ from typing import Any
 from loguru import logger
 
 from ds2 import layout, params
-from ds2.decoding import hot_words
 from ds2.decoding.decoder import Decoder
 from ds2.errors import UserError
 from ds2.params import numbers
-from ds2.recognition import choice
+from ds2.recognition import choice, word_list
 from ds2.recognition.acoustic import AcousticModel
 
 _GREEDY, _PREFIX, _SEARCH = "ctc_greedy", "ctc_prefix_beam", "ctc_beam_search"
@@ -139,7 +138,7 @@ def read(arguments: argparse.Namespace) -> Options:
     given = {name: getattr(arguments, name) for name in _USED_BY}
     given = {name: value for name, value in given.items() if value is not None}
     if "hot_words" in given:
-        given["hot_words"] = hot_words.read(given["hot_words"])
+        given["hot_words"] = word_list.read(given["hot_words"])
     if "lm" in given and not given["lm"].is_file():
         raise UserError(f"--lm {given['lm']}: there is no such file; it should be a language model, ARPA or KenLM")
     named = arguments.params

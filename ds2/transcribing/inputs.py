@@ -53,9 +53,9 @@ def _expand(arguments: Iterable[str]) -> Iterator[Input]:
         if argument == "-":
             yield from (Input(name, Path(name)) for name in _names(sys.stdin.buffer))
         elif os.path.isdir(argument):
-            files = reading.below(path)
-            yield from (Input(str(file), file) for file in files)
-            if not files:
+            names = [str(file) for file in reading.below(path)]  # a Path would keep its text when it is asked for it
+            yield from (Input(name, Path(name)) for name in names)
+            if not names:
                 yield Input(str(path), path, "the folder has no audio files")
         elif path.suffix.lower() in _LISTS:
             yield from _listed(path)

@@ -283,6 +283,20 @@ def test_the_text_is_that_of_the_stage_evaluate_whatever_decodes(searched, comma
     assert err.count(told) == 1
 
 
+def test_a_bundle_says_what_the_stage_evaluate_has_said_without_being_told_how(searched, command):
+    pytest.importorskip("onnx")
+    texts = predicted(searched)
+    assert command("export")[0] == 0
+    shutil.rmtree(searched / "models")
+    (searched / layout.LANGUAGE_MODEL).unlink()
+    (searched / layout.PARAMS).unlink()
+    code, out, err = command("transcribe", "--model", "exported", *texts)
+    assert (code, printed(out)) == (0, texts)
+    assert "greedily" not in err
+    _, out, _ = command("transcribe", "--model", "exported", "--decoder", "ctc_greedy", *texts)
+    assert printed(out) != texts
+
+
 def test_a_folder_gets_a_file_a_recording_and_the_second_time_nothing_is_done(alone, expected):
     (alone / "audio/bad.wav").write_bytes(b"")
     for again in (False, True):
