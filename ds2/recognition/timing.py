@@ -10,10 +10,10 @@ from ds2.recognition.calibration import Calibration
 
 _DB = 10.0 / np.log(10.0)
 # Silence is what is this many dB below the loud frames (95th percentile), for so many frames in a row.
-_BELOW_LOUD = 30.0
+_BELOW_LOUD = 35.0
 _FEWEST = 4
-# A pause's end is looked for so near to the expected start, in seconds.
-_REACH_S = 0.2
+# A pause ends so early and so late, in seconds, around the expected start: networks are early where silence is before.
+_REACH_S = (-0.2, 0.3)
 # No token is longer: what is behind it is noise or music without a silence.
 _LONGEST_S = 1.0
 # A frame's middle.
@@ -48,7 +48,8 @@ def estimate(
     if loud is not None and len(loud) and len(spans):
         silences = _silences(loud)
         for index, (before, at) in enumerate(itertools.pairwise([0.0, *expected.tolist()])):
-            near = silences[(silences[:, 1] > before) & (np.abs(silences[:, 1] - at) <= _REACH_S)]
+            ends = silences[:, 1]
+            near = silences[(ends > before) & (ends - at >= _REACH_S[0]) & (ends - at <= _REACH_S[1])]
             if len(near):
                 start, end = near[np.argmax(near[:, 1] - near[:, 0] - np.abs(near[:, 1] - at))]
                 times[index, 0] = end
