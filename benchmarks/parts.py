@@ -9,9 +9,9 @@ from benchmarks.corpus import Corpus
 from benchmarks.table import Row
 from ds2 import parallel
 
-# One thread where single cores are compared; the training step has all of them.
+# One thread where single cores are compared; training step and recognition have all of them.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-_ENVIRONMENTS = {"data": _ONE_THREAD, "step": {}, "processes": {}, "scale": {}}
+_ENVIRONMENTS = {"data": _ONE_THREAD, "step": {}, "processes": {}, "bundle": {}, "scale": {}}
 NAMES = tuple(_ENVIRONMENTS)
 
 _Result = TypeVar("_Result")

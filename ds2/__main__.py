@@ -13,7 +13,9 @@ from ds2.errors import UserError, ends_with_a_sentence
 # What --help says of each; ds2.commands has a module for each, and only the one that is asked for is imported.
 COMMANDS = {
     "transcribe": "turn recordings into text with a trained model",
-    "evaluate": "score a trained model on a manifest",
+    "align": "find when each word of a known text is said",
+    "evaluate": "score a trained model on a manifest or an annotation",
+    "export": "make a bundle of a trained model, which is used without paddle",
     "tune": "find the weights of the beam search that make the fewest errors",
     "compare": "show what changed between two commits, branches or experiments",
     "experiments": "list all experiments with the dev score to choose by and the test score to report",
@@ -23,6 +25,10 @@ COMMANDS = {
     "recipe": "write a complete params.yaml from a recipe",
     "show": "show what augmentation does to a recording",
 }
+
+
+# Packages of the extra train, and paddle: where bundles are only used they are missing.
+_OF_THE_TRAINING = {"paddle", "dvc", "visualdl", "matplotlib", "onnx", "jinja2", "psutil", "rapidfuzz", "safetensors"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,8 +59,16 @@ def main() -> None:
         print("\n".join(f"  {command:12}{said}" for command, said in COMMANDS.items()))
         print("\npython -m ds2 COMMAND --help says more of each, with an example.")
     elif name in COMMANDS:
-        built, run = parser(name)
-        run(built.parse_args(arguments))
+        try:
+            built, run = parser(name)
+            run(built.parse_args(arguments))
+        except ModuleNotFoundError as error:
+            package = str(error.name).split(".")[0]
+            if package not in _OF_THE_TRAINING:
+                raise
+            raise UserError(
+                f"{name} needs the package {package}, which is not installed: run make install in the repository"
+            ) from None
     else:
         closest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
         meant = f"; did you mean {closest[0]}? " if closest else ": "

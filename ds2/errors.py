@@ -49,6 +49,11 @@ def ends_with_a_sentence(main: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def harmless(text: object) -> str:
+    """What a file tells, to be shown in a sentence: of no great length, without line breaks and control characters."""
+    return "".join(filter(str.isprintable, str(text)))[:200]
+
+
 @contextmanager
 def enough_memory(sentence: str) -> Iterator[None]:
     """Maps paddle's and Python's errors for a lack of memory, the GPU's or the machine's, to a UserError.

@@ -5,6 +5,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from loguru import logger
+
+# Where DVC's cache has a file: with linked caches all files of an output are links to such places.
+_IN_DVC_CACHE = re.compile(r".*/files/md5/[0-9a-f]{2}/[0-9a-f]{30}")
 
 
 @contextmanager
@@ -133,6 +137,19 @@ def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON; raises as `as_json`, and leaves the file as it was then."""
     with replacing(path) as file:
         file.write(as_json(value, indent=2))
+
+
+def why_foreign(path: Path) -> str | None:
+    """Why a path is no ordinary file of its folder; None: it is one.
+
+    A link out of the folder counts only where it leads to a file of DVC's cache.
+    """
+    real = Path(os.path.realpath(path))
+    if path.is_symlink() and real.parent != path.parent.resolve() and not _IN_DVC_CACHE.fullmatch(str(real)):
+        return "is a link that leaves the folder"
+    if not real.exists():
+        return "is missing"
+    return None if real.is_file() else "is not a file"
 
 
 def sha256(path: Path) -> str:

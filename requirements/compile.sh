@@ -7,5 +7,7 @@ compile() {
 }
 compile pyproject.toml --extra cpu --extra demo -o requirements/cpu.txt
 compile pyproject.toml --extra gpu --extra demo -o requirements/gpu.txt
+# A part of the CPU's.
+compile pyproject.toml --extra onnx --constraint requirements/cpu.txt -o requirements/onnx.txt
 # One set of test tools for both wheels: what they share with them is pinned alike.
 compile --group dev -o requirements/dev.txt

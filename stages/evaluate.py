@@ -1,7 +1,7 @@
 """Recognises the test data with a trained model and scores the result.
 
-reads   models/, dataset/manifest.test and its audio, results/curves/ for the report, dataset/lm.arpa for
-        ctc_beam_search
+reads   models/, dataset/manifest.test and its audio, dataset/manifest.dev for confidences that mean something,
+        results/curves/ for the report, dataset/lm.arpa for ctc_beam_search
 params  evaluate
 writes  results/evaluate.json, results/predictions.jsonl, results/errors.txt, results/report.html
 """

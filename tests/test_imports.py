@@ -35,7 +35,8 @@ BELOW = {
     "model": {"data", "params"},
     "distributed": {"params"},
     "checkpoint": {"model", "data", "params"},
-    "recognition": {"checkpoint", "model", "decoding", "data", "params"},
+    "recognition": {"checkpoint", "model", "decoding", "data", "audio", "params"},
+    "export": {"recognition", "checkpoint", "model", "decoding", "data", "audio", "params"},
     "evaluation": {"recognition", "distributed", "decoding", "data", "params"},
     "reporting": {"evaluation", "data", "params"},
     "training": {
@@ -52,6 +53,7 @@ BELOW = {
     "transcribing": {"recognition", "decoding", "data", "audio"},
     "commands": {
         "transcribing",
+        "export",
         "evaluation",
         "recognition",
         "checkpoint",

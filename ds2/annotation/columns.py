@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ds2.annotation.files import Line
 from ds2.data import text
 from ds2.data.manifest import Utterance
+from ds2.data.scripts import HAN
 from ds2.errors import UserError
 
 _ID = re.compile(r"(?=\D*\d)[a-z0-9]+( [a-z0-9]+){0,2}", re.IGNORECASE)  # s0002, bac009s0002, speaker 12
@@ -95,4 +96,4 @@ def check(named: Sequence[Utterance], first: Line | None) -> None:
 
 def _is_sentence(speaker: str) -> bool:
     """Longer than the name of a person: five Han characters or four words."""
-    return len(re.findall(f"[{text.HAN}]", speaker)) >= 5 or len(speaker.split()) >= 4
+    return len(re.findall(f"[{HAN}]", speaker)) >= 5 or len(speaker.split()) >= 4

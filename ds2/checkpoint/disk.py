@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 from ds2 import files, params
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
-from ds2.errors import UserError
+from ds2.errors import UserError, harmless
 
 # The folder of an epoch's checkpoint.
 EPOCH = re.compile(r"epoch_(\d+)")
@@ -34,8 +34,6 @@ _UNFINISHED = re.compile(r"\.(epoch_\d+|step_\d+|best_model|later_\d+)\.(tmp|old
 RESUMING = (OPTIMIZER, AVERAGE)
 # Weights as a pickle, of the format before, and the last commit that reads it.
 _PICKLED, _LAST_TO_READ_IT = "model.pdparams", "ece99fa83a"
-# Where DVC's cache has a file: with linked caches all files in models/ are links to such places.
-_IN_DVC_CACHE = re.compile(r".*/files/md5/[0-9a-f]{2}/[0-9a-f]{30}")
 # Bytes, at most, of a file that is read as text: state.json grows by 8 kB an epoch.
 _LONGEST_TEXT = 1 << 26
 
@@ -326,21 +324,11 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def harmless(text: object) -> str:
-    """What a file tells, to be shown in a sentence: of no great length, without line breaks and control characters."""
-    return "".join(filter(str.isprintable, str(text)))[:200]
-
-
 def _own_file(path: Path) -> Path:
-    """The path of an ordinary file; a link out of the folder counts only where it leads to a file of DVC's cache."""
-    real = Path(os.path.realpath(path))
-    if path.is_symlink() and real.parent != path.parent.resolve() and not _IN_DVC_CACHE.fullmatch(str(real)):
-        raise DamagedError(f"{path.name} is a link that leaves the folder")
-    if not real.exists():
-        raise DamagedError(f"{path.name} is missing")
-    if not real.is_file():
-        raise DamagedError(f"{path.name} is not a file")
-    if path.name not in (MODEL, *RESUMING) and real.stat().st_size > _LONGEST_TEXT:
+    """The path of an ordinary file, of no great length where it is read as text."""
+    if reason := files.why_foreign(path):
+        raise DamagedError(f"{path.name} {reason}")
+    if path.name not in (MODEL, *RESUMING) and path.stat().st_size > _LONGEST_TEXT:
         raise DamagedError(f"{path.name} has more than {_LONGEST_TEXT} bytes")
     return path
 

@@ -12,7 +12,7 @@ from paddle import nn
 
 from ds2.checkpoint import disk
 from ds2.checkpoint.disk import Checkpoint
-from ds2.errors import UserError
+from ds2.errors import UserError, harmless
 from ds2.model import build
 from ds2.model.network import Network
 
@@ -83,7 +83,7 @@ def _fitting(saved: dict[str, np.ndarray], folder: Path, model: Network, tokens:
     foreign = sorted(saved.keys() - expected.keys())
     foreign += [name for name, shape in expected.items() if name not in saved or saved[name].shape != shape]
     if foreign:
-        raise UserError(f"{folder}: its weights are of another architecture ({disk.harmless(foreign[0])})")
+        raise UserError(f"{folder}: its weights are of another architecture ({harmless(foreign[0])})")
     return saved
 
 
@@ -116,7 +116,7 @@ def read_moments(folder: Path, model: Network, tokens: int) -> dict[str, np.ndar
     for key, value in saved.items():
         place, _, kind = key.partition("/")
         if place not in shapes or value.shape != ((1,) if "pow" in kind else shapes[place]):
-            raise UserError(f"{folder}: its optimiser is that of another architecture ({disk.harmless(key)})")
+            raise UserError(f"{folder}: its optimiser is that of another architecture ({harmless(key)})")
     return saved
 
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from ds2 import layout
-from ds2.errors import UserError
+from ds2.errors import UserError, harmless
 from ds2.files import replacing
 from ds2.params import recipes
 
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
         known = disk.read_named(origin)
         # Named after what is in it: with other weights the parameter has another value, and DVC trains again.
         copied = layout.PRETRAINED / disk.content(origin)[:8]
-        recipe = recipes.continuing(recipe, known.params, disk.harmless(origin), copied)
+        recipe = recipes.continuing(recipe, known.params, harmless(origin), copied)
     if not arguments.yes and not _may_replace():
         print(f"{layout.PARAMS} stays as it is")
         return

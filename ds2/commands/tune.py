@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = params.load()
     chosen = settings.evaluate.model_copy(update={"decoder": "ctc_beam_search"})
     model, name = session.chosen_model(settings)
-    search = beam.search(chosen, model.vocabulary, model.rules)
+    search = beam.search(chosen, model.vocabulary, model.rules, layout.LANGUAGE_MODEL)
     manifest = Manifest(layout.manifest_path("dev"))
     with session.loader(settings, model, manifest) as loader:
         utterances = tuning.collect(ManifestPass(model, manifest, loader, chosen.batch_size), manifest, search)

@@ -11,8 +11,8 @@ import opencc
 
 from ds2 import params
 from ds2.data import spoken
+from ds2.data.scripts import HAN
 
-HAN = r"\u2e80-\u2fd5\u3005\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 # Scripts whose words no spaces separate: Han, kana, Bopomofo, Yi, Thai, Lao, Khmer, Burmese, the Tai scripts, Javanese,
 # Balinese. Tibetan is none of them: its tsheg stands between syllables as a space does between words.
 _UNSPACED = (

@@ -9,11 +9,12 @@ the sum over all alignments of y that the beam kept.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ds2 import layout, params
+from ds2 import params
 from ds2.compiled import compiled
 from ds2.data.vocabulary import BLANK_ID, Vocabulary
 from ds2.decoding import automaton, candidates, hot_words, language_model, ngram, table
@@ -21,6 +22,7 @@ from ds2.decoding.candidates import Candidates
 from ds2.decoding.decoder import Hypothesis
 from ds2.decoding.hot_words import HotWords
 from ds2.decoding.language_model import LanguageModel
+from ds2.errors import UserError
 
 _NONE = -np.inf
 
@@ -53,25 +55,33 @@ class BeamSearch:
         scoring = _Scoring(self.alpha, self.beta, self.language_model, self.words)
         tree = _tree(1 + steps * self.beam_size, self.language_model)
         room = _prefixes(int(self.beam_size * widest), self.language_model.start)
-        nodes, scores, ctc = _search(tree, room, scoring, kept.tokens, kept.scores, kept.bounds, self.beam_size)
+        nodes, scores = _search(tree, room, scoring, kept.tokens, kept.scores, kept.bounds, self.beam_size)
         order = np.argsort(-scores, kind="stable")[:best]
-        return [Hypothesis(_spell(tree.nodes, nodes[i]), float(scores[i]), float(ctc[i])) for i in order]
+        return [Hypothesis(_spell(tree.nodes, nodes[i]), float(scores[i])) for i in order]
 
 
-def search(settings: params.EvaluateSettings, vocabulary: Vocabulary, rules: params.TextSettings) -> BeamSearch:
+def search(
+    settings: params.EvaluateSettings, vocabulary: Vocabulary, rules: params.TextSettings, path: Path | None
+) -> BeamSearch:
     """The search of `evaluate.decoder`: ctc_beam_search or, without language model and beta, ctc_prefix_beam.
 
-    Vocabulary and text rules, by which hot words are spelled, are the model's.
+    Args:
+        settings: decoder, weights and limits, hot words.
+        vocabulary: the model's.
+        rules: the model's for texts, by which hot words are spelled.
+        path: of the language model; ctc_prefix_beam reads none.
 
     Raises:
         UserError: the language model is missing or is none.
     """
     with_model = settings.decoder == "ctc_beam_search"
+    if with_model and path is None:
+        raise UserError("ctc_beam_search needs a language model, and none is named")
     built = BeamSearch(
         settings.beam_size,
         settings.alpha if with_model else 0.0,
         settings.beta if with_model else 0.0,
-        language_model.read(layout.LANGUAGE_MODEL, vocabulary) if with_model else ngram.empty(len(vocabulary)),
+        language_model.read(path, vocabulary) if with_model else ngram.empty(len(vocabulary)),
         hot_words.build(hot_words.normalized(settings.hot_words or {}, rules), vocabulary),
         settings.cutoff_prob,
         settings.cutoff_top_n,
@@ -145,7 +155,7 @@ def _spell(nodes: _Prefixes, node: int) -> np.ndarray:
 def _search(
     tree: _Tree, room: _Prefixes, scoring: _Scoring, tokens: np.ndarray, logs: np.ndarray, bounds: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nodes, scores and ln P_ctc of the final beam; tokens, logs and bounds are those of Candidates.
+    """Nodes and scores of the final beam; tokens, logs and bounds are those of Candidates.
 
     The tree holds the empty prefix and takes the others. There is room for what any step makes one character longer.
     """
@@ -159,8 +169,7 @@ def _search(
         ctc = _grow(tree, beam, scoring, tokens[now], logs[now], floor, room)
         scores = np.concatenate((scores, ctc + room.extra[: len(ctc)]))
         beam = _select(tree, stayed, room, ctc, _best(scores, size))
-    scores, ctc = _finish(tree.nodes, beam, scoring)
-    return beam.nodes, scores, ctc
+    return beam.nodes, _finish(tree.nodes, beam, scoring)
 
 
 @compiled
@@ -279,15 +288,15 @@ def _plant(tree: _Tree, grown: _Prefixes, added: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def _finish(nodes: _Prefixes, beam: _Beam, scoring: _Scoring) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and ln P_ctc of the beam's prefixes as whole texts: the sentence ends, half a hot word earns nothing."""
-    scores, ctc = np.zeros(len(beam.nodes)), np.zeros(len(beam.nodes))
+def _finish(nodes: _Prefixes, beam: _Beam, scoring: _Scoring) -> np.ndarray:
+    """Scores of the beam's prefixes as whole texts: the sentence ends, half a hot word earns nothing."""
+    scores = np.zeros(len(beam.nodes))
     following = np.zeros(len(scoring.model.start), np.int32)
     for i in range(len(beam.nodes)):
         node = beam.nodes[i]
-        ctc[i] = np.logaddexp(beam.blank[i], beam.last[i])
-        scores[i] = ctc[i] + nodes.extra[node] - scoring.words.lent[nodes.word_state[node]]
+        scores[i] = np.logaddexp(beam.blank[i], beam.last[i]) + nodes.extra[node]
+        scores[i] -= scoring.words.lent[nodes.word_state[node]]
         if scoring.alpha != 0.0:
             end = automaton.advance(scoring.model, nodes.lm_state[node], scoring.model.end, following)
             scores[i] += scoring.alpha * end
-    return scores, ctc
+    return scores

@@ -12,9 +12,6 @@ class Hypothesis:
 
     ids: np.ndarray  # int [n], its tokens
     score: float  # what the decoder maximises
-    # ln P of the text by the network alone: of the best path for ctc_greedy, of all alignments in the beam for the
-    # others. Language model and hot words have no part in it.
-    ctc: float
 
 
 class Decoder(Protocol):

@@ -19,7 +19,7 @@ class Greedy:
 
     def decode(self, kept: tuple[np.ndarray, float]) -> Hypothesis:
         """The ids of the best path, int64 [n]."""
-        path, ctc = kept
+        path, score = kept
         changed = np.ones(len(path), bool)
         changed[1:] = path[1:] != path[:-1]
-        return Hypothesis(path[changed & (path != BLANK_ID)], ctc, ctc)
+        return Hypothesis(path[changed & (path != BLANK_ID)], score)

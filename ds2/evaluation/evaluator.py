@@ -1,24 +1,27 @@
 """Running a model over a manifest and scoring what it says."""
 
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
 
 from ds2 import parallel
 from ds2.data.loader import Loader
 from ds2.data.manifest import Manifest, named
-from ds2.data.vocabulary import Vocabulary
-from ds2.decoding.decoder import Decoder, Hypothesis
+from ds2.decoding.decoder import Decoder
 from ds2.decoding.greedy import Greedy
 from ds2.distributed.process_group import Group
 from ds2.evaluation import bootstrap, error_rate
 from ds2.evaluation.error_rate import Errors
 from ds2.metrics import TOKENS
+from ds2.recognition import recognised
 from ds2.recognition.acoustic import AcousticModel
+from ds2.recognition.calibration import Calibration
 from ds2.recognition.manifest_pass import ManifestPass
-from ds2.recognition.recognised import Recognised
 
 _Value = TypeVar("_Value")
 
@@ -32,10 +35,11 @@ class Prediction:
     hypothesis: str  # the decoder's
     speaker: str | None = None  # None where the manifest names none
     duration: float = 0.0  # in seconds
-    confidence: float = 0.0  # 0 to 1, as recognition.recognised defines it
+    confidence: float = 0.0  # 0 to 1, the probability that all of it is right
     snr: float | None = None  # the estimated signal-to-noise ratio in dB; None where it is not known
     offset: float | None = None  # of a piece of a recording, in seconds
     channel: int | None = None  # where the manifest names one
+    word_confidences: tuple[float, ...] = ()  # of the hypothesis, as recognition.recognised splits it into words
 
     @property
     def name(self) -> str:
@@ -57,12 +61,30 @@ class Evaluation:
     seconds: float  # that it took, from reading audio to text
     network_seconds: float = 0.0  # of these, in the network
     decoder_seconds: float = 0.0  # of one core's time, in the decoder
-    # The best paths of the same log-probabilities where the predictions are a beam search's.
-    greedy: list[Prediction] | None = None
+    # The best paths of the same log-probabilities, one text an utterance, where the predictions are a beam search's.
+    greedy: list[str] | None = None
+    # The predictions with the network's own confidences, where those above are calibrated.
+    uncalibrated: list[Prediction] | None = None
 
     def errors(self, metric: str) -> Errors:
         """Of all utterances together: the corpus's rate, not a mean of utterances' rates."""
         return _total(self.predictions, metric)
+
+    def _greedy_errors(self, metric: str) -> Errors:
+        pairs = zip(self.predictions, self.greedy, strict=True)
+        return _total((replace(one, hypothesis=text) for one, text in pairs), metric)
+
+    def calibrated(self, calibration: Calibration) -> "Evaluation":
+        """The same texts with confidences that a calibration has fitted; these must be the network's own."""
+        found = [
+            replace(
+                one,
+                confidence=calibration.text(one.confidence),
+                word_confidences=tuple(map(calibration.word, one.word_confidences)),
+            )
+            for one in self.predictions
+        ]
+        return replace(self, predictions=found, uncalibrated=self.predictions)
 
     def metrics(self, first: str) -> dict[str, int | float]:
         """Flat numbers for results/evaluate.json; counts, interval and decoders are those of the first metric.
@@ -72,7 +94,7 @@ class Evaluation:
         each = [prediction.errors(first) for prediction in self.predictions]
         counts = sum(each, Errors())
         rates = {first: counts.rate} | {metric: self.errors(metric).rate for metric in TOKENS if metric != first}
-        rates[f"{first}_greedy"] = counts.rate if self.greedy is None else _total(self.greedy, first).rate
+        rates[f"{first}_greedy"] = counts.rate if self.greedy is None else self._greedy_errors(first).rate
         if self.greedy is not None:
             rates[f"{first}_beam"] = counts.rate
         low, high = bootstrap.interval(each, [prediction.speaker for prediction in self.predictions])
@@ -91,49 +113,61 @@ class Evaluation:
         }
 
 
-def _total(predictions: list[Prediction], metric: str) -> Errors:
+def _total(predictions: Iterable[Prediction], metric: str) -> Errors:
     return sum((prediction.errors(metric) for prediction in predictions), Errors())
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was understood of an utterance, with the network's own confidences: what processes tell each other."""
+
+    text: str
+    confidence: float
+    word_confidences: tuple[float, ...]
 
 
 class _Decoding:
     """Decodes the network's output as it comes; log-probabilities are dropped at once, a test set's are gigabytes."""
 
-    def __init__(self, decoder: Decoder, vocabulary: Vocabulary) -> None:
+    def __init__(self, model: AcousticModel, decoder: Decoder) -> None:
+        self._model = model
+        self._decoder = decoder
         self._best_path = Greedy()
-        self._decoder = None if isinstance(decoder, Greedy) else decoder
-        self._vocabulary = vocabulary
-        self.greedy: dict[int, Recognised] = {}  # the best paths by position in the manifest
-        self.found: dict[int, Recognised] = {}  # by the decoder, where it is another one
-        self.seconds = 0.0  # of one core's time, in the decoder that counts
+        self.found: dict[int, Heard] = {}  # by position in the manifest
+        self.greedy: dict[int, str] = {}  # the best paths, where the decoder is another one
+        self.seconds = 0.0  # of one core's time, from log-probabilities to what was found
 
     def run(self, network: ManifestPass) -> None:
         """Over a whole manifest, a slow decoder in as many threads as there are cores beside the network."""
+        if isinstance(self._decoder, Greedy):
+            for position, logs in itertools.chain.from_iterable(network):
+                self._add(position, *self._recognise(logs))
+            return
         cores = parallel.processes("auto")
+        work = self._work(network)
         with ThreadPoolExecutor(cores) as threads:
-            for found, seconds in parallel.prefetch(threads, self._decode, self._work(network), ahead=2 * cores):
-                self.found.update(found)
-                self.seconds += seconds
+            for position, found, seconds in parallel.prefetch(threads, self._decode, work, ahead=2 * cores):
+                self._add(position, found, seconds)
 
-    def _work(self, network: ManifestPass) -> Iterator[list[tuple[int, Any]]]:
-        for batch in network:
-            start = time.thread_time()
-            for position, logs in batch:
-                self.greedy[position] = self._spell(self._best_path.decode(self._best_path.prune(logs)))
-            if self._decoder is None:
-                self.seconds += time.thread_time() - start
-                continue
-            start = time.thread_time()
-            kept = [(position, self._decoder.prune(logs)) for position, logs in batch]
-            self.seconds += time.thread_time() - start
-            yield kept
+    def _work(self, network: ManifestPass) -> Iterator[tuple[int, np.ndarray]]:
+        for position, logs in itertools.chain.from_iterable(network):
+            best = self._best_path.decode(self._best_path.prune(logs))
+            self.greedy[position] = self._model.vocabulary.decode(best.ids)
+            yield position, logs
 
-    def _decode(self, batch: list[tuple[int, Any]]) -> tuple[dict[int, Recognised], float]:
+    def _decode(self, work: tuple[int, np.ndarray]) -> tuple[int, Heard, float]:
+        return work[0], *self._recognise(work[1])
+
+    def _recognise(self, logs: np.ndarray) -> tuple[Heard, float]:
         start = time.thread_time()
-        found = {position: self._spell(self._decoder.decode(kept)) for position, kept in batch}
-        return found, time.thread_time() - start
+        ids = self._decoder.decode(self._decoder.prune(logs)).ids
+        found = recognised.spell(self._model, ids, logs)
+        words = tuple(word.confidence for word in found.words)
+        return Heard(found.text, found.confidence, words), time.thread_time() - start
 
-    def _spell(self, hypothesis: Hypothesis) -> Recognised:
-        return Recognised.of(hypothesis, self._vocabulary)
+    def _add(self, position: int, found: Heard, seconds: float) -> None:
+        self.found[position] = found
+        self.seconds += seconds
 
 
 def evaluate(
@@ -160,18 +194,16 @@ def evaluate(
     start = time.perf_counter()
     group = group or Group()
     network = ManifestPass(model, manifest, loader, batch_size, group.rank, group.world_size)
-    decoding = _Decoding(decoder or Greedy(), model.vocabulary)
+    decoding = _Decoding(model, decoder or Greedy())
     decoding.run(network)
-    snr = _merged(network.snr, group)
-    greedy = _predictions(manifest, _merged(decoding.greedy, group), snr)
-    found = _merged(decoding.found, group)
+    best = dict(sorted(_merged(decoding.greedy, group).items()))
     return Evaluation(
-        predictions=_predictions(manifest, found, snr) if found else greedy,
+        predictions=_predictions(manifest, _merged(decoding.found, group), _merged(network.snr, group)),
         audio_seconds=float(manifest.durations.sum()),
         seconds=time.perf_counter() - start,
         network_seconds=network.seconds,
         decoder_seconds=decoding.seconds,
-        greedy=greedy if found else None,
+        greedy=list(best.values()) or None,
     )
 
 
@@ -180,7 +212,7 @@ def _merged(found: dict[int, _Value], group: Group) -> dict[int, _Value]:
     return {position: value for part in group.all_gather(found) for position, value in part.items()}
 
 
-def _predictions(manifest: Manifest, found: dict[int, Recognised], snr: dict[int, float]) -> list[Prediction]:
+def _predictions(manifest: Manifest, found: dict[int, Heard], snr: dict[int, float]) -> list[Prediction]:
     return [
         Prediction(
             utterance.audio_filepath,
@@ -192,6 +224,7 @@ def _predictions(manifest: Manifest, found: dict[int, Recognised], snr: dict[int
             snr[position],
             utterance.offset,
             utterance.channel,
+            found[position].word_confidences,
         )
         for position, utterance in enumerate(manifest)
     ]

@@ -14,7 +14,7 @@ from ds2 import layout
 from ds2.data import parts
 from ds2.data.manifest import named
 from ds2.data.parts import Size
-from ds2.evaluation import breakdown, curves, error_rate
+from ds2.evaluation import breakdown, curves, error_rate, reliability
 from ds2.evaluation.breakdown import Column, Scored, Slice
 from ds2.evaluation.evaluator import Evaluation
 from ds2.files import replacing
@@ -85,6 +85,8 @@ def write(
         worst=[_entry(one, metric, place) for one in worst[:_WORST]],
         place=place,
         wrong=len(worst),
+        confidence=reliability.pictures(evaluation),
+        side=reliability.SIDE,
         curves={"loss": curves.draw(learning), "rate": curves.draw(held_out, percent=True)},
         width=curves.WIDTH,
         height=curves.HEIGHT,

@@ -12,11 +12,16 @@ from ds2.data.loader import Assembler, Loader, worker_count
 from ds2.data.manifest import Manifest
 from ds2.data.parts import Size
 from ds2.errors import enough_memory
-from ds2.evaluation import evaluator, page, report
+from ds2.evaluation import evaluator, page, reliability, report
 from ds2.evaluation.evaluator import Evaluation
 from ds2.files import write_json
-from ds2.recognition import choice, paddle_model
+from ds2.recognition import calibration, choice, opening, splicing
 from ds2.recognition.acoustic import AcousticModel
+from ds2.recognition.calibration import Calibration
+
+# Utterances that calibrate: their words are thousands, and two numbers are fitted.
+_CALIBRATING = 1000
+_SPLICES = 100
 
 
 def evaluate(settings: params.Params) -> None:
@@ -40,24 +45,68 @@ def chosen_model(settings: params.Params) -> tuple[AcousticModel, str]:
     """
     chosen, use_gpu = settings.evaluate, settings.runtime.use_gpu
     name = chosen.checkpoint
-    model = paddle_model.load(Path(name) if "/" in name else layout.MODELS / name, use_gpu)
+    model = opening.load(Path(name) if "/" in name else layout.MODELS / name, use_gpu)
     return model, f"{name} ({model.origin})"
 
 
-def score(settings: params.Params, model: AcousticModel, name: str, path: Path) -> Evaluation:
-    """Recognises a manifest's utterances as the sections evaluate and runtime say, and counts the errors.
+def score(
+    settings: params.Params,
+    model: AcousticModel,
+    name: str,
+    path: Path,
+    language_model: Path | None = layout.LANGUAGE_MODEL,
+    of: Path | None = None,
+) -> Evaluation:
+    """Recognises a manifest's utterances as the sections evaluate and runtime say.
+
+    Confidences are calibrated by what the model brings, else on dataset/manifest.dev.
+
+    Args:
+        settings: the parameters.
+        model: that is scored.
+        name: how to call it.
+        path: of the manifest.
+        language_model: its path, for ctc_beam_search.
+        of: what the manifest was made of, where it is not what the user named.
 
     Raises:
         UserError: the manifest is empty or unreadable, or the decoder's language model is missing.
     """
     chosen = settings.evaluate
-    decoder = choice.decoder(chosen, model.vocabulary, model.rules)
+    decoder = choice.decoder(chosen, model.vocabulary, model.rules, language_model)
     manifest = Manifest(path)
-    logger.info(f"{name} on {len(manifest)} utterances of {path}")
+    logger.info(f"{name} on {len(manifest)} utterances of {of or path}")
     if chosen_on_it(model, path):
         logger.warning(f"the model was chosen by its score on {path}: expect a higher error rate on other data")
+    fitted = model.calibration or calibrate(settings, model, layout.manifest_path("dev"), language_model)
     with loader(settings, model, manifest) as batches:
-        return evaluator.evaluate(model, manifest, batches, chosen.batch_size, decoder)
+        found = evaluator.evaluate(model, manifest, batches, chosen.batch_size, decoder)
+    return found if fitted is None else found.calibrated(fitted)
+
+
+def calibrate(
+    settings: params.Params, model: AcousticModel, path: Path, language_model: Path | None = layout.LANGUAGE_MODEL
+) -> Calibration | None:
+    """Fits how sure a model and the decoder of the section evaluate are to how often they are right on a manifest.
+
+    No more than a thousand of its utterances are recognised; the times are fitted on some of these put together. None,
+    and a warning, where there are none.
+
+    Raises:
+        UserError: as `score`.
+    """
+    manifest = Manifest(path).sample(_CALIBRATING) if path.exists() else ()
+    if not len(manifest):
+        logger.warning(f"there are no utterances in {path}: confidences are the network's own, not calibrated")
+        return None
+    decoder = choice.decoder(settings.evaluate, model.vocabulary, model.rules, language_model)
+    with loader(settings, model, manifest) as batches:
+        found = evaluator.evaluate(model, manifest, batches, settings.evaluate.batch_size, decoder).predictions
+    words, utterances = reliability.of_words(found), reliability.of_utterances(found)
+    offset = splicing.offset(model, splicing.splices(manifest, model.features.sample_rate, _SPLICES))
+    if offset is None:
+        logger.warning(f"no speaker of {path} has two short recordings: times are those of the network's spikes")
+    return Calibration(calibration.fit(*words), calibration.fit(*utterances), offset or 0.0)
 
 
 def chosen_on_it(model: AcousticModel, path: Path) -> bool:

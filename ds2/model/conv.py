@@ -45,10 +45,10 @@ class ConvStack(nn.Layer):
 
     def __init__(self, model: params.ModelSettings, size: int) -> None:
         super().__init__()
-        self._stride = frames_a_step(model)
+        self.stride = frames_a_step(model)
         layers, mels, channels_in = [], size, 1
         for index in range(model.num_conv_layers):
-            kernel, stride = (41, (2, self._stride)) if index == 0 else (21, (2, 1))
+            kernel, stride = (41, (2, self.stride)) if index == 0 else (21, (2, 1))
             layers.append(ConvLayer(channels_in, model.conv_channels, kernel, stride))
             mels, channels_in = (mels + 1) // 2, model.conv_channels
         self.layers = nn.LayerList(layers)
@@ -57,8 +57,8 @@ class ConvStack(nn.Layer):
     def forward(self, features: paddle.Tensor, lengths: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         """[B, T, mel], zero in the padding, and real frames, int64 [B], to [B, T', size], likewise, and real steps."""
         x = features.transpose([0, 2, 1]).unsqueeze(1)
-        lengths = frames.count_steps(lengths, self._stride)
-        mask = time_mask(lengths, frames.count_steps(features.shape[1], self._stride)).unsqueeze([1, 2])
+        lengths = frames.count_steps(lengths, self.stride)
+        mask = time_mask(lengths, frames.count_steps(features.shape[1], self.stride)).unsqueeze([1, 2])
         for layer in self.layers:
             x = layer(x, mask)
         return x.transpose([0, 3, 1, 2]).flatten(2), lengths

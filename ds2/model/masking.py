@@ -9,7 +9,7 @@ from ds2.model import arrays
 from ds2.model.masked_arrays import Normalised, Parts, moments
 
 _LONGEST_MEAN = 100.0  # steps that the running statistics cover
-_EPSILON = 1e-5  # added to the variance
+EPSILON = 1e-5  # added to the variance
 
 
 def time_mask(lengths: paddle.Tensor, longest: int) -> paddle.Tensor:
@@ -36,7 +36,7 @@ class MaskedBatchNorm(nn.Layer):
         super().__init__()
         self._axis = channel_axis
         self._channels = channels
-        self._clip = clip
+        self.clip = clip
         self.weight = self.create_parameter([channels], default_initializer=nn.initializer.Constant(1.0))
         self.bias = self.create_parameter([channels], is_bias=True)
         self.register_buffer("running_mean", paddle.zeros([channels]))
@@ -59,10 +59,10 @@ class MaskedBatchNorm(nn.Layer):
             mean, var = self._statistics(x, mask, shape)
         else:
             mean, var = self.running_mean, self.running_var
-        scale = self.weight * paddle.rsqrt(var + _EPSILON)
+        scale = self.weight * paddle.rsqrt(var + EPSILON)
         offset = self.bias - mean * scale
         x = x * scale.reshape(shape) + offset.reshape(shape)
-        return (x if self._clip is None else paddle.clip(x, 0.0, self._clip)) * mask
+        return (x if self.clip is None else paddle.clip(x, 0.0, self.clip)) * mask
 
     def _on_cpu(self, x: paddle.Tensor, parts: Parts) -> paddle.Tensor:
         count, mean, var = None, self.running_mean, self.running_var
@@ -72,11 +72,9 @@ class MaskedBatchNorm(nn.Layer):
                 row = self.all_gather_rows(row[0])
             count, mean, var = self._merged(row)
             self._move_running(mean, var)
-        mean, inverse = arrays.as_array(mean), arrays.as_array(paddle.rsqrt(var + _EPSILON))
+        mean, inverse = arrays.as_array(mean), arrays.as_array(paddle.rsqrt(var + EPSILON))
         total = None if count is None else float(arrays.as_array(count))
-        return Normalised.apply(
-            x, self.weight, self.bias, mean, inverse, parts, self._clip, total, self.all_gather_rows
-        )
+        return Normalised.apply(x, self.weight, self.bias, mean, inverse, parts, self.clip, total, self.all_gather_rows)
 
     def _statistics(self, x: paddle.Tensor, mask: paddle.Tensor, shape: list[int]) -> tuple:
         others = [i for i in range(x.ndim) if i != self._axis]

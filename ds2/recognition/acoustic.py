@@ -1,30 +1,46 @@
 """What recognising asks of a trained network, whatever computes it."""
 
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from ds2 import params
 from ds2.data.loader import Batch
-from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
+from ds2.recognition.calibration import Calibration
 
 
 class DivergedError(UserError):
     """A network's output is no number: decoded, it would be an empty text with a confidence of 1."""
+
+    def __init__(self) -> None:
+        super().__init__("the network's output is not a number: its training diverged; choose another checkpoint")
+
+
+class Normalisation(Protocol):
+    """What is done to features before the network; worker processes get a copy of it."""
+
+    def normalize(self, values: np.ndarray) -> np.ndarray:
+        """Features as `features.extract` makes them to what the network reads: float32 [frames, size]."""
 
 
 class AcousticModel(Protocol):
     """A trained network and all that belongs to it."""
 
     vocabulary: Vocabulary
-    statistics: MeanIstd
+    statistics: Normalisation
     features: params.FeaturesSettings  # that it was trained with
     rules: params.TextSettings  # of the transcripts that it was trained with
+    step_seconds: float  # from one output step to the next
+    calibration: Calibration | None  # of its confidences and times; None: they are as the network has them
     device: str  # "cpu" or "gpu", where it runs
     origin: str  # which weights of its training these are, in words
     chosen_on: str | None  # dev or test, whose score chose these weights; None where none did
+    usual_seconds: float  # the mean length of the utterances that it was trained with
+    decoding: params.EvaluateSettings | None  # the decoder that it brings, with its numbers; None: it brings none
+    language_model: Path | None  # that of its decoder
 
     def log_probabilities(self, batch: Batch) -> list[np.ndarray]:
         """Ln P of the tokens at every real output step of each utterance, float32 [steps, tokens].
@@ -44,5 +60,5 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
         shifted = logits - logits.max(axis=-1, keepdims=True)
         total = np.exp(shifted).sum(axis=-1, keepdims=True)
     if np.isnan(total).any():
-        raise DivergedError("the network's output is not a number: its training diverged; choose another checkpoint")
+        raise DivergedError
     return shifted - np.log(total)

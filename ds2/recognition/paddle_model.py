@@ -8,12 +8,15 @@ import paddle
 
 from ds2 import params
 from ds2.checkpoint import trained
+from ds2.data.frames import FRAME_SHIFT_S
 from ds2.data.loader import Batch
 from ds2.data.mean_istd import MeanIstd
 from ds2.data.vocabulary import Vocabulary
 from ds2.model import device
 from ds2.model.network import Network
+from ds2.params.networks import frames_a_step
 from ds2.recognition.acoustic import log_softmax
+from ds2.recognition.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,33 @@ class PaddleModel:
     network: Network
     vocabulary: Vocabulary
     statistics: MeanIstd
-    features: params.FeaturesSettings
-    rules: params.TextSettings
+    settings: params.Params  # of its training
     device: str
     origin: str = ""
     chosen_on: str | None = None
+    calibration: Calibration | None = None
+    decoding: None = None
+    language_model: None = None
+
+    @property
+    def features(self) -> params.FeaturesSettings:
+        """As every AcousticModel."""
+        return self.settings.features
+
+    @property
+    def rules(self) -> params.TextSettings:
+        """As every AcousticModel."""
+        return self.settings.text
+
+    @property
+    def step_seconds(self) -> float:
+        """As every AcousticModel."""
+        return frames_a_step(self.settings.model) * FRAME_SHIFT_S
+
+    @property
+    def usual_seconds(self) -> float:
+        """As every AcousticModel."""
+        return self.statistics.frames * FRAME_SHIFT_S / self.statistics.utterances
 
     def log_probabilities(self, batch: Batch) -> list[np.ndarray]:
         """As every AcousticModel; the network is left in the mode, training or evaluation, that it was in."""
@@ -50,6 +75,4 @@ def load(folder: Path, use_gpu: str | bool) -> PaddleModel:
     """
     on = device.choose(use_gpu)
     one = trained.load(folder)
-    known, state = one.params, one.state
-    about = (one.vocabulary, one.statistics, known.features, known.text, on, state.origin, state.chosen_on)
-    return PaddleModel(one.model, *about)
+    return PaddleModel(one.model, one.vocabulary, one.statistics, one.params, on, one.state.origin, one.state.chosen_on)

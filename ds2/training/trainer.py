@@ -229,7 +229,7 @@ class Trainer:
 
     def _score(self, network: Network, scoring: Loader) -> Evaluation:
         data, settings, on = self._training.data, self._settings, paddle.get_device().split(":")[0]
-        model = PaddleModel(network, data.vocabulary, data.statistics, settings.features, settings.text, on)
+        model = PaddleModel(network, data.vocabulary, data.statistics, settings, on)
         try:
             return evaluate(model, data.scored, scoring, settings.train.batch_size, group=self._group)
         except DivergedError:

@@ -11,7 +11,7 @@ from loguru import logger
 from ds2 import layout, params
 from ds2.checkpoint import disk, weights
 from ds2.checkpoint.disk import Checkpoint, DamagedError
-from ds2.errors import UserError
+from ds2.errors import UserError, harmless
 from ds2.model.network import Network
 from ds2.training.fingerprint import PRETRAINED
 from ds2.training.state import Training
@@ -144,7 +144,7 @@ def _put(known: Checkpoint, model: Network, places: np.ndarray, name: str = disk
             saved[name] = _rearranged(saved[name], fresh[name], places)
     shapes, expected = ({name: value.shape for name, value in arrays.items()} for arrays in (saved, fresh))
     if other := sorted(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name)):
-        raise UserError(f"{known.folder}: its weights are of another architecture ({disk.harmless(other[0])})")
+        raise UserError(f"{known.folder}: its weights are of another architecture ({harmless(other[0])})")
     weights.put(model, saved)
     return saved
 

@@ -5,7 +5,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from pydantic_core import from_json
 
 from ds2.audio import reading
 from ds2.audio.piece import WHOLE, Piece, take
+
+# The endings of lists of recordings.
+_LISTS = (".txt", ".jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Input:
     file: Path
     error: str | None = None
     piece: Piece = WHOLE
+    piped: bool = False  # and kept in a temporary file
 
 
 def expand(arguments: Iterable[str], channel: int | None = None) -> Iterator[Input]:
@@ -49,14 +53,29 @@ def _expand(arguments: Iterable[str]) -> Iterator[Input]:
         if argument == "-":
             yield from (Input(name, Path(name)) for name in _names(sys.stdin.buffer))
         elif os.path.isdir(argument):
-            found = [Input(str(file), file) for file in reading.below(path)]
-            yield from found or [Input(str(path), path, "the folder has no audio files")]
-        elif path.suffix.lower() in (".txt", ".jsonl"):
+            names = [str(file) for file in reading.below(path)]  # a Path would keep its text when it is asked for it
+            yield from (Input(name, Path(name)) for name in names)
+            if not names:
+                yield Input(str(path), path, "the folder has no audio files")
+        elif path.suffix.lower() in _LISTS:
             yield from _listed(path)
         elif _is_pipe(argument):
             yield from _piped(argument)
         else:
             yield Input(argument, path)
+
+
+def total(arguments: Sequence[str]) -> int | None:
+    """How many recordings the arguments name; None where only reading the standard input or a pipe would show it."""
+    if any(argument == "-" or _is_pipe(argument) for argument in arguments):
+        return None
+    return sum(1 for _ in expand(arguments))
+
+
+def is_one(arguments: Sequence[str]) -> bool:
+    """Whether the arguments can name no more than one recording."""
+    one = arguments[0]
+    return len(arguments) == 1 and one != "-" and not os.path.isdir(one) and Path(one).suffix.lower() not in _LISTS
 
 
 def _is_pipe(argument: str) -> bool:
@@ -75,7 +94,7 @@ def _piped(argument: str) -> Iterator[Input]:
         except OSError as error:
             yield Input(argument, Path(argument), f"it cannot be read to its end ({error.strerror})")
             return
-        yield Input(argument, Path(kept.name))
+        yield Input(argument, Path(kept.name), piped=True)
 
 
 def _listed(path: Path) -> Iterator[Input]:

@@ -2,50 +2,28 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from loguru import logger
 
+from ds2 import parallel
 from ds2.audio import reading
-from ds2.audio.piece import WHOLE, Piece
 from ds2.data import batches, features, text
-from ds2.data.frames import FRAME_SHIFT_S
 from ds2.data.loader import unlabelled
 from ds2.decoding.decoder import Decoder
+from ds2.recognition import timing
 from ds2.recognition.acoustic import AcousticModel
-from ds2.recognition.recognised import Recognised, confidence
-from ds2.transcribing import cutting, speech
+from ds2.recognition.recognised import Recognised, confidence, recognise
+from ds2.transcribing import pieces
 from ds2.transcribing.doubts import Doubts
 from ds2.transcribing.inputs import Input
+from ds2.transcribing.transcript import Segment, Transcript
 
 # Batches that are read before they are sorted by length: with fewer there is more padding, with more the first line
 # comes later.
 _AHEAD = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A piece of a recording and what is said in it; times in seconds."""
-
-    start: float
-    end: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """What became of a recording."""
-
-    name: str  # as in Input
-    error: str | None = None  # why there is no text; all else is empty then
-    duration: float = 0.0  # seconds
-    text: str = ""  # of the whole recording
-    confidence: float | None = None  # 0 to 1, as recognition.recognised defines it; None where no speech was found
-    segments: tuple[Segment, ...] | None = None  # the pieces; None where the recording was not cut
-    sample_rate: int = 0  # in Hz, as recorded
-    piece: Piece = WHOLE  # as in Input; segments count from its beginning
 
 
 @dataclass(slots=True)
@@ -55,6 +33,7 @@ class _Piece:
     start: float
     end: float
     features: np.ndarray | None  # normalised; None when it has been through, and for a piece shorter than a frame
+    loud: np.ndarray  # as timing.loudness has it
     recognised: Recognised | None = None
 
     @property
@@ -64,9 +43,8 @@ class _Piece:
 
 @dataclass(slots=True)
 class _Recording:
-    name: str
+    given: Input
     error: str | None = None
-    piece: Piece = WHOLE
     rate: int = 0
     duration: float = 0.0
     cut: bool = False
@@ -77,17 +55,17 @@ class _Recording:
 
     def transcript(self) -> Transcript:
         if self.error is not None:
-            return Transcript(self.name, self.error, piece=self.piece)
+            return Transcript(self.given, self.error)
         recognised = [piece.recognised for piece in self.pieces if piece.recognised]
         return Transcript(
-            self.name,
+            self.given,
             None,
             self.duration,
             text.join(piece.text for piece in self.pieces) if self.cut else self.pieces[0].text,
             confidence(recognised) if recognised else None,
-            tuple(Segment(piece.start, piece.end, piece.text) for piece in self.pieces) if self.cut else None,
+            tuple(Segment.of(piece.start, piece.end, piece.recognised) for piece in self.pieces),
+            self.cut,
             self.rate,
-            self.piece,
         )
 
 
@@ -104,8 +82,7 @@ class Transcriber:
         self._batch_size = batch_size
         self._ahead = batch_size * _AHEAD if batch_size > 1 else 1
         self._limit = max_duration
-        statistics = model.statistics
-        self._usual = statistics.frames * FRAME_SHIFT_S / statistics.utterances
+        self._usual = model.usual_seconds
         self._pool: list[_Piece] = []
         self.doubts = Doubts(model.features.sample_rate)  # about what was transcribed so far
 
@@ -116,21 +93,23 @@ class Transcriber:
         utterances of the training were.
         """
         waiting: deque[_Recording] = deque()
-        for given in inputs:
-            recording = _Recording(given.name, given.error, given.piece)
-            waiting.append(recording)
-            if given.error is None:
-                self._read(given.file, recording)
-            while waiting and waiting[0].done():
-                yield waiting.popleft().transcript()
-        self._recognise()
-        for recording in waiting:
-            yield recording.transcript()
+        with ThreadPoolExecutor(parallel.processes("auto")) as self._threads:
+            for given in inputs:
+                recording = _Recording(given, given.error)
+                waiting.append(recording)
+                if given.error is None:
+                    self._read(recording)
+                while waiting and waiting[0].done():
+                    yield waiting.popleft().transcript()
+            self._recognise()
+            for recording in waiting:
+                yield recording.transcript()
 
-    def _read(self, path: Path, recording: _Recording) -> None:
+    def _read(self, recording: _Recording) -> None:
+        given = recording.given
         try:
-            recording.rate = self.doubts.look(recording.name, path, recording.piece)
-            for piece in self._pieces(path, recording):
+            recording.rate = self.doubts.look(given.name, given.file, given.piece)
+            for piece in self._pieces(given.file, recording):
                 recording.pieces.append(piece)
                 if piece.features is not None:
                     self._pool.append(piece)
@@ -141,55 +120,23 @@ class Transcriber:
 
     def _pieces(self, path: Path, recording: _Recording) -> Iterator[_Piece]:
         rate = self._model.features.sample_rate
-        blocks, count = [], 0
-        for block in reading.stream(path, rate, recording.piece):
-            blocks.append(block)
-            count += len(block)
-            if count > self._limit * rate:
-                break
-        else:
-            recording.duration = count / rate
-            yield self._piece(0.0, count / rate, np.concatenate(blocks))
-            return
-        del blocks
-        recording.cut = True
-        heard = speech.listen(reading.stream(path, speech.SAMPLE_RATE, recording.piece))
-        recording.duration = heard.duration
-        plan = cutting.plan(heard.speech, heard.power, self._limit, self._usual)
-        logger.info(f"{recording.name}: {heard.duration:.0f} s, cut into {len(plan)} segments")
-        # Decoded again rather than kept: an hour is 230 MB.
-        for (start, end), samples in zip(
-            plan, _parts(reading.stream(path, rate, recording.piece), plan, rate), strict=True
-        ):
-            yield self._piece(start, end, samples)
-
-    def _piece(self, start: float, end: float, samples: np.ndarray) -> _Piece:
-        values = features.extract(samples, self._model.features)
-        return _Piece(start, end, self._model.statistics.normalize(values) if len(values) else None)
+        given = recording.given
+        found = pieces.cut(given.name, path, given.piece, rate, self._limit, self._usual)
+        recording.duration, recording.cut = found.duration, not found.whole
+        for part in found.parts:
+            values = features.extract(part.samples, self._model.features)
+            kept = self._model.statistics.normalize(values) if len(values) else None
+            yield _Piece(part.start, part.end, kept, timing.loudness(values))
 
     def _recognise(self) -> None:
         pool, self._pool = self._pool, []
         plan = batches.by_length(np.array([len(piece.features) for piece in pool]), self._batch_size)
         for batch in plan:
-            pieces = [pool[i] for i in batch]
-            found = self._model.log_probabilities(unlabelled([piece.features for piece in pieces]))
-            for piece, logs in zip(pieces, found, strict=True):
-                hypothesis = self._decoder.decode(self._decoder.prune(logs))
-                piece.recognised, piece.features = Recognised.of(hypothesis, self._model.vocabulary), None
+            some = [pool[i] for i in batch]
+            found = self._model.log_probabilities(unlabelled([piece.features for piece in some]))
+            # Compiled code decodes, which lets the others run.
+            for piece, recognised in zip(some, self._threads.map(self._decode, some, found), strict=True):
+                piece.recognised, piece.features = recognised, None
 
-
-def _parts(blocks: Iterator[np.ndarray], plan: list[tuple[float, float]], rate: int) -> Iterator[np.ndarray]:
-    """The samples of each piece of a plan, of which no more is held than a piece and a block."""
-    block, at = np.zeros(0, np.float32), 0  # the block starts at sample `at`
-    for start, end in plan:
-        first, last = round(start * rate), round(end * rate)
-        parts = []
-        while at + len(block) < last:
-            parts.append(block[max(0, first - at) :])
-            at += len(block)
-            block = next(blocks, None)
-            if block is None:
-                block = np.zeros(0, np.float32)
-                break
-        parts.append(block[max(0, first - at) : max(0, last - at)])
-        yield np.concatenate(parts)
+    def _decode(self, piece: _Piece, logs: np.ndarray) -> Recognised:
+        return recognise(self._model, self._decoder, logs, piece.loud)

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import pytest
 import soundfile
@@ -8,6 +9,7 @@ from safetensors.numpy import load_file, save_file
 from ds2 import layout, params
 from ds2.checkpoint import disk
 from ds2.evaluation import session
+from stages.manifest import main as manifest_stage
 from tests.checkpoint import hostile
 from tests.conftest import tone
 from tests.training import tiny
@@ -88,6 +90,9 @@ def test_without_options_it_is_the_best_model_on_the_test_data(copied, command):
         (["--model", "models"], "name one of them, such as models/best_model"),
         (["--manifest", "none"], "--manifest none: there is no such file"),
         (["--out", "taken"], "taken cannot be used (File exists)"),
+        (["--list", "none"], "--list none: there is no such file; it should be an annotation"),
+        (["--list", "taken", "--manifest", "taken"], "argument --manifest: not allowed with argument --list"),
+        (["--beta", "2"], "dataset/lm.arpa does not exist: ctc_beam_search needs a language model"),
     ],
 )
 def test_what_cannot_be_is_refused_by_a_sentence(arguments, part, copied, refused):
@@ -121,3 +126,76 @@ def spoil(folder):
     arrays["output.weight"][:] = 3e38
     save_file(arrays, folder / disk.MODEL)
     hostile.seal(folder)
+
+
+@pytest.fixture
+def annotated(copied, root):
+    """The test data as an annotation, with lines that the stage manifest rejects, and what the stages make of it."""
+    lines = [f"audio/{i}.wav\t{text.upper()}，\tspeaker" for i, text in enumerate(tiny.TEXTS)]
+    lines += ["none.wav\t你", "", "no tab", "audio/0.wav\t，"]
+    shutil.copytree(root / "audio", "audio")
+    (copied / "dataset/annotation").mkdir()
+    (copied / "my.txt").write_text("\n".join(lines), encoding="utf-8")
+    shutil.copy("my.txt", "dataset/annotation/my.test.txt")
+    for part, seconds in (("dev", 1.0), ("train", 2.0)):
+        soundfile.write(f"{part}.wav", tone(seconds), 16000)
+        (copied / f"dataset/annotation/my.{part}.txt").write_text(f"{part}.wav\t你好\t{part}", encoding="utf-8")
+    chosen = tiny.write_params(copied)
+    values = chosen.model_dump(mode="json")
+    values["manifest"] |= {"max_rejected_fraction": 0.9, "min_duration": 0.1}
+    values["evaluate"] |= {"decoder": "ctc_prefix_beam", "beam_size": 20}
+    (copied / layout.PARAMS).write_text(json.dumps(values))
+    manifest_stage(params.load())
+    session.evaluate(params.load())
+    return copied
+
+
+def test_an_annotation_is_scored_as_the_stages_score_it(annotated, command):
+    (annotated / layout.PARAMS).rename("elsewhere.yaml")
+    arguments = ("--list", "my.txt", "--out", "scored", "--params", "elsewhere.yaml")
+    code, _, err = command("evaluate", *arguments)
+    assert code == 0
+    assert "4 of 18 lines rejected and not scored (" in err
+    assert "1 missing_audio" in err
+    assert "the first is my.txt line 15: none.wav: there is no such file" in err
+    assert (annotated / "scored/errors.txt").read_bytes() == (annotated / "results/errors.txt").read_bytes()
+    scored, stage = (
+        [json.loads(line) for line in (annotated / folder / "predictions.jsonl").read_text().splitlines()]
+        for folder in ("scored", "results")
+    )
+    # Calibrated on the dev data that the stage has and the command has not.
+    assert [row | {"confidence": 0} for row in scored] == [row | {"confidence": 0} for row in stage]
+    scores, expected = (json.loads((annotated / of / "evaluate.json").read_text()) for of in ("scored", "results"))
+    assert {name for name in expected if scores[name] != expected[name] and "real" not in name} == set()
+    rejected = [json.loads(line) for line in (annotated / "scored/rejected.jsonl").read_text().splitlines()]
+    stage = [json.loads(line) for line in (annotated / layout.REJECTED).read_text().splitlines()]
+    of_test = [row | {"file": "my.txt"} for row in stage if row["file"].endswith("my.test.txt")]
+    assert rejected == of_test
+    assert "models/best_model" in (annotated / "scored/report.html").read_text()
+
+
+def test_an_annotation_without_a_line_to_score_is_one_sentence(copied, command):
+    for text, reason in (
+        ("mine\n", "1 of 1 line rejected and not scored (1 no_tab); the first is"),
+        ("", "it is empty"),
+    ):
+        (copied / "my.txt").write_text(text)
+        code, out, err = command("evaluate", "--list", "my.txt")
+        assert (code, out) == (1, "")
+        assert err.splitlines()[-1].startswith(f"error: --list my.txt: there is nothing to score: {reason}")
+
+
+def test_an_annotation_needs_no_parameters_and_nothing_is_written(annotated, command):
+    (annotated / layout.PARAMS).unlink()
+    (annotated / "my.jsonl").write_text(
+        "".join(
+            json.dumps({"audio_filepath": f"audio/{i}.wav", "text": text}) + "\n" for i, text in enumerate(tiny.TEXTS)
+        )
+    )
+    before = everything(annotated)
+    code, out, err = command("evaluate", "--list", "my.jsonl", "--metric", "wer")
+    assert code == 0
+    assert out.startswith("WER ")
+    assert "models/best_model brings no decoder and decodes greedily" in err
+    assert "utterances of my.jsonl" in err
+    assert everything(annotated) == before

@@ -1,8 +1,12 @@
 import json
 import os
+import pty
+import re
 import shutil
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +14,15 @@ import pytest
 import soundfile
 
 from ds2 import __main__ as command_line
+from ds2 import layout
 from ds2.checkpoint import disk
 from ds2.decoding.greedy import Greedy
 from ds2.recognition import paddle_model
 from ds2.transcribing import inputs
 from ds2.transcribing.transcriber import Transcriber
 from tests.checkpoint import hostile
+from tests.commands.test_evaluate import set_evaluate
+from tests.decoding import arpa
 
 pytestmark = pytest.mark.wheel
 
@@ -236,3 +243,138 @@ def test_a_channel_below_0_is_refused(alone, refused):
     assert "--channel: '-1': it must be an integer from 0 to 1023" in refused(
         "transcribe", "--model", "moved", "--channel", "-1", "a.wav"
     )
+
+
+def predicted(workspace):
+    """The texts of the stage evaluate, by path."""
+    lines = (workspace / layout.PREDICTIONS).read_text(encoding="utf-8").splitlines()
+    return {row["audio_filepath"]: row["hypothesis"] for row in map(json.loads, lines)}
+
+
+def printed(out):
+    return dict(line.split("\t") for line in out.splitlines())
+
+
+@pytest.fixture
+def searched(copied):
+    """A repository whose stage evaluate has run, with a beam search, a language model and a hot word."""
+    arpa.write(copied / layout.LANGUAGE_MODEL, [["a"], ["a", "a"], ["你", "<space>", "a"]], 2)
+    set_evaluate(copied, decoder="ctc_beam_search", alpha=2.5, beta=-1.0, beam_size=20, hot_words={"Ａ": 1.0})
+    stage = [sys.executable, "-m", "stages.evaluate"]
+    done = subprocess.run(stage, cwd=copied, env=environment(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return copied
+
+
+def test_the_text_is_that_of_the_stage_evaluate_whatever_decodes(searched, command, expected):
+    texts = predicted(searched)
+    code, out, err = command("transcribe", "--params", "params.yaml", *texts)
+    assert (code, printed(out)) == (0, texts)
+    assert "brings no decoder" not in err
+    (searched / "words.txt").write_text("Ａ\t1\n", encoding="utf-8")
+    numbers = ("--alpha", "2.5", "--beta", "-1", "--beam-size", "20", "--hot-words", "words.txt")
+    _, out, _ = command("transcribe", "--lm", "dataset/lm.arpa", *numbers, *texts)
+    assert printed(out) == texts
+    _, out, err = command("transcribe", *texts)
+    greedily = printed(out)
+    assert {Path(path).name: text for path, text in greedily.items()} == expected
+    assert sum(greedily[path] != text for path, text in texts.items()) > 2
+    told = "models/best_model brings no decoder and decodes greedily; params.yaml names ctc_beam_search: add --params"
+    assert err.count(told) == 1
+
+
+def test_a_bundle_says_what_the_stage_evaluate_has_said_without_being_told_how(searched, command):
+    pytest.importorskip("onnx")
+    texts = predicted(searched)
+    assert command("export")[0] == 0
+    shutil.rmtree(searched / "models")
+    (searched / layout.LANGUAGE_MODEL).unlink()
+    (searched / layout.PARAMS).unlink()
+    code, out, err = command("transcribe", "--model", "exported", *texts)
+    assert (code, printed(out)) == (0, texts)
+    assert "greedily" not in err
+    _, out, _ = command("transcribe", "--model", "exported", "--decoder", "ctc_greedy", *texts)
+    assert printed(out) != texts
+
+
+def test_a_folder_gets_a_file_a_recording_and_the_second_time_nothing_is_done(alone, expected):
+    (alone / "audio/bad.wav").write_bytes(b"")
+    for again in (False, True):
+        done = run(alone, "--output", "out", "--format", "srt", "audio")
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert sentences(done) == ["error: audio/bad.wav: the file is empty (0 bytes)"]
+        told = done.stderr.decode()
+        count = 1 if again else 1 + len(expected)
+        assert f"out: {count} recording{'s' * (not again)}, 1 of them failed, " in told
+        assert (f"{len(expected)} recordings complete already: skipped" in told) == again
+        for name, text in expected.items():
+            assert (alone / "out/audio" / f"{name}.srt").read_text(encoding="utf-8").split("\n")[2] == text
+    done = run(alone, "--output", "out", "--format", "srt", "--beam-size", "5", "audio/1.wav")
+    assert "skipped" not in done.stderr.decode()
+    assert "out: 1 recording, " in done.stderr.decode()
+
+
+def test_one_recording_is_printed_in_any_format_and_several_need_a_folder(alone, expected, refused):
+    for form, beginning in (("srt", "1\n00:00:"), ("vtt", "WEBVTT\n\n00:00:"), ("tsv", "start\tend\ttext\n")):
+        done = run(alone, "--format", form, "audio/1.wav")
+        assert done.stdout.decode().startswith(beginning)
+        assert expected["1.wav"] in done.stdout.decode()
+    done = run(alone, "--format", "json", "audio/1.wav")
+    assert json.loads(done.stdout)["text"] == expected["1.wav"]
+    assert run(alone, "--format", "txt", "audio/1.wav").stdout.decode() == f"{expected['1.wav']}\n"
+    (alone / "a.txt").write_text("")
+    for several in (["audio"], ["-"], ["a.txt"], ["audio/1.wav", "audio/2.wav"]):
+        line = refused("transcribe", "--model", "moved", "--format", "srt", *several)
+        assert "--format srt prints one recording: name --output DIR for several" in line
+    for other in (["--format", "json"], ["--output", "out"]):
+        assert "--json prints lines" in refused("transcribe", "--model", "moved", "--json", *other, "audio")
+
+
+def written(folder):
+    """The transcripts in a folder: what tells one from another that was written later."""
+    return {str(path): path.stat().st_ino for path in folder.rglob("*.json") if ".ds2" not in path.parts}
+
+
+@pytest.mark.slow
+def test_thousands_of_recordings_killed_and_continued_are_each_done_once_in_flat_memory(alone, expected):
+    for i in range(3000):
+        link = alone / f"many/{i // 100}/{i}.wav"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        os.symlink(alone / "audio" / f"{i % len(expected)}.wav", link)
+    command = [*COMMAND, "--model", "moved", "--output", "out", "--format", "json", "many"]
+    before, memory = {}, []
+    for wanted in (200, 900, 2400, None):
+        process = subprocess.Popen(command, cwd=alone, env=environment(), stderr=subprocess.PIPE)
+        while process.poll() is None:
+            if wanted is not None and len(written(alone / "out")) >= wanted:
+                memory.append(resident(process.pid))
+                process.kill()
+                process.wait()
+            time.sleep(0.05)
+        process.stderr.close()
+        now = written(alone / "out")
+        assert before.items() <= now.items()
+        assert len(now) < 3000 or wanted is None
+        before = now
+    assert process.returncode == 0
+    assert len(before) == 3000
+    for path in list(before)[::97]:
+        text = json.loads(Path(path).read_text(encoding="utf-8"))["text"]
+        assert text == expected[f"{int(Path(path).name.split('.')[0]) % len(expected)}.wav"]
+    assert max(memory) < 1.1 * min(memory)
+
+
+def resident(pid):
+    """The memory of a process in pages."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+
+
+def test_on_a_terminal_a_bar_shows_files_audio_and_speed(alone, expected):
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, 120))
+    command = [*COMMAND, "--model", "moved", "--batch-size", "1", "--output", "out", "audio"]
+    subprocess.run(command, cwd=alone, env=environment(), stderr=follower, check=True, timeout=300)
+    os.set_blocking(leader, False)
+    shown = os.read(leader, 1 << 20).decode()
+    os.close(leader), os.close(follower)
+    assert re.search(rf"\d+/{len(expected)} .*files.*0:00:\d\d of audio, real-time factor \d\.\d{{3}}", shown)

@@ -18,6 +18,8 @@ from ds2.decoding.beam import BeamSearch
 from ds2.errors import UserError
 from ds2.evaluation.evaluator import Evaluation, Prediction, evaluate
 from ds2.model import build
+from ds2.recognition import alignment, recognised
+from ds2.recognition.calibration import Calibration, Scale
 from ds2.recognition.manifest_pass import ManifestPass
 from ds2.recognition.paddle_model import PaddleModel
 from tests.decoding import arpa
@@ -90,7 +92,7 @@ def searched(model, root, search):
 
 
 def test_a_beam_search_says_something_else_and_keeps_the_best_paths_beside_it(searched, result):
-    assert searched.greedy == result.predictions
+    assert searched.greedy == [prediction.hypothesis for prediction in result.predictions]
     assert result.greedy is None
     assert [p.hypothesis for p in searched.predictions] != [p.hypothesis for p in result.predictions]
     assert [p.reference for p in searched.predictions] == [p.reference for p in result.predictions]
@@ -108,12 +110,23 @@ def test_the_confidence_is_the_networks(result, searched, model, root):
     with Loader(read, Assembler(tiny.settings().features, data.statistics), 0) as loader:
         logs = dict(chain.from_iterable(ManifestPass(tiny.acoustic(model, root), read, loader, 4)))
     for position, (greedy, beam) in enumerate(zip(result.predictions, searched.predictions, strict=True)):
-        best = np.exp(logs[position].max(axis=1).sum() / max(1, len(greedy.hypothesis)))
-        assert greedy.confidence == pytest.approx(best, rel=1e-3)
-        # All alignments of a text are at least as likely as one of them, as far as the beam has kept them.
-        assert 0 < beam.confidence <= 1
-        if beam.hypothesis == greedy.hypothesis:
-            assert beam.confidence > 0.97 * greedy.confidence
+        assert np.exp(logs[position].max(axis=1).sum()) <= greedy.confidence * 1.001 <= 1.001
+        for prediction in (greedy, beam):
+            ids = data.vocabulary.encode(prediction.hypothesis)
+            expected = np.exp(alignment.log_likelihood(logs[position], ids))
+            assert prediction.confidence == pytest.approx(expected, rel=1e-3)
+            assert len(prediction.word_confidences) == len(recognised.split(prediction.hypothesis))
+            assert all(0 < sure <= 1 for sure in prediction.word_confidences)
+
+
+def test_a_calibration_changes_confidences_and_no_text(result):
+    found = result.calibrated(Calibration(Scale(2.0, -1.0), Scale(3.0, 0.5)))
+    assert texts(found) == texts(result)
+    assert found.uncalibrated == result.predictions
+    assert found.metrics("cer") == result.metrics("cer")
+    for before, after in zip(result.predictions, found.predictions, strict=True):
+        assert after.confidence == pytest.approx(Scale(3.0, 0.5)(before.confidence))
+        assert after.word_confidences == tuple(map(Scale(2.0, -1.0), before.word_confidences))
 
 
 def test_worker_processes_do_not_change_the_result(model, root, result):
@@ -205,7 +218,7 @@ def test_metrics_agree_with_the_predictions():
         Prediction("2.wav", "你 好 a", "你好"),
         Prediction("3.wav", "a", "b a"),
     ]
-    greedy = [*predictions[:2], Prediction("3.wav", "a", "b")]
+    greedy = [*(prediction.hypothesis for prediction in predictions[:2]), "b"]
     metrics = Evaluation(predictions, 8.0, 2.0, network_seconds=0.8, decoder_seconds=0.4, greedy=greedy).metrics("cer")
     assert metrics.pop("cer_low") <= 2 / 6 <= metrics.pop("cer_high")
     assert metrics == {
@@ -228,7 +241,7 @@ def test_metrics_agree_with_the_predictions():
 
 def test_each_decoder_has_its_rate():
     beam, greedy = [Prediction("1.wav", "a b", "a b")], [Prediction("1.wav", "a b", "a x")]
-    metrics = Evaluation(beam, 1.0, 1.0, greedy=greedy).metrics("wer")
+    metrics = Evaluation(beam, 1.0, 1.0, greedy=["a x"]).metrics("wer")
     assert (metrics["wer"], metrics["wer_beam"], metrics["wer_greedy"]) == (0, 0, 0.5)
     metrics = Evaluation(greedy, 1.0, 1.0).metrics("cer")
     assert (metrics["cer"], metrics["cer_greedy"]) == (0.5, 0.5)

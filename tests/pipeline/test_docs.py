@@ -22,6 +22,7 @@ AS_IT_IS = ""
 RUN = {
     "dvc repro": AS_IT_IS,
     "dvc repro manifest": AS_IT_IS,
+    "dvc repro evaluate": AS_IT_IS,
     "dvc dag": AS_IT_IS,
     "dvc metrics show": AS_IT_IS,
     "dvc metrics show results/data.json": AS_IT_IS,
@@ -69,6 +70,20 @@ RUN = {
         "find folder -name '*.wav' | python -m ds2 transcribe --json -"
     ),
     "python -m ds2 evaluate --manifest dataset/manifest.dev --out scored": AS_IT_IS,
+    "python -m ds2 export": AS_IT_IS,
+    "python -m ds2 export models/best_model half --fp16": AS_IT_IS,
+    "python -m ds2 transcribe --model exported a.wav b.mp3": AS_IT_IS,
+    "python -m ds2 evaluate --list calls.txt --out scored": (
+        "printf 'a.wav\\t今天\\n' > calls.txt && python -m ds2 evaluate --list calls.txt --out scored_calls"
+    ),
+    "python -m ds2 transcribe --params params.yaml a.wav b.mp3": AS_IT_IS,
+    "python -m ds2 transcribe --lm dataset/lm.arpa --alpha 1.5 --beta 2 a.wav b.mp3": AS_IT_IS,
+    "python -m ds2 transcribe --hot-words words.txt a.wav b.mp3": (
+        "printf '今天\\t5\\n' > words.txt && python -m ds2 transcribe --hot-words words.txt a.wav b.mp3"
+    ),
+    "python -m ds2 transcribe --format srt a.wav > a.srt": AS_IT_IS,
+    "python -m ds2 transcribe --output texts folder/ list.txt": AS_IT_IS,
+    "python -m ds2 transcribe --output subtitles --format srt folder/": AS_IT_IS,
     "python -m benchmarks.microphone models/best_model": (
         f"PYTHONPATH={documents.ROOT} python -m benchmarks.microphone models/best_model"
     ),
@@ -187,6 +202,8 @@ NOT_RUN = {
     ".ci/run": "it is the gate",
     "python -m pytest tests/params/test_params_agree.py": "make test runs it",
     "ruff check && ruff format": "make lint runs the check",
+    "pip install '.[onnx]'": _INSTALLS,
+    "python -m benchmarks bundle": "takes minutes at full size",
     "pip install mutmut": "a tool outside the gate",
     "mutmut run --max-children 1": "takes minutes a module, outside the gate",
     "mutmut results": "shows what the run before it has found",

@@ -192,7 +192,7 @@ def dying_at(step: int) -> Reporter:
 def acoustic(model: Network, root: Path) -> PaddleModel:
     """A model that was trained on what `write_data` has written, to recognise with."""
     known = data(root)
-    return PaddleModel(model, known.vocabulary, known.statistics, settings().features, settings().text, "cpu")
+    return PaddleModel(model, known.vocabulary, known.statistics, settings(), "cpu")
 
 
 def weights(model: paddle.nn.Layer) -> dict[str, np.ndarray]:

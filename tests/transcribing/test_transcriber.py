@@ -11,8 +11,9 @@ from ds2.data.manifest import Manifest
 from ds2.decoding.greedy import Greedy
 from ds2.evaluation.evaluator import evaluate
 from ds2.recognition import paddle_model
-from ds2.transcribing import cutting, inputs, transcriber
+from ds2.transcribing import cutting, inputs, pieces
 from ds2.transcribing.transcriber import Transcriber
+from ds2.transcribing.transcript import in_a_row
 from tests.training import tiny
 
 pytestmark = pytest.mark.wheel
@@ -49,13 +50,13 @@ def test_the_texts_are_those_of_the_evaluation_in_the_order_asked_for(batch_size
     found = run(trained, *evaluated, batch_size=batch_size)
     assert [(transcript.name, transcript.text) for transcript in found] == list(evaluated.items())
     assert len({transcript.text for transcript in found}) > 5
-    assert all(transcript.segments is None and transcript.error is None for transcript in found)
+    assert all(not transcript.cut and transcript.error is None for transcript in found)
 
 
 def test_durations_and_confidences(trained, evaluated):
     for transcript in run(trained, *evaluated):
         assert transcript.duration == soundfile.info(transcript.name).duration
-        assert 1 / len(trained.vocabulary) < transcript.confidence <= 1
+        assert 0 < transcript.confidence <= 1
 
 
 def test_the_confidence_is_that_of_the_evaluation(trained, root):
@@ -68,7 +69,7 @@ def test_the_confidence_is_that_of_the_evaluation(trained, root):
 @pytest.mark.parametrize("more", [0, 1])
 def test_only_what_is_longer_than_the_limit_is_cut(more, trained, workspace):
     (found,) = run(trained, save("a.wav", np.zeros(3 * tiny.RATE + more), tiny.RATE), limit=3.0)
-    assert (found.segments is not None) == bool(more)
+    assert found.cut == bool(more)
 
 
 def test_a_recording_that_cannot_be_read_harms_no_other(trained, evaluated, workspace):
@@ -125,6 +126,20 @@ def test_a_long_recording_is_cut_into_segments_that_hold_every_sentence(limit, t
     assert silence < 2.5 * cutting._MARGIN / 100 * len(places)
 
 
+def test_words_make_up_the_text_and_stand_within_their_segments(trained, evaluated, long):
+    found = run(trained, *evaluated, long[0], limit=5.0)
+    assert {transcript.cut for transcript in found} == {False, True}
+    for transcript in found:
+        words = transcript.words()
+        assert in_a_row(words) == " ".join(transcript.text.split())
+        assert [word.start for word in words] == sorted(word.start for word in words)
+        for segment in transcript.segments:
+            assert in_a_row(segment.words) == " ".join(segment.text.split())
+            for word in segment.words:
+                assert segment.start - 0.1 <= word.start <= word.end <= segment.end + 0.1
+                assert 0 < word.confidence <= 1
+
+
 def test_a_segment_has_the_text_of_its_piece_alone(trained, long, workspace):
     path, _, _ = long
     (found,) = run(trained, path, limit=5.0)
@@ -156,7 +171,7 @@ def test_the_parts_of_a_stream_are_its_slices():
     plan = [(0.0, 0.5), (0.5, 0.9), (3.0, 3.1), (9.0, 12.0)]
     for size in (1, 7, 95, 1000):
         blocks = (samples[start : start + size] for start in range(0, 1000, size))
-        parts = list(transcriber._parts(blocks, plan, 100))
+        parts = list(pieces._parts(blocks, plan, 100))
         for part, (start, end) in zip(parts, plan, strict=True):
             assert np.array_equal(part, samples[int(start * 100) : round(end * 100)])
 

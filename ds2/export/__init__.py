@@ -1,0 +1,1 @@
+"""The bundle: a trained model for programs without paddle."""
