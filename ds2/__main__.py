@@ -67,7 +67,7 @@ def main() -> None:
             if package not in _OF_THE_TRAINING:
                 raise
             raise UserError(
-                f"{name} needs the package {package}, which is not installed: install ds2 with its extra cpu or gpu"
+                f"{name} needs the package {package}, which is not installed: run make install in the repository"
             ) from None
     else:
         closest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)

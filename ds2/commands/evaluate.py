@@ -78,9 +78,6 @@ def run(arguments: argparse.Namespace) -> None:
     name = f"{arguments.model} ({model.origin})"
     if arguments.list is None:
         evaluation = session.score(settings, model, name, path, decoding.language_model)
-        dev = layout.manifest_path("dev")
-        if model.calibration is None and (fitted := session.calibrate(settings, model, dev, decoding.language_model)):
-            evaluation = evaluation.calibrated(fitted)
     else:
         evaluation = _score_list(settings, model, name, arguments, decoding)
     if arguments.out is not None:

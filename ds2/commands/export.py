@@ -5,9 +5,9 @@
     ds2 transcribe --model exported a.wav
 
 Writes model.onnx, config.json, vocabulary.txt, MODEL_CARD.md and, where evaluate.decoder is ctc_beam_search, the
-language model. The decoder and its numbers are those of params.yaml's section evaluate, without a params.yaml those of
-the training. Before anything is written the network is compared with the checkpoint: on random features, and on ten
-minutes of the dev data where these can be read.
+language model. The decoder and its numbers are those of params.yaml's section evaluate, without a params.yaml it is
+ctc_greedy. Before anything is written the network is compared with the checkpoint: on random features, and on ten
+minutes of the dev data where these can be read. Confidences and times are calibrated on the dev data.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 from loguru import logger
 
 from ds2 import layout, log, params
+from ds2.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,10 +45,23 @@ def run(arguments: argparse.Namespace) -> None:
 
     export = exporting.prepare(arguments.checkpoint, arguments.folder, np.float16 if arguments.fp16 else np.float32)
     logger.info(exporting.told(export.agreed))
-    scores = [*_on_dev(export), *_on_test(arguments.checkpoint, export.chosen)]
-    exporting.write(export, arguments.folder, scores)
+    scores = [*_on_dev(export), *_on_test(arguments.checkpoint, export.settings.evaluate)]
+    exporting.write(export, arguments.folder, scores, _calibration(export))
     size = sum(path.stat().st_size for path in arguments.folder.iterdir())
     print(f"{arguments.folder}: {export.model.origin} of {arguments.checkpoint}, {size / 1e6:.1f} MB")
+
+
+def _calibration(export: Any) -> Any:
+    """That of network and decoder on the dev data; None where these cannot be read."""
+    from ds2.evaluation import session
+
+    if not export.agreed.heard:
+        return None
+    try:
+        return session.calibrate(export.settings, export.model, layout.manifest_path("dev"))
+    except UserError as error:
+        logger.warning(f"confidences and times are the network's own, not calibrated: {error}")
+        return None
 
 
 def _on_dev(export: Any) -> Iterator[Any]:
@@ -56,15 +70,15 @@ def _on_dev(export: Any) -> Iterator[Any]:
     from ds2.export.card import Score
     from ds2.metrics import TOKENS
 
-    metric, heard = export.chosen.metrics_type, export.agreed.heard
+    metric, heard = export.settings.evaluate.metrics_type, export.agreed.heard
     if export.chosen_by:
         yield export.chosen_by
     if heard:
         errors = [error_rate.compare(*map(TOKENS[metric], (one.reference, one.found))) for one in heard]
         low, high = bootstrap.interval(errors, [one.speaker for one in heard])
         rate = sum(errors, error_rate.Errors()).rate
-        data = f"dev data, {len(heard)} utterances drawn"
-        yield Score(metric, data, f"{export.chosen.decoder}, by this bundle", rate, low, high)
+        data = f"dev data, {len(heard)} of {export.agreed.of} utterances"
+        yield Score(metric, data, f"{export.settings.evaluate.decoder}, by this bundle", rate, low, high)
 
 
 def _on_test(checkpoint: Path, chosen: params.EvaluateSettings) -> Sequence[Any]:

@@ -31,10 +31,7 @@ def evaluate(settings: params.Params) -> None:
         UserError: there is no such checkpoint, or the test set is empty or unreadable.
     """
     model, name = chosen_model(settings)
-    fitted = calibrate(settings, model, layout.manifest_path("dev"))
     evaluation = score(settings, model, name, layout.manifest_path("test"))
-    if fitted is not None:
-        evaluation = evaluation.calibrated(fitted)
     write(layout.REPORT.parent, evaluation, settings.evaluate, name, chosen_on_it(model, layout.manifest_path("test")))
     logger.info(f"{settings.evaluate.decoder}: {report.headline(evaluation, settings.evaluate.metrics_type)}")
     warn_of_size(evaluation)
@@ -60,7 +57,9 @@ def score(
     language_model: Path | None = layout.LANGUAGE_MODEL,
     of: Path | None = None,
 ) -> Evaluation:
-    """Recognises a manifest's utterances as the sections evaluate and runtime say, and counts the errors.
+    """Recognises a manifest's utterances as the sections evaluate and runtime say.
+
+    Confidences are calibrated by what the model brings, else on dataset/manifest.dev.
 
     Args:
         settings: the parameters.
@@ -79,8 +78,10 @@ def score(
     logger.info(f"{name} on {len(manifest)} utterances of {of or path}")
     if chosen_on_it(model, path):
         logger.warning(f"the model was chosen by its score on {path}: expect a higher error rate on other data")
+    fitted = model.calibration or calibrate(settings, model, layout.manifest_path("dev"), language_model)
     with loader(settings, model, manifest) as batches:
-        return evaluator.evaluate(model, manifest, batches, chosen.batch_size, decoder)
+        found = evaluator.evaluate(model, manifest, batches, chosen.batch_size, decoder)
+    return found if fitted is None else found.calibrated(fitted)
 
 
 def calibrate(

@@ -1,5 +1,6 @@
 """MODEL_CARD.md: what a bundle was trained on and how well it does, for people who get it without the repository."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ def text(
     title: str,
     about: Mapping[str, str],
     settings: params.Params,
+    corpora: Sequence[str],
     statistics: MeanIstd,
     data: Mapping[str, float],
     scores: Sequence[Score],
@@ -39,6 +41,7 @@ def text(
         title: what the model is called.
         about: facts about the file, by name.
         settings: those of the training.
+        corpora: the built-in ones that it was trained on.
         statistics: those of the training's features.
         data: results/data.json, or nothing where there is none.
         scores: all that is known.
@@ -58,7 +61,7 @@ def text(
         "",
         "## Training data",
         "",
-        f"- corpora: {', '.join(settings.corpora) or 'none of the built-in ones'}",
+        *([f"- built-in corpora: {', '.join(corpora)}"] if corpora else []),
         f"- features were normalised with the statistics of {heard}, before any augmentation",
         *_parts(data),
         "",
@@ -77,7 +80,7 @@ def text(
         "",
         "```yaml",
         *(
-            f"{name}: {value}"
+            f"{name}: {json.dumps(value, ensure_ascii=False)}"
             for name, value in params.values(settings).items()
             if name.split(".")[0] in ("features", "text", "model", "augment", "train")
         ),

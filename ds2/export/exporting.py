@@ -22,6 +22,7 @@ from ds2.export.parity import Parity
 from ds2.params.networks import frames_a_step
 from ds2.recognition import bundle, choice, onnx_model, paddle_model
 from ds2.recognition.bundle import Config
+from ds2.recognition.calibration import Calibration
 from ds2.recognition.paddle_model import PaddleModel
 
 # The most that log-probabilities may differ from the checkpoint's, by how weights are stored.
@@ -34,7 +35,7 @@ class Export:
 
     checkpoint: Path
     model: PaddleModel
-    chosen: params.EvaluateSettings  # the decoder that the bundle brings
+    settings: params.Params  # whose section evaluate has the decoder that the bundle brings
     weights: type[np.floating]
     network: bytes  # model.onnx
     agreed: Parity
@@ -44,7 +45,7 @@ class Export:
 def prepare(checkpoint: Path, folder: Path, weights: type[np.floating]) -> Export:
     """Makes the network and compares it with its checkpoint.
 
-    The decoder is that of params.yaml's section evaluate; without a params.yaml the checkpoint's own.
+    The decoder is that of params.yaml's section evaluate; without a params.yaml it is ctc_greedy.
 
     Raises:
         UserError: the checkpoint is none or damaged, `folder` holds something else than a bundle, the decoder's
@@ -54,8 +55,8 @@ def prepare(checkpoint: Path, folder: Path, weights: type[np.floating]) -> Expor
     if bundle.is_bundle(checkpoint):
         raise UserError(f"{checkpoint} is a bundle already: name the checkpoint that it was made of")
     model = paddle_model.load(checkpoint, False)
-    chosen = params.load().evaluate if layout.PARAMS.exists() else model.settings.evaluate
-    decoder = choice.decoder(chosen, model.vocabulary, model.rules, layout.LANGUAGE_MODEL)
+    settings = params.load() if layout.PARAMS.exists() else model.settings
+    decoder = choice.decoder(settings.evaluate, model.vocabulary, model.rules, layout.LANGUAGE_MODEL)
     about = {
         "checkpoint": checkpoint.as_posix(),
         "origin": model.origin,
@@ -75,7 +76,7 @@ def prepare(checkpoint: Path, folder: Path, weights: type[np.floating]) -> Expor
     agreed.require(LIMITS[weights])
     if not agreed.heard:
         logger.warning(f"no recording of {dev} could be read: the networks were compared on random features alone")
-    return Export(checkpoint, model, chosen, weights, network, agreed, _chosen_by(checkpoint))
+    return Export(checkpoint, model, settings, weights, network, agreed, _chosen_by(checkpoint))
 
 
 def _chosen_by(checkpoint: Path) -> Score | None:
@@ -101,15 +102,17 @@ def told(agreed: Parity) -> str:
     return f"{on_random}; {on_audio}"
 
 
-def write(export: Export, folder: Path, scores: Sequence[Score]) -> None:
+def write(export: Export, folder: Path, scores: Sequence[Score], calibration: Calibration | None) -> None:
     """Writes the bundle under a temporary name and gives it its name; a bundle that was there is replaced.
+
+    Scores are for the model card, the calibration of network and decoder for confidences and times.
 
     Raises:
         UserError: it cannot be read back as what was exported.
         OSError: the disk is full or not writable; what was there is kept.
     """
     refuse_foreign(folder)
-    model, settings, chosen = export.model, export.model.settings, export.chosen
+    model, settings, chosen = export.model, export.model.settings, export.settings.evaluate
     with files.replacing_folder(folder) as target:
         (target / bundle.NETWORK).write_bytes(export.network)
         model.vocabulary.write(target / bundle.VOCABULARY)
@@ -127,15 +130,14 @@ def write(export: Export, folder: Path, scores: Sequence[Score]) -> None:
             frames_a_step=step,
             step_seconds=model.step_seconds,
             usual_seconds=round(model.usual_seconds, 3),
-            calibration=None if model.calibration is None else asdict(model.calibration),
+            calibration=None if calibration is None else asdict(calibration),
             origin=model.origin,
             chosen_on=model.chosen_on,
             about=facts | {"scores": [asdict(score) for score in scores]},
         )
         bundle.write_config(target, config, language_model)
-        written = card.text(
-            folder.resolve().name, facts, settings, model.statistics, _data(), scores, told(export.agreed)
-        )
+        known = settings, export.settings.corpora, model.statistics, _data()
+        written = card.text(folder.resolve().name, facts, *known, scores, told(export.agreed))
         (target / bundle.CARD).write_text(written, encoding="utf-8")
         onnx_model.load(target, "auto")  # as its users will
 
@@ -172,7 +174,7 @@ def _facts(export: Export) -> dict[str, str]:
         "network": f"{of_network.num_conv_layers} convolutions of {of_network.conv_channels} channels, "
         f"{of_network.num_rnn_layers} bidirectional GRUs of {of_network.rnn_layer_size}, {values:,} parameters",
         "vocabulary": f"{len(model.vocabulary):,} tokens",
-        "decoder": export.chosen.decoder,
+        "decoder": export.settings.evaluate.decoder,
         "a step": f"{model.step_seconds:g} s",
     }
 

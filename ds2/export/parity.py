@@ -42,6 +42,7 @@ class Parity:
     random: float  # the largest difference of ln P, over random features
     audio: float  # the same over recordings; 0 without
     heard: list[Heard]
+    of: int = 0  # recordings that these were drawn from
 
     @property
     def largest(self) -> float:
@@ -90,7 +91,7 @@ def measure(
         texts = [[_text(model, decoder, logs) for logs in side] for side in (expected, found)]
         for utterance, *both in zip(utterances, *texts, strict=True):
             heard.append(Heard(utterance.text, *both, utterance.speaker, utterance.duration))
-    return Parity(over_random, over_audio, heard)
+    return Parity(over_random, over_audio, heard, 0 if manifest is None else len(manifest))
 
 
 def _noise(model: PaddleModel, frames: int, random: np.random.Generator) -> np.ndarray:

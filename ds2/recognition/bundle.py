@@ -133,9 +133,12 @@ def _calibration(folder: Path, values: _Values | None) -> Calibration | None:
     if values is None:
         return None
     try:
-        return TypeAdapter(Calibration).validate_python(values)
+        found = TypeAdapter(Calibration).validate_python(values)
     except ValidationError as error:
         raise _damaged(folder, f"{CONFIG}: calibration: {harmless(error.errors()[0]['msg'])}") from None
+    if asdict(found) != values:
+        raise _damaged(folder, f"{CONFIG}: calibration holds something else than {harmless(asdict(found))}")
+    return found
 
 
 def _own(folder: Path, name: str) -> Path:

@@ -130,6 +130,8 @@ def session(data: bytes) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = cpu.threads()
     options.log_severity_level = 4  # what goes wrong is raised too
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    # Weights do not grow ONNX Runtime's pool of memory, by steps of which the last are larger than what is left.
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 

@@ -20,14 +20,14 @@ def load(folder: Path, use_gpu: str | bool) -> AcousticModel:
         try:
             from ds2.recognition import onnx_model
         except ModuleNotFoundError as error:
-            raise _without(folder, "a bundle", error, "install ds2 with its extra onnx") from None
+            raise _without(folder, "a bundle", error, "run pip install '.[onnx]' in the repository") from None
         return onnx_model.load(folder, use_gpu)
     if not folder.exists() and bundle.is_bundle(layout.EXPORTED):
         raise UserError(f"{folder} does not exist: train first, or name the bundle that is there, {layout.EXPORTED}")
     try:
         from ds2.recognition import paddle_model  # paddle takes seconds to load, and a bundle needs none
     except ModuleNotFoundError as error:
-        mended = "use a bundle that python -m ds2 export makes of it, or install ds2 with its extra cpu or gpu"
+        mended = "use a bundle that python -m ds2 export makes of it, or run make install in the repository"
         raise _without(folder, "no bundle, and a checkpoint", error, mended) from None
     return paddle_model.load(folder, use_gpu)
 

@@ -85,19 +85,23 @@ def splices(manifest: Manifest, rate: int, count: int, seed: int = 1) -> Iterato
 
 
 def offset(model: AcousticModel, found: Iterable[Splice]) -> float | None:
-    """Seconds from a token's spike to its start, the median over the first tokens of all parts; None of no splice."""
+    """Seconds from a token's spike to its start: the median over parts that follow another one without a pause.
+
+    After a silence networks are some 0.1 s earlier, and there the silence itself tells the start. None where no part
+    follows so.
+    """
     late = []
     for splice in found:
-        ids = model.vocabulary.encode(splice.text)
         values = model.statistics.normalize(features.extract(splice.samples, model.features))
         (logs,) = model.log_probabilities(unlabelled([values]))
         try:
-            spans = alignment.align(logs, ids)
+            spans = alignment.align(logs, model.vocabulary.encode(splice.text))
         except TooLongError:
             continue
-        for (start, _), first in zip(splice.borders, splice.firsts(), strict=True):
-            late.append(start - spans[first, 0] * model.step_seconds)
-    return statistics.median(late) if late else None
+        for (before, after), first in zip(pairwise(splice.borders), splice.firsts()[1:], strict=True):
+            if before[1] == after[0]:
+                late.append(after[0] - spans[first, 0] * model.step_seconds)
+    return float(statistics.median(late)) if late else None
 
 
 def _join(utterances: Sequence[Utterance], pauses: Sequence[float], rate: int) -> Splice | None:

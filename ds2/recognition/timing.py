@@ -1,7 +1,5 @@
 """When the tokens of an alignment were said: a CTC network emits each at a spike, which has no end of its own."""
 
-import itertools
-
 import numpy as np
 
 from ds2.data.frames import FRAME_SHIFT_S
@@ -10,12 +8,13 @@ from ds2.recognition.calibration import Calibration
 
 _DB = 10.0 / np.log(10.0)
 # Silence is what is this many dB below the loud frames (95th percentile), for so many frames in a row.
-_BELOW_LOUD = 30.0
+_BELOW_LOUD = 35.0
 _FEWEST = 4
-# A pause's end is looked for so near to the expected start, in seconds.
-_REACH_S = 0.2
+# A pause ends so early and so late, in seconds, around the expected start: networks are early where silence is before.
+_REACH_S = (-0.2, 0.3)
 # No token is longer: what is behind it is noise or music without a silence.
 _LONGEST_S = 1.0
+_SHORTEST_S = 0.05
 # A frame's middle.
 _MIDDLE_S = FRAME_LENGTH_S / 2
 
@@ -47,14 +46,16 @@ def estimate(
     times = np.stack([expected, ends], axis=1)
     if loud is not None and len(loud) and len(spans):
         silences = _silences(loud)
-        for index, (before, at) in enumerate(itertools.pairwise([0.0, *expected.tolist()])):
-            near = silences[(silences[:, 1] > before) & (np.abs(silences[:, 1] - at) <= _REACH_S)]
+        for index, at in enumerate(expected.tolist()):
+            earliest = times[index - 1, 0] + _SHORTEST_S if index else 0.0  # the token before is said before the pause
+            late = silences[:, 1] - at
+            near = silences[(silences[:, 0] >= earliest) & (late >= _REACH_S[0]) & (late <= _REACH_S[1])]
             if len(near):
                 start, end = near[np.argmax(near[:, 1] - near[:, 0] - np.abs(near[:, 1] - at))]
                 times[index, 0] = end
                 if index > 0:
                     times[index - 1, 1] = start
-        after = silences[silences[:, 0] > expected[-1]]
+        after = silences[silences[:, 0] >= times[-1, 0] + _SHORTEST_S]
         if len(after):
             times[-1, 1] = after[np.argmax(after[:, 1] - after[:, 0]), 0]
     return np.maximum.accumulate(np.clip(times, 0.0, duration).ravel()).reshape(-1, 2)

@@ -45,6 +45,7 @@ def test_what_recognising_needs_comes_with_it(exported, copied):
         assert getattr(model, name) == getattr(known, name)
     assert model.usual_seconds == pytest.approx(known.usual_seconds, abs=1e-3)
     assert model.decoding == tiny.settings().evaluate
+    assert model.calibration is not None
     assert (known.decoding, known.language_model, model.language_model) == (None, None, None)
 
 
@@ -81,7 +82,7 @@ def test_the_card_says_what_it_was_trained_on_and_how_well_it_does(copied, comma
     assert "- train: 0.01 hours, 14 utterances, 2 speakers" in card
     assert f"- git commit: {head}\n" in card
     assert "| CER | test data, 14 utterances | ctc_greedy, by the checkpoint | 12.50% (6.25% to 25.00%) |" in card
-    assert "| CER | dev data, 14 utterances drawn | ctc_greedy, by this bundle |" in card
+    assert "| CER | dev data, 14 of 14 utterances | ctc_greedy, by this bundle |" in card
     assert "model.rnn_layer_size: 24" in card
     # Of another checkpoint, and older than the checkpoint: not its score.
     assert "test data" not in told(command, copied, "models/epoch_3")

@@ -3,7 +3,6 @@
 import importlib
 import json
 import re
-import shutil
 from contextlib import contextmanager
 from urllib.error import URLError
 from urllib.parse import urlencode
@@ -23,6 +22,7 @@ AS_IT_IS = ""
 RUN = {
     "dvc repro": AS_IT_IS,
     "dvc repro manifest": AS_IT_IS,
+    "dvc repro evaluate": AS_IT_IS,
     "dvc dag": AS_IT_IS,
     "dvc metrics show": AS_IT_IS,
     "dvc metrics show results/data.json": AS_IT_IS,
@@ -70,6 +70,9 @@ RUN = {
         "find folder -name '*.wav' | python -m ds2 transcribe --json -"
     ),
     "python -m ds2 evaluate --manifest dataset/manifest.dev --out scored": AS_IT_IS,
+    "python -m ds2 export": AS_IT_IS,
+    "python -m ds2 export models/best_model half --fp16": AS_IT_IS,
+    "python -m ds2 transcribe --model exported a.wav b.mp3": AS_IT_IS,
     "python -m ds2 evaluate --list calls.txt --out scored": (
         "printf 'a.wav\\t今天\\n' > calls.txt && python -m ds2 evaluate --list calls.txt --out scored_calls"
     ),
@@ -199,6 +202,8 @@ NOT_RUN = {
     ".ci/run": "it is the gate",
     "python -m pytest tests/params/test_params_agree.py": "make test runs it",
     "ruff check && ruff format": "make lint runs the check",
+    "pip install '.[onnx]'": _INSTALLS,
+    "python -m benchmarks bundle": "takes minutes at full size",
     "pip install mutmut": "a tool outside the gate",
     "mutmut run --max-children 1": "takes minutes a module, outside the gate",
     "mutmut results": "shows what the run before it has found",
@@ -236,8 +241,6 @@ def reader(trained, tmp_path_factory):
     """A repository with what the pages take for granted, trained and committed."""
     folder = tmp_path_factory.mktemp("reader") / "repository"
     repository = trained.copy(folder)
-    # With its times and __pycache__, where numba keeps what it has compiled: else that alone takes half a minute.
-    shutil.copytree(documents.ROOT / "ds2/decoding", folder / "ds2/decoding", dirs_exist_ok=True)
     for name in ("a.wav", "b.mp3", "folder/c.wav"):
         (folder / name).parent.mkdir(exist_ok=True)
         soundfile.write(folder / name, tone(1.0), 16000)

@@ -16,7 +16,7 @@ def made(root, tmp_path_factory):
     from ds2.export import exporting
 
     folder = tmp_path_factory.mktemp("made") / layout.EXPORTED
-    exporting.write(exporting.prepare(root / "models" / "best_model", folder, np.float32), folder, [])
+    exporting.write(exporting.prepare(root / "models" / "best_model", folder, np.float32), folder, [], None)
     return folder
 
 
