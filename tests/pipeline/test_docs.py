@@ -76,6 +76,10 @@ RUN = {
     "python -m ds2 evaluate --list calls.txt --out scored": (
         "printf 'a.wav\\t今天\\n' > calls.txt && python -m ds2 evaluate --list calls.txt --out scored_calls"
     ),
+    "python -m ds2 align a.wav 今天天气怎么样": "python -m ds2 align a.wav 今天",
+    "python -m ds2 align --format ctm calls.txt > calls.ctm": (
+        "printf 'a.wav\\t今天\\n' > calls.txt && python -m ds2 align --format ctm calls.txt > calls.ctm"
+    ),
     "python -m ds2 transcribe --params params.yaml a.wav b.mp3": AS_IT_IS,
     "python -m ds2 transcribe --lm dataset/lm.arpa --alpha 1.5 --beta 2 a.wav b.mp3": AS_IT_IS,
     "python -m ds2 transcribe --hot-words words.txt a.wav b.mp3": (
@@ -86,6 +90,9 @@ RUN = {
     "python -m ds2 transcribe --output subtitles --format srt folder/": AS_IT_IS,
     "python -m benchmarks.microphone models/best_model": (
         f"PYTHONPATH={documents.ROOT} python -m benchmarks.microphone models/best_model"
+    ),
+    "python -m benchmarks.times models/best_model": (
+        f"PYTHONPATH={documents.ROOT} python -m benchmarks.times models/best_model"
     ),
     "python -m ds2 show a.wav": AS_IT_IS,
     "python -m ds2 show a.wav --out heard --seed 7": AS_IT_IS,
