@@ -116,7 +116,7 @@ def test_a_failure_while_writing_leaves_the_bundle_before(exported, command, mon
         raise OSError(28, "No space left on device", "model.onnx")
 
     monkeypatch.setattr(bundle, "write_config", full)
-    code, _, err = command("export")
+    code, _, err = command("export", "--fp16")  # which would be another file
     assert code == 1
     assert err.splitlines()[-1].startswith("error: model.onnx cannot be written")
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before

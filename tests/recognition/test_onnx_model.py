@@ -181,6 +181,15 @@ def test_a_damaged_part_is_named(name, harm, bundle):
     refused(bundle, "given is damaged", name, "run python -m ds2 export")
 
 
+def test_a_weight_that_was_changed_is_a_damage(bundle):
+    path = bundle / "model.onnx"
+    model = onnx.load_from_string(path.read_bytes())
+    tensor = next(one for one in model.graph.initializer if one.name == "output.bias")
+    tensor.raw_data = tensor.raw_data[:-4] + np.float32(0.5).tobytes()
+    path.write_bytes(model.SerializeToString())
+    refused(bundle, "given is damaged (model.onnx is not what was written)")
+
+
 def test_the_links_that_dvc_makes_are_followed(bundle):
     cached = bundle.parent / "files" / "md5" / "ab" / ("c" * 30)
     cached.parent.mkdir(parents=True)
