@@ -2,8 +2,7 @@
 
 ONNX (onnx.proto3) allows weights in other files, operators that load libraries or run loops, and sizes that do not
 fit the data; ONNX Runtime 1.32 reads other files even for a graph given as bytes, relative to the working directory.
-A graph that `export.graph` has written has nothing of these, so all else is refused. This needs no
-package.
+A graph that `export.graph` has written has nothing of these, so all else is refused. This needs no package.
 """
 
 import math
