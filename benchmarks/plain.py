@@ -1,10 +1,14 @@
 """The usual training step: DeepSpeech2 of Paddle's own layers as trainers write it, padding and all."""
 
+import time
+from collections.abc import Callable
+
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from benchmarks.table import RUNS
 from ds2 import params
 from ds2.data.loader import Batch
 
@@ -56,6 +60,23 @@ class PlainStep:
         self._optimizer.step()
         self._optimizer.clear_grad()
         return float(loss)
+
+
+def usual_rates(settings: params.Params, tokens: int, measured: list[Batch]) -> list[float]:
+    """The rates of the usual step."""
+    paddle.set_device("cpu")
+    return rates(PlainStep(settings, tokens), measured)
+
+
+def rates(step: Callable[[Batch], object], measured: list[Batch]) -> list[float]:
+    """Seconds of audio a second, run after run, after one that does not count."""
+    found = []
+    for _ in range(RUNS + 1):
+        start = time.perf_counter()
+        for batch in measured:
+            step(batch)
+        found.append(sum(batch.seconds for batch in measured) / (time.perf_counter() - start))
+    return found[1:]
 
 
 def shuffled(count: int, batch_size: int, seed: int) -> list[np.ndarray]:

@@ -105,12 +105,12 @@ def test_a_user_without_a_home_uses_the_beam_search(project, temporary):
     assert run(folder, 65534, "-m", "stages.train", **place).returncode == 0
     if not temporary:  # somebody else's: nothing is kept there
         os.chown(next((folder / "tmp").glob("ds2-*")), 0, 0)
-    before = set(folder.glob("tmp/ds2-65534/numba/**/*.nbi"))
+    before = set(folder.glob("tmp/ds2-65534/numba/**/*.bin"))
     done = run(folder, 65534, "-c", BEAM, **place)
     assert done.returncode == 0, done.stderr
-    kept = set(folder.glob("tmp/ds2-65534/numba/**/*.nbi"))
+    kept = set(folder.glob("tmp/ds2-65534/numba/**/*.bin"))
     assert bool(kept - before) == temporary
-    assert not any(path.stat().st_uid == 65534 for path in ROOT.rglob("*.nbi"))
+    assert not any(path.stat().st_uid == 65534 for path in (ROOT / "ds2").rglob("*"))
 
 
 BEAM = """

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from loguru import logger
@@ -121,7 +122,7 @@ def supervise(chosen: Plan, module: str) -> None:
         stack.callback(_kill, children)
         caught: list[int] = []
         stack.enter_context(signals.handled(lambda number, frame: caught.append(number)))
-        for place, environment in enumerate(_environments(chosen)):
+        for place, (environment, cores) in enumerate(zip(environments(chosen), cores_of_each(chosen), strict=True)):
             rank = first + place
             output = None if rank == 0 else stack.enter_context(open(folder / f"workerlog.{rank}", "wb"))
             children[rank] = subprocess.Popen(
@@ -129,7 +130,7 @@ def supervise(chosen: Plan, module: str) -> None:
                 env=os.environ | environment,
                 stdout=output,
                 stderr=output,
-                preexec_fn=_at_start_of_child,
+                preexec_fn=partial(_at_start_of_child, cores),
             )
         codes = _watch(children, caught, link)
         if not any(codes.values()):
@@ -137,7 +138,7 @@ def supervise(chosen: Plan, module: str) -> None:
     _report(codes, folder, stopped=bool(caught))
 
 
-def _environments(chosen: Plan) -> Iterator[dict[str, str]]:
+def environments(chosen: Plan) -> Iterator[dict[str, str]]:
     """What paddle's engine wants to find, for each process of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         master = chosen.master or f"127.0.0.1:{free.getsockname()[1]}"
@@ -158,6 +159,19 @@ def _environments(chosen: Plan) -> Iterator[dict[str, str]]:
         else:
             environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // chosen.here)))
         yield environment
+
+
+def cores_of_each(chosen: Plan) -> list[list[int]]:
+    """The cores of each process of this machine, its own where there are enough and no GPU does the work.
+
+    Left alone, the kernel lets two processes meet on one core every few milliseconds, and all wait for both: two on two
+    cores took a quarter longer.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if chosen.gpus or len(cores) < chosen.here:
+        return [cores] * chosen.here
+    bounds = [len(cores) * place // chosen.here for place in range(chosen.here + 1)]
+    return [cores[start:end] for start, end in itertools.pairwise(bounds)]
 
 
 def _watch(children: dict[int, subprocess.Popen], caught: list[int], link: Link) -> dict[int, int]:
@@ -210,8 +224,9 @@ def _report(codes: dict[int, int], folder: Path, stopped: bool) -> None:
     raise UserError(f"process {rank} failed; the lines above are the last of {path}")
 
 
-def _at_start_of_child() -> None:
+def _at_start_of_child(cores: list[int]) -> None:
     """Runs in a child before it becomes python: signals reach it through its parent only, whose end is its own."""
+    os.sched_setaffinity(0, cores)
     os.setpgrp()
     parallel.end_with_parent()
 

@@ -3,9 +3,12 @@
 import io
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, redirect_stderr
 from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -30,10 +33,12 @@ class Group:
     Attributes:
         rank: the number of this process; only rank 0 writes files.
         world_size: the number of processes.
+        lost: what an all_reduce has raised, in whose place paddle's backward pass raises an error of its own.
     """
 
     rank = 0
     world_size = 1
+    lost: LostError | None = None
 
     def barrier(self) -> None:
         """Waits until all processes are here, without a time limit."""
@@ -44,6 +49,14 @@ class Group:
     def all_reduce(self, values: paddle.Tensor) -> paddle.Tensor:
         """The elementwise sum over all processes, the same bits in each."""
         return values
+
+    def start_all_reduce(self, values: paddle.Tensor) -> Callable[[], paddle.Tensor]:
+        """An all_reduce while this process goes on computing: what it returns waits for the sum and gives it.
+
+        All processes start theirs in the same order.
+        """
+        total = self.all_reduce(values)
+        return lambda: total
 
     def any(self, here: bool) -> bool:
         """Whether `here` is true in any process."""
@@ -80,6 +93,7 @@ class Processes(Group):
         tell, ask = partial(self._store.set, _BARRIER), partial(self._store.get, _BARRIER)
         with _lost():
             self._barrier = Barrier(self.rank, self.world_size, host, tell, lambda: ask().decode())
+            self._sender = _Sender() if paddle.get_device().startswith("cpu") else None
 
     def barrier(self) -> None:
         """Waits until all are here; before every collective call that a process may reach late.
@@ -99,9 +113,27 @@ class Processes(Group):
 
     def all_reduce(self, values: paddle.Tensor) -> paddle.Tensor:
         """The elementwise sum over all processes, the same bits in each."""
-        with _lost():
-            distributed.all_reduce(values)
+        try:
+            with _lost():
+                distributed.all_reduce(values)
+        except LostError as error:
+            self.lost = error
+            raise
         return values
+
+    def start_all_reduce(self, values: paddle.Tensor) -> Callable[[], paddle.Tensor]:
+        """A thread of its own sends to CPUs; a GPU sends by itself."""
+        if self._sender is not None:
+            return self._sender.start(values)
+        with _lost():
+            task = distributed.all_reduce(values, sync_op=False)
+
+        def wait() -> paddle.Tensor:
+            with _lost():
+                task.wait()
+            return values
+
+        return wait
 
     def any(self, here: bool) -> bool:
         """Whether `here` is true in any process."""
@@ -137,6 +169,37 @@ class Processes(Group):
                 distributed.broadcast(value, src=0)
             received[name] = value.numpy()
         return received
+
+
+class _Sender:
+    """A thread that adds up over all processes, one message after the other.
+
+    Gloo computes nothing in the background, whatever it is asked, and must not see two messages of one group at once:
+    these have a group of their own. A daemon, since Python waits for other threads at its end, and this one may wait
+    for a process that waits for this process's end.
+    """
+
+    def __init__(self) -> None:
+        self._group = distributed.new_group()
+        self._asked: SimpleQueue[tuple[paddle.Tensor, Future[paddle.Tensor]]] = SimpleQueue()
+        Thread(target=self._run, name="sender", daemon=True).start()
+
+    def start(self, values: paddle.Tensor) -> Callable[[], paddle.Tensor]:
+        """Sends when all that was asked before is sent; what it returns waits for the sum, and may raise LostError."""
+        total: Future[paddle.Tensor] = Future()
+        self._asked.put((values, total))
+        return total.result
+
+    def _run(self) -> None:
+        while True:
+            values, total = self._asked.get()
+            try:
+                with _lost():
+                    distributed.all_reduce(values, group=self._group)
+            except LostError as error:
+                total.set_exception(error)
+            else:
+                total.set_result(values)
 
 
 class _Rows(PyLayer):

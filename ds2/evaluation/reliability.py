@@ -74,7 +74,7 @@ def expected_calibration_error(found: Sequence[Bin]) -> float:
 class Line:
     """A reliability diagram's line, in a picture of SIDE x SIDE."""
 
-    line: str  # its points as SVG's polyline has them
+    line: str  # its points as SVG's path has them
     marks: str  # squares on them, as SVG's path has them
     error: float  # the expected calibration error
 
@@ -115,7 +115,7 @@ def _line(judged: Judged) -> Line | None:
     points = [(_across(one.confidence), _up(one.right)) for one in found]
     size = 2 * _MARK
     return Line(
-        " ".join(f"{x:g},{y:g}" for x, y in points),
+        "M" + "L".join(f"{x:g} {y:g}" for x, y in points),
         "".join(f"M{x - _MARK:g} {y - _MARK:g}h{size}v{size}h-{size}z" for x, y in points),
         expected_calibration_error(found),
     )

@@ -11,6 +11,7 @@ from ds2.data import parts
 from ds2.data.loader import Assembler, Loader, worker_count
 from ds2.data.manifest import Manifest
 from ds2.data.parts import Size
+from ds2.decoding.decoder import Decoder
 from ds2.errors import enough_memory
 from ds2.evaluation import evaluator, page, reliability, report
 from ds2.evaluation.evaluator import Evaluation
@@ -78,7 +79,7 @@ def score(
     logger.info(f"{name} on {len(manifest)} utterances of {of or path}")
     if chosen_on_it(model, path):
         logger.warning(f"the model was chosen by its score on {path}: expect a higher error rate on other data")
-    fitted = model.calibration or calibrate(settings, model, layout.manifest_path("dev"), language_model)
+    fitted = model.calibration or _fitted(settings, model, decoder, layout.manifest_path("dev"))
     with loader(settings, model, manifest) as batches:
         found = evaluator.evaluate(model, manifest, batches, chosen.batch_size, decoder)
     return found if fitted is None else found.calibrated(fitted)
@@ -95,11 +96,15 @@ def calibrate(
     Raises:
         UserError: as `score`.
     """
+    decoder = choice.decoder(settings.evaluate, model.vocabulary, model.rules, language_model)
+    return _fitted(settings, model, decoder, path)
+
+
+def _fitted(settings: params.Params, model: AcousticModel, decoder: Decoder, path: Path) -> Calibration | None:
     manifest = Manifest(path).sample(_CALIBRATING) if path.exists() else ()
     if not len(manifest):
         logger.warning(f"there are no utterances in {path}: confidences are the network's own, not calibrated")
         return None
-    decoder = choice.decoder(settings.evaluate, model.vocabulary, model.rules, language_model)
     with loader(settings, model, manifest) as batches:
         found = evaluator.evaluate(model, manifest, batches, settings.evaluate.batch_size, decoder).predictions
     words, utterances = reliability.of_words(found), reliability.of_utterances(found)

@@ -1,7 +1,5 @@
 """When the tokens of an alignment were said: a CTC network emits each at a spike, which has no end of its own."""
 
-import itertools
-
 import numpy as np
 
 from ds2.data.frames import FRAME_SHIFT_S
@@ -16,6 +14,7 @@ _FEWEST = 4
 _REACH_S = (-0.2, 0.3)
 # No token is longer: what is behind it is noise or music without a silence.
 _LONGEST_S = 1.0
+_SHORTEST_S = 0.05
 # A frame's middle.
 _MIDDLE_S = FRAME_LENGTH_S / 2
 
@@ -47,15 +46,16 @@ def estimate(
     times = np.stack([expected, ends], axis=1)
     if loud is not None and len(loud) and len(spans):
         silences = _silences(loud)
-        for index, (before, at) in enumerate(itertools.pairwise([0.0, *expected.tolist()])):
-            ends = silences[:, 1]
-            near = silences[(ends > before) & (ends - at >= _REACH_S[0]) & (ends - at <= _REACH_S[1])]
+        for index, at in enumerate(expected.tolist()):
+            earliest = times[index - 1, 0] + _SHORTEST_S if index else 0.0  # the token before is said before the pause
+            late = silences[:, 1] - at
+            near = silences[(silences[:, 0] >= earliest) & (late >= _REACH_S[0]) & (late <= _REACH_S[1])]
             if len(near):
                 start, end = near[np.argmax(near[:, 1] - near[:, 0] - np.abs(near[:, 1] - at))]
                 times[index, 0] = end
                 if index > 0:
                     times[index - 1, 1] = start
-        after = silences[silences[:, 0] > expected[-1]]
+        after = silences[silences[:, 0] >= times[-1, 0] + _SHORTEST_S]
         if len(after):
             times[-1, 1] = after[np.argmax(after[:, 1] - after[:, 0]), 0]
     return np.maximum.accumulate(np.clip(times, 0.0, duration).ravel()).reshape(-1, 2)

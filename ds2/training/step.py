@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +12,7 @@ import paddle
 from ds2 import params
 from ds2.data import frames
 from ds2.data.loader import Batch
+from ds2.distributed.buckets import Buckets
 from ds2.distributed.process_group import Group
 from ds2.errors import enough_memory
 from ds2.model.ctc import ctc_losses, suspects
@@ -100,18 +100,18 @@ class Step:
     ) -> None:
         self._model, self._optimizer, self._group, self.scaler = model, optimizer, group, scaler
         self._train, self._size = settings.train, settings.features.size
-        self._unsynchronised = model.unsynchronised() if group.world_size > 1 else []
+        self._unsynchronised, self._buckets = model.unsynchronised(), Buckets(model.parameters(), group)
         if group.world_size > 1:
             model.synchronise(group.all_gather_rows)
         self.queued = queued()
 
-    def __call__(self, batches: Iterable[Batch], number: int, rate: float, bearable: float = math.inf) -> Outcome:
+    def __call__(self, batches: list[Batch], number: int, rate: float, bearable: float = math.inf) -> Outcome:
         """Launches a step and closes it."""
         return self.close(self.launch(batches, number, rate, bearable))
 
     def launch(
         self,
-        batches: Iterable[Batch],
+        batches: list[Batch],
         number: int,
         rate: float,
         bearable: float = math.inf,
@@ -153,7 +153,7 @@ class Step:
             return replace(outcome, retryable=self.scaler.update(outcome.finite))
         return outcome
 
-    def probe(self, batches: Iterable[Batch]) -> None:
+    def probe(self, batches: list[Batch]) -> None:
         """Makes a step that changes nothing, so that a lack of memory shows; it raises as a launch does."""
         before = copies(self._model.running_statistics())
         moments = [paddle.zeros_like(parameter) for parameter in self._model.parameters() for _ in range(2)]
@@ -162,17 +162,12 @@ class Step:
         self._optimizer.clear_grad()
         put_back(before)
 
-    def gradients(self, batches: Iterable[Batch], number: int, bearable: float = math.inf) -> Outcome:
+    def gradients(self, batches: list[Batch], number: int, bearable: float = math.inf) -> Outcome:
         """The clipped gradients of the mean loss over all utterances of all batches; arguments as in a launch."""
         return self._gradients(batches, number, bearable).outcome
 
     def _gradients(
-        self,
-        batches: Iterable[Batch],
-        number: int,
-        bearable: float,
-        stop: bool = False,
-        before: Launched | None = None,
+        self, batches: list[Batch], number: int, bearable: float, stop: bool = False, before: Launched | None = None
     ) -> Launched:
         statistics = copies(self._model.running_statistics())
         scale = self._scale(before)
@@ -183,14 +178,15 @@ class Step:
         for place, batch in enumerate(batches):
             unreadable += len(batch.unreadable)
             paddle.seed(_seed(self._train.seed, number, place, self._group.rank))
+            last = place + 1 == len(batches)
             if len(batch):
                 losses = self._losses(batch)
                 seen.append((batch, losses.detach()))
                 with _memory(self._train, batch):
-                    (losses.sum() * scale).backward()
+                    self._buckets.backward(losses.sum() * scale, last)
             elif self._group.world_size > 1:
                 # The other processes wait for this one in every normalisation.
-                (self._losses(_ghost(self._size)).sum() * 0.0).backward()
+                self._buckets.backward(self._losses(_ghost(self._size)).sum() * 0.0, last)
         with paddle.no_grad():
             loss, utterances, missing, stopping = self._sums(seen, unreadable, stop, scale)
             gradients = _gradients(self._model)
@@ -222,7 +218,7 @@ class Step:
     def _sums(
         self, seen: list[tuple[Batch, paddle.Tensor]], unreadable: int, stop: bool, scale: float
     ) -> tuple[paddle.Tensor, ...]:
-        """Makes the gradients those of the mean loss, and adds up over all processes, in one message.
+        """Makes the gradients those of the mean loss, and adds up over all processes.
 
         Running statistics that each process has moved by itself become their mean over the utterances.
 
@@ -230,21 +226,19 @@ class Step:
             The sums of losses, utterances, unreadable recordings and processes that shall stop, float32 [1] each.
         """
         loss = sum((losses.sum() for _, losses in seen), paddle.zeros([])).reshape([1])
-        count, gradients = sum(len(batch) for batch, _ in seen), _gradients(self._model)
+        count = sum(len(batch) for batch, _ in seen)
         numbers = [loss, *(paddle.full([1], float(number)) for number in (count, unreadable, stop))]
         if self._group.world_size == 1:
-            for gradient in gradients:
+            for gradient in _gradients(self._model):
                 gradient.scale_(1.0 / (max(1, count) * scale))
             return tuple(numbers)
-        # A process may have met nothing but unreadable files, and yet all have gradients, of a ghost.
-        parts = [*gradients, *(value * float(count) for value in self._unsynchronised), *numbers]
-        flat = self._group.all_reduce(paddle.concat([part.flatten() for part in parts]))
-        *sums, loss, utterances, missing, stopping = paddle.split(flat, [part.size for part in parts])
+        moved = [value * float(count) for value in self._unsynchronised]
+        *sums, loss, utterances, missing, stopping = self._buckets.sums([*moved, *numbers])
         share = (1.0 / (utterances.astype("float64") * scale)).astype("float32")
-        for gradient, value in zip(gradients, sums, strict=False):
-            paddle.assign((value * share).reshape(gradient.shape), gradient)
-        for statistic, value in zip(self._unsynchronised, sums[len(gradients) :], strict=True):
-            paddle.assign((value / utterances).reshape(statistic.shape), statistic)
+        for gradient in _gradients(self._model):
+            gradient.multiply_(share)
+        for statistic, value in zip(self._unsynchronised, sums, strict=True):
+            paddle.assign(value / utterances, statistic)
         return loss, utterances, missing, stopping
 
 

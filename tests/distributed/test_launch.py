@@ -117,9 +117,9 @@ def test_machines_are_told_apart_by_their_rank(environment):
     found = launch.plan(settings(2, use_gpu=False))
     assert found == launch.Plan(2, 3, 2, "10.0.0.1:6170")
     assert found.size == 6
-    ranks = [one["PADDLE_TRAINER_ID"] for one in launch._environments(found)]
+    ranks = [one["PADDLE_TRAINER_ID"] for one in launch.environments(found)]
     assert ranks == ["4", "5"]
-    assert {one["PADDLE_TRAINERS_NUM"] for one in launch._environments(found)} == {"6"}
+    assert {one["PADDLE_TRAINERS_NUM"] for one in launch.environments(found)} == {"6"}
 
 
 @pytest.mark.parametrize(
@@ -154,6 +154,21 @@ def test_where_batches_are_cut_by_seconds_their_size_refuses_nothing(environment
 
 
 def test_gpus_are_given_out_one_each(environment):
-    given = list(launch._environments(launch.Plan(2, gpus=True)))
+    given = list(launch.environments(launch.Plan(2, gpus=True)))
     assert [one["FLAGS_selected_gpus"] for one in given] == ["0", "1"]
     assert {one["PADDLE_DISTRI_BACKEND"] for one in given} == {"nccl"}
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "expected"),
+    [
+        (4, 2, [[0, 1], [2, 3]]),
+        (5, 2, [[0, 1], [2, 3, 4]]),
+        (3, 1, [[0, 1, 2]]),
+        (2, 3, [[0, 1]] * 3),
+    ],
+)
+def test_processes_on_a_cpu_keep_to_cores_of_their_own(cores, processes, expected, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    assert launch.cores_of_each(launch.Plan(processes)) == expected
+    assert launch.cores_of_each(launch.Plan(processes, gpus=True)) == [list(range(cores))] * processes

@@ -156,6 +156,10 @@ def test_the_supervisors_end_is_its_processes_end(place):
     until(process, place, "batch: [2/4]")
     running = list(workers(process).values())
     assert len(running) == 2
+    if len(cores := os.sched_getaffinity(0)) > 1:
+        first, second = (set(one.cpu_affinity()) for one in running)
+        assert first | second == cores
+        assert not first & second
     process.kill()
     process.wait()
     assert psutil.wait_procs(running, timeout=10)[1] == []

@@ -300,7 +300,8 @@ def test_hot_words_are_spelled_by_the_rules_of_the_checkpoint(copied, result, wa
     settings = stage_settings(decoder="ctc_prefix_beam", hot_words={"A": 1.0})
     model, name = session.chosen_model(settings)
     for lower_case, said in ((True, 0), (False, 1)):
-        one = replace(model, rules=params.TextSettings(lower_case=lower_case))
+        rules = params.TextSettings(lower_case=lower_case)
+        one = replace(model, settings=model.settings.model_copy(update={"text": rules}))
         session.score(settings, one, name, layout.manifest_path("test"))
         assert sum("hot word A: the model does not know A" in warning for warning in warnings) == said
 
@@ -332,9 +333,10 @@ def test_the_stage_scores_the_checkpoint_with_its_own_vocabulary_and_statistics(
     assert '"cer"' in (copied / layout.EVALUATE_METRICS).read_text()
 
 
-def test_the_stage_counts_what_the_parameters_name_in_batches_of_their_size(copied, result, monkeypatch):
+def test_the_stage_counts_what_the_parameters_name_in_batches_of_their_size(copied, result, monkeypatch, warnings):
     from ds2.evaluation import session
 
+    layout.manifest_path("dev").unlink()
     sizes, forward = [], PaddleModel.log_probabilities
 
     def watch(model, batch):
@@ -348,6 +350,19 @@ def test_the_stage_counts_what_the_parameters_name_in_batches_of_their_size(copi
     rows = [json.loads(line) for line in layout.PREDICTIONS.read_text(encoding="utf-8").splitlines()]
     assert [row["errors"] for row in rows] == [prediction.errors("wer").total for prediction in result.predictions]
     assert layout.ERRORS.read_text(encoding="utf-8").startswith(f"WER {result.errors('wer').rate:.2%}")
+    said = "there are no utterances in dataset/manifest.dev: confidences are the network's own, not calibrated"
+    assert warnings.count(said) == 1
+    assert [row["confidence"] for row in rows] == [round(one.confidence, 4) for one in result.predictions]
+
+
+def test_the_stage_calibrates_confidences_on_the_dev_data_and_changes_no_text(copied, result):
+    from ds2.evaluation import session
+
+    session.evaluate(stage_settings())
+    rows = [json.loads(line) for line in layout.PREDICTIONS.read_text(encoding="utf-8").splitlines()]
+    assert [row["hypothesis"] for row in rows] == [one.hypothesis for one in result.predictions]
+    assert [row["confidence"] for row in rows] != [round(one.confidence, 4) for one in result.predictions]
+    assert "before the calibration" in layout.REPORT.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("on", ["dev", "test"])

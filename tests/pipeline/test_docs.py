@@ -3,7 +3,6 @@
 import importlib
 import json
 import re
-import shutil
 from contextlib import contextmanager
 from urllib.error import URLError
 from urllib.parse import urlencode
@@ -77,6 +76,10 @@ RUN = {
     "python -m ds2 evaluate --list calls.txt --out scored": (
         "printf 'a.wav\\t今天\\n' > calls.txt && python -m ds2 evaluate --list calls.txt --out scored_calls"
     ),
+    "python -m ds2 align a.wav 今天天气怎么样": "python -m ds2 align a.wav 今天",
+    "python -m ds2 align --format ctm calls.txt > calls.ctm": (
+        "printf 'a.wav\\t今天\\n' > calls.txt && python -m ds2 align --format ctm calls.txt > calls.ctm"
+    ),
     "python -m ds2 transcribe --params params.yaml a.wav b.mp3": AS_IT_IS,
     "python -m ds2 transcribe --lm dataset/lm.arpa --alpha 1.5 --beta 2 a.wav b.mp3": AS_IT_IS,
     "python -m ds2 transcribe --hot-words words.txt a.wav b.mp3": (
@@ -87,6 +90,9 @@ RUN = {
     "python -m ds2 transcribe --output subtitles --format srt folder/": AS_IT_IS,
     "python -m benchmarks.microphone models/best_model": (
         f"PYTHONPATH={documents.ROOT} python -m benchmarks.microphone models/best_model"
+    ),
+    "python -m benchmarks.times models/best_model": (
+        f"PYTHONPATH={documents.ROOT} python -m benchmarks.times models/best_model"
     ),
     "python -m ds2 show a.wav": AS_IT_IS,
     "python -m ds2 show a.wav --out heard --seed 7": AS_IT_IS,
@@ -242,8 +248,6 @@ def reader(trained, tmp_path_factory):
     """A repository with what the pages take for granted, trained and committed."""
     folder = tmp_path_factory.mktemp("reader") / "repository"
     repository = trained.copy(folder)
-    # With its times and __pycache__, where numba keeps what it has compiled: else that alone takes half a minute.
-    shutil.copytree(documents.ROOT / "ds2/decoding", folder / "ds2/decoding", dirs_exist_ok=True)
     for name in ("a.wav", "b.mp3", "folder/c.wav"):
         (folder / name).parent.mkdir(exist_ok=True)
         soundfile.write(folder / name, tone(1.0), 16000)

@@ -37,6 +37,14 @@ def test_a_pause_ends_one_token_and_starts_the_next():
     assert found == pytest.approx(np.array([[0.35, 0.6], [0.95, 1.4]]), abs=0.02)
 
 
+def test_a_silence_is_the_pause_before_one_token_only():
+    # Both spikes are near the end of the silence at the beginning.
+    found = timing.estimate(spans(5, 9), 60, STEP, None, loud(1.8, (0.0, 0.25), (1.0, 1.8)))
+    assert found[0, 0] == pytest.approx(0.25, abs=0.02)
+    assert found[0, 1] == found[1, 0] == pytest.approx(0.27)
+    assert found[1, 1] == pytest.approx(1.0, abs=0.02)
+
+
 def test_a_silence_far_from_the_expected_start_is_none_of_its_pauses():
     # The closure of a plosive within the first token, half a second before the second one.
     found = timing.estimate(spans(10, 40), 60, STEP, None, loud(1.8, (0.6, 0.7)))

@@ -97,6 +97,14 @@ def test_what_is_complete_is_skipped_and_said_to_be(workspace, recordings):
     assert said == ["3 recordings complete already: skipped (first: out/a.wav.txt)"]
 
 
+def test_what_is_named_twice_before_it_is_written_is_transcribed_once(workspace, recordings):
+    one, other = recordings("b/a.wav", "elsewhere/b/a.wav")
+    with OutputFolder(Path("out"), "txt", MODEL) as folder:
+        first, refused = folder.missing([one, one, Input("b/a.wav", other.file)], lambda: None)
+    assert first == one
+    assert refused.error.startswith(f"out/b/a.wav.txt is the transcript of {one.file}: name another --output")
+
+
 def test_another_model_other_options_another_format_or_a_changed_recording_is_transcribed_anew(workspace, recordings):
     inputs = recordings("a.wav")
     run(inputs)
@@ -211,7 +219,8 @@ def test_killed_at_any_call_and_run_again_every_file_is_complete_and_no_complete
         found = tree(workspace)
         assert set(found.values()) <= {f"{before}\n", "new\n"}
         complete = {name for name, text in found.items() if text == "new\n"}
-        again, _ = run(inputs, "new", text="again")
+        again, said = run(inputs, "new", text="again")
+        assert not any("is taken by a file" in sentence for sentence in said)
         assert set(again) == {given.name for given in inputs} - {name.removesuffix(".txt") for name in complete}
         assert tree(workspace) == {f"{given.name}.txt": "new\n" for given in inputs} | {
             f"{name}.txt": "again\n" for name in again

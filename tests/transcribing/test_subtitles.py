@@ -100,6 +100,9 @@ def test_without_pauses_lines_are_of_similar_length_and_full_ones_are_22_wide_or
     assert [len(cue.text) for cue in subtitles.cues(row("天" * 23), 10.0)] in ([11, 12], [12, 11])
     letters = [Spoken("abcdef", i * 0.5, i * 0.5 + 0.5, 0.9, i > 0) for i in range(6)]
     assert [cue.text for cue in subtitles.cues(letters, 3.0)] == ["abcdef abcdef abcdef abcdef abcdef abcdef"]
+    assert len(subtitles.cues([*row("天" * 22), Spoken("a", 4.4, 4.5, 0.9, False)], 10.0)) == 2
+    assert len(subtitles.cues([*row("天" * 21), Spoken("a", 4.4, 4.5, 0.9, False)], 10.0)) == 1
+    assert len(subtitles.cues([*letters, Spoken("a", 3.0, 3.2, 0.9, True)], 4.0)) == 2
     letters.append(Spoken("ab", 3.0, 3.2, 0.9, True))
     assert [len(cue.text) for cue in subtitles.cues(letters, 4.0)] in ([27, 16], [20, 23])
 
