@@ -1,8 +1,8 @@
 """What may stand in the file of a network: a look at the protocol buffer before ONNX Runtime sees it.
 
 ONNX (onnx.proto3) allows weights in other files, operators that load libraries or run loops, and sizes that do not
-fit the data. A graph that `export.graph` has written has nothing of these, so all else is refused. This needs no
-package.
+fit the data; ONNX Runtime 1.32 reads other files even for a graph given as bytes, relative to the working directory.
+A graph that `export.graph` has written has nothing of these, so all else is refused. This needs no package.
 """
 
 import math

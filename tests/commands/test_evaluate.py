@@ -158,13 +158,8 @@ def test_an_annotation_is_scored_as_the_stages_score_it(annotated, command):
     assert "4 of 18 lines rejected and not scored (" in err
     assert "1 missing_audio" in err
     assert "the first is my.txt line 15: none.wav: there is no such file" in err
-    assert (annotated / "scored/errors.txt").read_bytes() == (annotated / "results/errors.txt").read_bytes()
-    scored, stage = (
-        [json.loads(line) for line in (annotated / folder / "predictions.jsonl").read_text().splitlines()]
-        for folder in ("scored", "results")
-    )
-    # Calibrated on the dev data that the stage has and the command has not.
-    assert [row | {"confidence": 0} for row in scored] == [row | {"confidence": 0} for row in stage]
+    for name in ("predictions.jsonl", "errors.txt"):
+        assert (annotated / "scored" / name).read_bytes() == (annotated / "results" / name).read_bytes()
     scores, expected = (json.loads((annotated / of / "evaluate.json").read_text()) for of in ("scored", "results"))
     assert {name for name in expected if scores[name] != expected[name] and "real" not in name} == set()
     rejected = [json.loads(line) for line in (annotated / "scored/rejected.jsonl").read_text().splitlines()]
