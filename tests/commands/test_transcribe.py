@@ -1,8 +1,10 @@
+import fcntl
 import json
 import os
 import pty
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import termios
@@ -371,7 +373,7 @@ def resident(pid):
 
 def test_on_a_terminal_a_bar_shows_files_audio_and_speed(alone, expected):
     leader, follower = pty.openpty()
-    termios.tcsetwinsize(follower, (24, 120))
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))
     command = [*COMMAND, "--model", "moved", "--batch-size", "1", "--output", "out", "audio"]
     subprocess.run(command, cwd=alone, env=environment(), stderr=follower, check=True, timeout=300)
     os.set_blocking(leader, False)
