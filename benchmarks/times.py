@@ -97,6 +97,30 @@ def _said(errors: list[float]) -> str:
     return f"{np.median(values):4.0f} {np.percentile(values, 90):5.0f} {np.mean(values <= 150):6.1%}"
 
 
+def _picture(heard: Heard, times: np.ndarray) -> str:
+    """SVG: loudness over time, the characters as they were found, the known borders of the parts."""
+    width, height, scale = 720, 150, 700 / (0.01 * len(heard.loud))
+    quiet = heard.loud.max() - 70.0
+    points = " ".join(
+        f"{10 + scale * 0.01 * frame:.1f},{100 - 90 * (max(value, quiet) - quiet) / 70:.1f}"
+        for frame, value in enumerate(heard.loud.tolist())
+    )
+    marks = [
+        f'<path d="M{10 + scale * at:.1f} 5V140" stroke="#b4472f" stroke-dasharray="4 3"/>'
+        for border in heard.splice.borders
+        for at in border
+    ]
+    for character, (start, end) in zip(heard.splice.text, times.tolist(), strict=True):
+        left, size = 10 + scale * start, scale * (end - start)
+        marks.append(f'<rect x="{left:.1f}" y="108" width="{size:.1f}" height="26" fill="#a9c3dc" stroke="#3a78b5"/>')
+        marks.append(f'<text x="{left + size / 2:.1f}" y="126" text-anchor="middle" font-size="15">{character}</text>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+        f'<rect width="{width}" height="{height}" fill="#fff"/>'
+        f'<polyline points="{points}" fill="none" stroke="#67707a"/>{"".join(marks)}</svg>\n'
+    )
+
+
 @ends_with_a_sentence
 def main() -> None:
     """The command line."""
@@ -104,11 +128,17 @@ def main() -> None:
         "python -m benchmarks.times", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", type=Path, help="the folder of a checkpoint or a bundle")
-    model = opening.load(parser.parse_args().model, "auto")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw a splice of four parts there, as SVG")
+    arguments = parser.parse_args()
+    model = opening.load(arguments.model, "auto")
     dev = splicing.splices(Manifest(layout.manifest_path("dev")), model.features.sample_rate, _COUNT)
     offset = splicing.offset(model, dev) or 0.0
     test = list(_hear(model, "test"))
     print(f"{len(test)} splices; offset {1000 * offset:.0f} ms, fitted on dev; errors in ms: median, 90 %, within 150")
+    if arguments.picture:
+        four = next(heard for heard in test if len(heard.splice.texts) == 4 and heard.right.all())
+        times = timing.estimate(four.spans, len(four.logs), model.step_seconds, Calibration(offset=offset), four.loud)
+        arguments.picture.write_text(_picture(four, times), encoding="utf-8")
     for of_right, whose in ((True, "characters recognised right"), (False, "all characters")):
         for name, way in _ways(model.step_seconds, offset).items():
             found = [error for heard in test for error in _errors(heard, way(heard), of_right)]

@@ -97,9 +97,9 @@ def place(
 ) -> Recognised:
     """A text with times and the network's own confidences.
 
-    A token's is its highest probability among its steps; a text's is that of all its alignments together. On zh-dsp20
-    it told right from wrong texts better than the product of the tokens' (area under the ROC curve 0.92, not 0.91), and
-    both better than the best path (0.89).
+    A token's is its highest probability among its steps; a text's is that of all its alignments together. On zh-dsp20,
+    after five epochs, it told right from wrong texts better than the product of the tokens' (area under the ROC curve
+    0.92, not 0.91), and both better than the best path (0.89).
 
     Args:
         model: whose output it is.
