@@ -38,7 +38,8 @@ def test_it_tunes_on_the_dev_set_and_prints_the_command_that_adopts_the_weights(
     assert settings.evaluate.decoder == "ctc_beam_search"
     manifest = Manifest(layout.manifest_path("dev"))
     with Loader(manifest, Assembler(model.features, model.statistics), 0) as loader:
-        found = evaluate(model, manifest, loader, 4, beam.search(settings.evaluate, vocabulary, settings.text))
+        search = beam.search(settings.evaluate, vocabulary, settings.text, layout.LANGUAGE_MODEL)
+        found = evaluate(model, manifest, loader, 4, search)
     rates = {(float(row[0]), float(row[1])): float(row[2]) for row in rows}
     assert rates[adopted["alpha"], adopted["beta"]] == pytest.approx(found.errors("cer").rate, abs=1e-6)
     assert found.errors("cer").rate < 1

@@ -211,6 +211,7 @@ NOT_RUN = {
     "ruff check && ruff format": "make lint runs the check",
     "pip install '.[onnx]'": _INSTALLS,
     "python -m benchmarks bundle": "takes minutes at full size",
+    "python -m benchmarks processes": "takes minutes",
     "pip install mutmut": "a tool outside the gate",
     "mutmut run --max-children 1": "takes minutes a module, outside the gate",
     "mutmut results": "shows what the run before it has found",
