@@ -5,10 +5,10 @@
 
 A list (*.txt with lines of audio path, tab and transcript, *.jsonl as in dataset/annotation) stands for all of its
 lines; its paths are relative to the working directory, or to the list's folder where they are not there. Texts are
-normalised as the transcripts of the training were. Prints one JSON object a recording, or a line of CTM a word: file,
-channel (from 1), start, duration, word, confidence. Times are seconds; in JSON they count from the beginning of the
-piece where a list names one, in CTM from that of the file. What cannot be aligned is named on the standard error, the
-rest is aligned, and the exit code is 1.
+normalised as the transcripts of the training were. Prints one JSON object per recording, or one line of CTM per word:
+file, channel (from 1), start, duration, word, confidence. Times are seconds; in JSON they count from the beginning of
+the piece where a list names one, in CTM from that of the file. What cannot be aligned is named on the standard error,
+the rest is aligned, and the exit code is 1.
 """
 
 import argparse

@@ -8,7 +8,7 @@ writes into results/: predictions.jsonl, errors.txt, evaluate.json and report.ht
 
 A manifest is scored with decoder, numbers, metric and batch size of params.yaml's section evaluate. An annotation needs
 no params.yaml: its lines are read, normalised and rejected as the stage manifest does, by the model's own rules for
-texts, and decoded as the model brings it or the options say.
+texts, and decoded by the bundle's own decoder, by a checkpoint greedily, or as the options say.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an annotation instead: path, tab, transcript; or JSON lines (*.jsonl)",
     )
     parser.add_argument(
-        "--metric", choices=tuple(TOKENS), help="the rate; default: that of the section evaluate, or cer"
+        "--metric", choices=tuple(TOKENS), help="the rate to report; default: that of the section evaluate, or cer"
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write the results there")
     options.add_arguments(parser)

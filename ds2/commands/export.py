@@ -1,8 +1,8 @@
-"""Makes a bundle of a trained model: a folder to give away, for which neither paddle nor this repository is needed.
+"""Makes a bundle of a trained model: a folder to give away, which runs without Paddle and without the training's data.
 
     python -m ds2 export
     python -m ds2 export models/epoch_7 /srv/asr --fp16
-    ds2 transcribe --model exported a.wav
+    python -m ds2 transcribe --model exported a.wav
 
 Writes model.onnx, config.json, vocabulary.txt, MODEL_CARD.md and, where evaluate.decoder is ctc_beam_search, the
 language model. The decoder and its numbers are those of params.yaml's section evaluate, without a params.yaml it is
@@ -26,13 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """From where to where."""
     model = layout.MODELS / "best_model"
     parser.add_argument(
-        "checkpoint", nargs="?", type=Path, default=model, metavar="CHECKPOINT", help="default: %(default)s"
+        "checkpoint",
+        nargs="?",
+        type=Path,
+        default=model,
+        metavar="CHECKPOINT",
+        help="the checkpoint; default: %(default)s",
     )
     parser.add_argument(
-        "folder", nargs="?", type=Path, default=layout.EXPORTED, metavar="DIR", help="default: %(default)s"
+        "folder", nargs="?", type=Path, default=layout.EXPORTED, metavar="DIR", help="the bundle; default: %(default)s"
     )
     parser.add_argument(
-        "--fp16", action="store_true", help="store weights in half precision: half the size, computed with as before"
+        "--fp16",
+        action="store_true",
+        help="store weights in half precision: half the size; the arithmetic stays in 32 bits",
     )
 
 

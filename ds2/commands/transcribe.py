@@ -1,4 +1,4 @@
-"""Transcribes recordings with a trained model, which needs nothing else of its training.
+"""Transcribes recordings with a trained model; its folder is all that is needed of the training.
 
     python -m ds2 transcribe --model models/best_model a.wav b.mp3 folder/ list.txt
     find /data -name '*.wav' | python -m ds2 transcribe --json -
@@ -7,7 +7,8 @@
 Prints a line for every recording, in the order given: its path, a tab, the text. A folder stands for all audio files
 below it, a file called *.txt for the paths in it, one a line, - for such lines on the standard input, a file called
 *.jsonl for the pieces of recordings in it (audio_filepath, offset, duration, channel). A recording that cannot be read
-is named on the standard error, the others are transcribed, and the exit code is 1.
+is named on the standard error, the others are transcribed, and the exit code is 1. A bundle decodes as its config.json
+says, a checkpoint greedily.
 
 With --output every recording gets a file of its own. Stopped anywhere and started again, the command skips what is
 complete and was made by the same model and options.
@@ -50,14 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json",
         action="store_true",
         help="print one JSON object a line: path, offset and channel where they were named, text, duration in seconds, "
-        "sample_rate of the recording, confidence (0 to 1), segments (start, "
-        "end and text, where the recording was cut); for a recording that cannot be read, path and error",
+        "sample_rate of the recording, confidence (0 to 1), segments (start, end and text, where the recording was "
+        "cut); for a recording that cannot be read, path and error; times of words: --format json",
     )
     parser.add_argument(
         "--format",
         choices=formats.FORMATS,
-        help="txt (long recordings in paragraphs), json (as OpenAI's verbose_json), subtitles as srt or vtt, or tsv; "
-        "of several recordings with --output; default there: txt",
+        help="txt (long recordings in paragraphs), json (as OpenAI's verbose_json, with times of words), subtitles as "
+        "srt or vtt, or tsv; for several recordings add --output, where txt is the default",
     )
     parser.add_argument(
         "--output",

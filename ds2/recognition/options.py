@@ -109,12 +109,13 @@ def _hint(folder: Path) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The decoder, its language model, its words and its numbers."""
-    group = parser.add_argument_group("decoding", "as the model brings it, except for:")
+    group = parser.add_argument_group("decoding", "what replaces the default decoder and its numbers:")
     group.add_argument(
         "--params",
         type=Path,
         metavar="FILE",
-        help="decoder and numbers of this file's section evaluate, and the language model dataset/lm.arpa beside it",
+        help="decoder, numbers and hot words of this file's section evaluate, and the language model dataset/lm.arpa "
+        "beside it",
     )
     group.add_argument("--decoder", choices=(_GREEDY, _PREFIX, _SEARCH), help="how log-probabilities become text")
     group.add_argument("--lm", type=Path, metavar="FILE", help="language model, ARPA or KenLM: for ctc_beam_search")
