@@ -14,6 +14,8 @@ from typing import IO, Any
 
 from loguru import logger
 
+from ds2.errors import UserError
+
 # Where DVC's cache has a file: with linked caches all files of an output are links to such places.
 _IN_DVC_CACHE = re.compile(r".*/files/md5/[0-9a-f]{2}/[0-9a-f]{30}")
 
@@ -70,6 +72,14 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         _flush(folder.parent)
     finally:
         remove_unfinished(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it, where it is missing; raises UserError where none can be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # as /proc answers; other reasons have a sentence already
+        raise UserError(f"{folder} cannot be made ({error.strerror}): name another folder") from None
 
 
 def remove_unfinished(folder: Path) -> None:

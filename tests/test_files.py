@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ds2.files import as_json, replacing, replacing_folder, write_json
+from ds2.errors import UserError
+from ds2.files import as_json, make_folder, replacing, replacing_folder, write_json
 from tests.documents import ROOT
 
 
@@ -175,8 +176,15 @@ def test_what_json_has_no_word_for_is_never_written(value, tmp_path):
 def test_all_json_that_files_and_programs_get_goes_through_it():
     """Elsewhere json.dumps makes what people read, and hashes."""
     elsewhere = {"compare", "experiments", "disk", "fingerprint", "transfer", "session", "visual"}
-    elsewhere |= {"files", "lock", "record", "loading", "messages", "recipes"}
+    elsewhere |= {"files", "lock", "record", "loading", "messages", "recipes", "card", "transcribe"}
     found = {
         path.stem for path in (*ROOT.glob("ds2/**/*.py"), *ROOT.glob("stages/*.py")) if "json.dump" in path.read_text()
     }
     assert found <= elsewhere
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    with pytest.raises(UserError, match=r"/proc/none/here cannot be made"):
+        make_folder(Path("/proc/none/here"))

@@ -11,7 +11,8 @@ import pytest
 from ds2 import __main__ as command_line
 from tests.documents import ROOT
 
-MODULES = {path.stem for path in (ROOT / "ds2/commands").glob("*.py")} - {"__init__"}
+SHARED = {"__init__", "options", "word_list"}  # by several commands
+MODULES = {path.stem for path in (ROOT / "ds2/commands").glob("*.py")} - SHARED
 
 
 def run(*arguments):

@@ -21,15 +21,16 @@ from loguru import logger
 from ds2 import layout, log, parallel, params
 from ds2.annotation import screening
 from ds2.annotation.files import Rejection, Source
+from ds2.commands import options
+from ds2.commands.options import Decoding
 from ds2.data import manifest, parts
 from ds2.errors import UserError
 from ds2.evaluation import report, session
 from ds2.evaluation.evaluator import Evaluation
-from ds2.files import as_json, replacing
+from ds2.files import as_json, make_folder, replacing
 from ds2.metrics import TOKENS
-from ds2.recognition import opening, options
+from ds2.recognition import opening
 from ds2.recognition.acoustic import AcousticModel
-from ds2.recognition.options import Decoding
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not path.is_file():
         raise UserError(f"{option} {path}: there is no such file; it should be {_KINDS[option]}")
     if arguments.out is not None:  # before the work, which takes longer
-        arguments.out.mkdir(parents=True, exist_ok=True)
+        make_folder(arguments.out)
     settings = said.params or params.Params()
     model = opening.load(arguments.model, settings.runtime.use_gpu)
     decoding = said.over(model, arguments.model)

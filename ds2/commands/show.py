@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 from matplotlib.figure import Figure
 
-from ds2 import params
+from ds2 import files, params
 from ds2.audio import reading
 from ds2.data import augment, features
 from ds2.errors import UserError
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not len(features.extract(samples, settings.features)):
         raise UserError(f"{arguments.recording} is shorter than a frame of features (25 ms)")
     shown = every_kind(samples, settings, arguments.seed)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    files.make_folder(arguments.out)
     for one in shown:
         path = arguments.out / f"{one.kind.split()[0]}.wav"
         soundfile.write(path, one.samples, settings.features.sample_rate, subtype="FLOAT")

@@ -27,10 +27,11 @@ from tqdm import tqdm
 
 from ds2 import layout, log
 from ds2.audio.piece import Piece
+from ds2.commands import options
+from ds2.commands.options import Decoding
 from ds2.errors import UserError, enough_memory
 from ds2.params import numbers
-from ds2.recognition import opening, options
-from ds2.recognition.options import Decoding
+from ds2.recognition import opening
 from ds2.transcribing import cutting, formats, inputs
 from ds2.transcribing.outputs import OutputFolder, model_identity
 from ds2.transcribing.progress import Progress

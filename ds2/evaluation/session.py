@@ -110,7 +110,12 @@ def _fitted(settings: params.Params, model: AcousticModel, decoder: Decoder, pat
     words, utterances = reliability.of_words(found), reliability.of_utterances(found)
     offset = splicing.offset(model, splicing.splices(manifest, model.features.sample_rate, _SPLICES))
     if offset is None:
-        logger.warning(f"no speaker of {path} has two short recordings: times are those of the network's spikes")
+        logger.warning(
+            f"{path} has too few short recordings of one speaker, or the network's spikes are not late by any one "
+            "time: times are those of the spikes"
+        )
+    else:
+        logger.info(f"the network marks a character {-offset:.2f} s after its start")
     return Calibration(calibration.fit(*words), calibration.fit(*utterances), offset or 0.0)
 
 

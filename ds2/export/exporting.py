@@ -144,6 +144,7 @@ def write(export: Export, folder: Path, scores: Sequence[Score], calibration: Ca
 
 def refuse_foreign(folder: Path) -> None:
     """Raises UserError where a folder holds what is no part of a bundle, which a new bundle would replace."""
+    files.make_folder(folder.parent)
     if folder.is_file():
         raise UserError(f"{folder} is a file: name a folder for the bundle")
     own = {bundle.NETWORK, bundle.CONFIG, bundle.VOCABULARY, bundle.CARD, *bundle.LANGUAGE_MODELS.values()}

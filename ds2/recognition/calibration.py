@@ -10,6 +10,9 @@ import numpy as np
 _MOST_ODDS = 16.0
 # A temperature outside says that the probabilities tell nothing, or that there was next to nothing to fit.
 _LEAST, _MOST = 0.1, 20.0
+_MOST_BIAS = 1000.0  # of log odds
+_MOST_EXPONENT = 700.0  # that exp bears
+MOST_OFFSET = 0.5  # seconds: a network that is later knows no times
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +23,14 @@ class Scale:
     bias: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raises ValueError where it would turn the order round or give no number."""
-        if not (0.0 < self.temperature < math.inf and math.isfinite(self.bias)):
-            raise ValueError("a temperature must be more than 0, and all its numbers finite")
+        """Raises ValueError where no fit gives these numbers."""
+        if not (_LEAST * 0.999 <= self.temperature <= _MOST * 1.001 and abs(self.bias) <= _MOST_BIAS):
+            raise ValueError(f"a temperature must be {_LEAST:g} to {_MOST:g}, and a bias at most {_MOST_BIAS:g}")
 
     def __call__(self, confidence: float) -> float:
         """A confidence, 0 to 1, calibrated; a higher one stays a higher one."""
-        return 1.0 / (1.0 + math.exp(-(odds(confidence) / self.temperature + self.bias)))
+        exponent = odds(confidence) / self.temperature + self.bias
+        return 1.0 / (1.0 + math.exp(-max(-_MOST_EXPONENT, min(_MOST_EXPONENT, exponent))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,8 @@ class Calibration:
 
     def __post_init__(self) -> None:
         """Raises ValueError where the offset is no time."""
-        if not abs(self.offset) < 10.0:
-            raise ValueError("an offset must be seconds, less than 10")
+        if not abs(self.offset) <= MOST_OFFSET:
+            raise ValueError(f"an offset must be seconds, at most {MOST_OFFSET:g}")
 
 
 def odds(confidence: float) -> float:

@@ -1,5 +1,6 @@
 """Recordings with known borders: short ones of a speaker, without the silence around them, put together."""
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from ds2.audio import reading
 from ds2.data import features, text
 from ds2.data.loader import unlabelled
 from ds2.data.manifest import Manifest, Utterance
-from ds2.recognition import alignment
+from ds2.recognition import alignment, calibration
 from ds2.recognition.acoustic import AcousticModel
 from ds2.recognition.alignment import TooLongError
 
@@ -24,6 +25,8 @@ _FEWEST_FRAMES = 3
 _MEMBERS = (2, 3, 4)
 _PAUSES = (0.0, 0.06, 0.12, 0.25)
 _EDGE_S = 0.15  # of silence before and after all
+# Of the middle half of the differences that an offset is fitted on.
+_MOST_SPREAD_S = 0.1
 # A recording longer than this is no short one: four of them would be longer than what networks are trained on.
 LONGEST_S = 5.0
 
@@ -88,7 +91,7 @@ def offset(model: AcousticModel, found: Iterable[Splice]) -> float | None:
     """Seconds from a token's spike to its start: the median over parts that follow another one without a pause.
 
     After a silence networks are some 0.1 s earlier, and there the silence itself tells the start. None where no part
-    follows so.
+    follows so, or where half of the parts are further apart than 0.1 s: such spikes are not late by any one time.
     """
     late = []
     for splice in found:
@@ -101,7 +104,9 @@ def offset(model: AcousticModel, found: Iterable[Splice]) -> float | None:
         for (before, after), first in zip(pairwise(splice.borders), splice.firsts()[1:], strict=True):
             if before[1] == after[0]:
                 late.append(after[0] - spans[first, 0] * model.step_seconds)
-    return float(statistics.median(late)) if late else None
+    spread = float(np.subtract(*np.percentile(late, [75, 25]))) if late else math.inf
+    value = statistics.median(late) if spread <= _MOST_SPREAD_S else math.inf
+    return float(value) if abs(value) <= calibration.MOST_OFFSET else None
 
 
 def _join(utterances: Sequence[Utterance], pauses: Sequence[float], rate: int) -> Splice | None:

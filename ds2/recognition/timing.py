@@ -15,6 +15,7 @@ _REACH_S = (-0.2, 0.3)
 # No token is longer: what is behind it is noise or music without a silence.
 _LONGEST_S = 1.0
 _SHORTEST_S = 0.05
+_LEAST_S = 0.005  # what a pause before a token leaves of it
 # A frame's middle.
 _MIDDLE_S = FRAME_LENGTH_S / 2
 
@@ -31,7 +32,7 @@ def estimate(
 
     A token is expected to start at its spike, moved by the calibration's offset, and to end where the next one starts.
     A silence that ends near an expected start is the pause before it: it ends the token before and starts this one.
-    Behind the last token the longest silence counts.
+    Behind the last token the longest silence counts. No token is shorter than a step, as no two spikes are nearer.
 
     Args:
         spans: of an alignment, int64 [tokens, 2].
@@ -42,6 +43,8 @@ def estimate(
     """
     duration = steps * step_seconds
     expected = spans[:, 0] * step_seconds + (calibration.offset if calibration else 0.0)
+    places = np.arange(len(spans))  # at the edges an offset leaves each token a step
+    expected = np.clip(expected, places * step_seconds, duration - (len(spans) - places) * step_seconds)
     ends = np.minimum(np.append(expected[1:], duration), expected + _LONGEST_S)
     times = np.stack([expected, ends], axis=1)
     if loud is not None and len(loud) and len(spans):
@@ -49,7 +52,8 @@ def estimate(
         for index, at in enumerate(expected.tolist()):
             earliest = times[index - 1, 0] + _SHORTEST_S if index else 0.0  # the token before is said before the pause
             late = silences[:, 1] - at
-            near = silences[(silences[:, 0] >= earliest) & (late >= _REACH_S[0]) & (late <= _REACH_S[1])]
+            near = (silences[:, 0] >= earliest) & (late >= _REACH_S[0]) & (late <= _REACH_S[1])
+            near = silences[near & (silences[:, 1] <= times[index, 1] - _LEAST_S)]
             if len(near):
                 start, end = near[np.argmax(near[:, 1] - near[:, 0] - np.abs(near[:, 1] - at))]
                 times[index, 0] = end

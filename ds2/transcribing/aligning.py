@@ -52,6 +52,8 @@ class Aligner:
             UserError: the text is empty or does not fit, or the vocabulary lacks a character of it.
             AudioError: the recording cannot be read.
         """
+        if any("\ud800" <= character <= "\udfff" for character in transcript):  # as Python reads such arguments
+            raise UserError("its text is not UTF-8: give it in UTF-8")
         said = text.normalize(transcript, self._model.rules)
         columns, ids = np.unique(self._ids(said), return_inverse=True)
         columns, ids = np.concatenate([[BLANK_ID], columns]), ids + 1
@@ -66,7 +68,11 @@ class Aligner:
             here = slice(*np.searchsorted(spans[:, 0], [first, last]).tolist())
             local = np.minimum(spans[here] - first, last - first)  # a token that crosses the cut ends there
             found = recognised.place(self._model, said[here], ids[here], local, one.logs, one.loud)
-            tokens += [replace(one_, start=one_.start + one.start, end=one_.end + one.start) for one_ in found.tokens]
+            # The last step may reach beyond the recording.
+            tokens += [
+                replace(token, start=token.start + one.start, end=min(token.end + one.start, cut.duration))
+                for token in found.tokens
+            ]
             sure *= found.confidence
         found = Recognised(said, tuple(tokens), sure)
         if self._model.calibration is not None:
@@ -78,6 +84,7 @@ class Aligner:
             raise UserError("its text has no letter or digit")
         ids = self._model.vocabulary.encode(said)
         if unknown := sorted({character for character, i in zip(said, ids, strict=True) if i == UNKNOWN_ID}):
+            unknown = ["space" if one == " " else one for one in unknown]
             more = ", ..." if len(unknown) > _NAMED else ""
             raise UserError(
                 f"the model's vocabulary lacks {', '.join(unknown[:_NAMED])}{more}: write these words in characters of "

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ds2 import files
 from ds2.data.parts import count
 from ds2.errors import UserError
 from ds2.transcribing.formats import FORMATS
@@ -64,9 +65,11 @@ class OutputFolder:
         self._first: dict[str, str] = {}
         self._begun: dict[Path, bytes] = {}  # what is to be written, and of which recordings
         own = folder / _OWN
-        own.mkdir(parents=True, exist_ok=True)
+        files.make_folder(own)
         self._unfinished = own / _UNFINISHED
         self._path = own / _RECORD
+        if self._path.is_dir() or self._unfinished.is_dir():
+            raise UserError(f"{own} holds a folder where a file should be: remove it, or name another folder")
         self._record = sqlite3.connect(self._path, timeout=0.0, isolation_level=None)
         try:
             # For this run alone, which also spares the shared memory that disks of the network lack.
@@ -151,6 +154,8 @@ class OutputFolder:
             with closing(self._record.execute(query, values)) as found:
                 return found.fetchall()
         except sqlite3.OperationalError as error:
+            if "no such column" in str(error):
+                raise UserError(f"{self._path} is of another program: remove it, or name another folder") from None
             raise UserError(f"{self._path} cannot be used ({error}): is the disk full or read-only?") from None
         except sqlite3.DatabaseError as error:
             raise UserError(f"{self._path} is damaged ({error}): remove it, or name another folder") from None

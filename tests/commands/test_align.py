@@ -120,10 +120,18 @@ def test_a_piece_of_a_list_counts_from_its_beginning_and_in_ctm_from_that_of_the
         (("a.wav",), "a.wav needs the text that is said in it"),
         (("list.txt", "text"), "list.txt is a list, which has its texts in it"),
         (("none.txt",), "none.txt does not exist"),
+        (("a.wav", "今\udcff天"), "a.wav: its text is not UTF-8"),
     ],
 )
 def test_mistakes_end_on_a_sentence(arguments, sentence, here, run):
     assert sentence in run(*arguments, code=1).err
+
+
+def test_no_word_ends_after_the_recording(here, root, run):
+    samples, rate = soundfile.read("a.wav")
+    soundfile.write("short.wav", samples[: rate // 40], rate)
+    (word,) = json.loads(run("short.wav", utterances(root)[0].text[0]).out)["words"]
+    assert word["start"] < word["end"] <= 0.025
 
 
 def test_a_text_that_does_not_fit_ends_on_a_sentence(here, root, run):

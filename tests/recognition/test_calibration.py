@@ -58,10 +58,18 @@ def test_few_and_extreme_confidences_are_fitted(sure):
     assert 0 <= found(0.5) <= 1
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"temperature": -1.0}, {"bias": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": 0.0}, {"temperature": -1.0}, {"temperature": 1e-300}, {"bias": float("nan")}, {"bias": -1e308}],
+)
 def test_a_scale_that_is_none_is_refused(wrong):
-    with pytest.raises(ValueError, match="temperature must be more than 0"):
+    with pytest.raises(ValueError, match=r"temperature must be 0\.1 to 20"):
         Scale(**wrong)
+
+
+@pytest.mark.parametrize(("bias", "chance"), [(-1000.0, 0.0), (1000.0, 1.0)])
+def test_the_furthest_scale_gives_a_chance_too(bias, chance):
+    assert Scale(0.1, bias)(0.5) == pytest.approx(chance)
 
 
 def test_it_survives_json():

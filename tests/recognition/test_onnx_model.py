@@ -211,6 +211,8 @@ def test_the_links_that_dvc_makes_are_followed(bundle):
         ({"evaluate": {"decoder": "ctc_beam_search"}}, "ctc_beam_search and no language model"),
         ({"calibration": {"temperature": "hot"}}, "config.json: calibration"),
         ({"calibration": {"word": {"temperature": 0.0}}}, "config.json: calibration"),
+        ({"calibration": {"text": {"bias": -1e308}}}, "config.json: calibration"),
+        ({"calibration": {"offset": -9.9}}, "config.json: calibration"),
         ({"calibration": 3}, "config.json: calibration"),
         ({"chosen_on": "train"}, "config.json: chosen_on"),
     ],

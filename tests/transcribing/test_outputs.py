@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,21 @@ def test_a_damaged_record_is_one_sentence(workspace, recordings):
     (workspace / "out/.ds2/record.sqlite").write_bytes(b"no record" * 1000)
     with pytest.raises(UserError, match=r"record\.sqlite is damaged .*: remove it, or name another folder"):
         run(inputs)
+
+
+@pytest.mark.parametrize("name", ["record.sqlite", "unfinished"])
+def test_a_folder_in_the_place_of_its_own_files_is_one_sentence(name, workspace, recordings):
+    (workspace / "out/.ds2" / name).mkdir(parents=True)
+    with pytest.raises(UserError, match=r"holds a folder where a file should be"):
+        run(recordings("a.wav"))
+
+
+def test_a_record_of_another_program_is_one_sentence(workspace, recordings):
+    (workspace / "out/.ds2").mkdir(parents=True)
+    with closing(sqlite3.connect(workspace / "out/.ds2/record.sqlite")) as record:
+        record.execute("create table outputs (name text)")
+    with pytest.raises(UserError, match=r"record\.sqlite is of another program: remove it"):
+        run(recordings("a.wav"))
 
 
 KILLED = """

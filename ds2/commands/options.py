@@ -8,10 +8,11 @@ from typing import Any
 from loguru import logger
 
 from ds2 import layout, params
+from ds2.commands import word_list
 from ds2.decoding.decoder import Decoder
 from ds2.errors import UserError
 from ds2.params import numbers
-from ds2.recognition import choice, word_list
+from ds2.recognition import choice
 from ds2.recognition.acoustic import AcousticModel
 
 _GREEDY, _PREFIX, _SEARCH = "ctc_greedy", "ctc_prefix_beam", "ctc_beam_search"

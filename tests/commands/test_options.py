@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ds2 import layout, params
+from ds2.commands import options
 from ds2.errors import UserError
-from ds2.recognition import options
 
 
 @dataclass

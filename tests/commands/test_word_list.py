@@ -1,7 +1,7 @@
 import pytest
 
+from ds2.commands import word_list
 from ds2.errors import UserError
-from ds2.recognition import word_list
 
 
 def test_a_list_has_a_word_a_line_and_where_somebody_wants_it_a_boost(tmp_path):
