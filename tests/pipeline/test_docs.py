@@ -76,9 +76,9 @@ RUN = {
     "python -m ds2 evaluate --list calls.txt --out scored": (
         "printf 'a.wav\\t今天\\n' > calls.txt && python -m ds2 evaluate --list calls.txt --out scored_calls"
     ),
-    "python -m ds2 align a.wav 今天天气怎么样": "python -m ds2 align a.wav 今天",
+    "python -m ds2 align a.wav 今天天气怎么样": "python -m ds2 align a.wav 东南",
     "python -m ds2 align --format ctm calls.txt > calls.ctm": (
-        "printf 'a.wav\\t今天\\n' > calls.txt && python -m ds2 align --format ctm calls.txt > calls.ctm"
+        "printf 'a.wav\\t东南\\n' > calls.txt && python -m ds2 align --format ctm calls.txt > calls.ctm"
     ),
     "python -m ds2 transcribe --params params.yaml a.wav b.mp3": AS_IT_IS,
     "python -m ds2 transcribe --lm dataset/lm.arpa --alpha 1.5 --beta 2 a.wav b.mp3": AS_IT_IS,
