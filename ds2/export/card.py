@@ -57,7 +57,10 @@ def text(
         "and `lengths` (int64 [B]) and gives `log_probabilities` (float32 [B, T', tokens], natural logarithms) and "
         "`steps` (int64 [B]). `vocabulary.txt` has a token a line; line 0 is the blank of CTC.",
         "",
-        "    ds2 transcribe --model FOLDER a.wav",
+        "In a checkout of ds2, without Paddle:",
+        "",
+        "    pip install '.[onnx]'",
+        "    python -m ds2 transcribe --model FOLDER a.wav",
         "",
         "## Training data",
         "",
