@@ -63,6 +63,8 @@ class _Pool(ProcessPoolExecutor):
         if self._executor_manager_thread is None:
             while len(self._processes) < self._max_workers:
                 super()._adjust_process_count()
+            # Else the thread would wait for ever for the rest of a result whose worker was killed while it sent it.
+            self._result_queue._writer.close()
 
 
 def pool(workers: int, prepare: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
