@@ -35,7 +35,7 @@ from ds2.recognition.recognised import recognise
 
 _TOKENS = 4300
 _BATCHES = (1, 4, 16)
-# Of so many recordings those of medium length are measured: batches are made of similar lengths.
+# Of _DRAWN recordings the _MEASURED of medium length are measured: real batches have similar lengths too.
 _DRAWN, _MEASURED = 64, 16
 
 

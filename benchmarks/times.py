@@ -16,11 +16,10 @@ from rapidfuzz.distance import Levenshtein
 
 from ds2 import layout
 from ds2.data import features
-from ds2.data.loader import unlabelled
 from ds2.data.manifest import Manifest
 from ds2.decoding.greedy import Greedy
 from ds2.errors import ends_with_a_sentence
-from ds2.recognition import alignment, opening, splicing, timing
+from ds2.recognition import acoustic, alignment, opening, splicing, timing
 from ds2.recognition.acoustic import AcousticModel
 from ds2.recognition.calibration import Calibration
 from ds2.recognition.splicing import Splice
@@ -43,7 +42,7 @@ def _hear(model: AcousticModel, split: str) -> Iterator[Heard]:
     manifest = Manifest(layout.manifest_path(split))
     for splice in splicing.splices(manifest, model.features.sample_rate, _COUNT):
         values = features.extract(splice.samples, model.features)
-        (logs,) = model.log_probabilities(unlabelled([model.statistics.normalize(values)]))
+        logs = acoustic.of_one(model, values)
         ids, found = model.vocabulary.encode(splice.text), Greedy().decode(Greedy().prune(logs)).ids
         right = np.zeros(len(ids), bool)
         for operation in Levenshtein.opcodes(ids.tolist(), found.tolist()):

@@ -41,6 +41,11 @@ def manifest_path(split: str) -> Path:
     return Path(f"dataset/manifest.{split}")
 
 
+def checkpoint(name: str) -> Path:
+    """The folder that `evaluate.checkpoint` names: one below models/, or a path."""
+    return Path(name) if "/" in name else MODELS / name
+
+
 def repository_root() -> Path:
     """The repository that holds audio, logs and autosaves.
 

@@ -25,7 +25,7 @@ from ds2.audio.reading import AudioError
 from ds2.errors import UserError, enough_memory
 from ds2.files import as_json
 from ds2.params import numbers
-from ds2.transcribing import cutting
+from ds2.transcribing import cutting, formats
 from ds2.transcribing.aligning import Aligned, Aligner
 from ds2.transcribing.inputs import Input
 
@@ -97,24 +97,14 @@ def _listed(path: Path) -> Iterator[tuple[Input, str]]:
 
 
 def _json(given: Input, aligned: Aligned) -> str:
-    piece = {"offset": given.piece.offset, "channel": given.piece.channel}
     found = aligned.found
     return as_json(
-        {"path": given.name}
-        | {key: value for key, value in piece.items() if value is not None}
+        formats.place(given)
         | {
             "text": found.text,
             "duration": round(aligned.duration, 3),
             "confidence": round(found.confidence, 4),
-            "words": [
-                {
-                    "word": word.text,
-                    "start": round(word.start, 3),
-                    "end": round(word.end, 3),
-                    "confidence": round(word.confidence, 4),
-                }
-                for word in found.words
-            ],
+            "words": formats.words(found.words),
         }
     )
 

@@ -92,7 +92,6 @@ def _on_test(checkpoint: Path, chosen: params.EvaluateSettings) -> Sequence[Any]
     """What results/evaluate.json has, if it is of this checkpoint and no older."""
     from ds2.export.card import Score
 
-    ours = Path(chosen.checkpoint) if "/" in chosen.checkpoint else layout.MODELS / chosen.checkpoint
     state = checkpoint / "state.json"
     try:
         newer = layout.EVALUATE_METRICS.stat().st_mtime >= state.stat().st_mtime
@@ -102,7 +101,7 @@ def _on_test(checkpoint: Path, chosen: params.EvaluateSettings) -> Sequence[Any]
         data = f"test data, {int(values['utterances'])} utterances"
     except (OSError, ValueError, KeyError, TypeError):
         newer = False
-    if not newer or checkpoint.resolve() != ours.resolve():
+    if not newer or checkpoint.resolve() != layout.checkpoint(chosen.checkpoint).resolve():
         logger.warning(
             f"{layout.EVALUATE_METRICS} is not there, older than {checkpoint} or of another model: the model card has "
             "no error rate of the test data"

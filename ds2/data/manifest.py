@@ -98,7 +98,7 @@ class Manifest:
         return self.pick(range(len(self)))
 
     def sample(self, most: int) -> "Manifest":
-        """No more than so many of its utterances, evenly spread, in their order."""
+        """At most `most` of its utterances, evenly spread, in the manifest's order."""
         found = copy.copy(self)
         kept = np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(np.int64))
         found._starts, found.durations = self._starts[kept], self.durations[kept]

@@ -70,7 +70,7 @@ class Buckets:
 
 
 def _cut(parameters: list[paddle.Tensor]) -> list[list[paddle.Tensor]]:
-    """Buckets of at least so many bytes of float32, but for the last one."""
+    """Buckets of at least _LEAST_BYTES of float32 gradients; the last one may be smaller."""
     buckets: list[list[paddle.Tensor]] = [[]]
     for parameter in reversed(parameters):
         if 4 * sum(one.size for one in buckets[-1]) >= _LEAST_BYTES:

@@ -51,7 +51,7 @@ class Group:
         return values
 
     def start_all_reduce(self, values: paddle.Tensor) -> Callable[[], paddle.Tensor]:
-        """An all_reduce while this process goes on computing: what it returns waits for the sum and gives it.
+        """Starts an asynchronous all_reduce; the returned function waits for the sum and returns it.
 
         All processes start theirs in the same order.
         """

@@ -46,7 +46,7 @@ def chosen_model(settings: params.Params) -> tuple[AcousticModel, str]:
     """
     chosen, use_gpu = settings.evaluate, settings.runtime.use_gpu
     name = chosen.checkpoint
-    model = opening.load(Path(name) if "/" in name else layout.MODELS / name, use_gpu)
+    model = opening.load(layout.checkpoint(name), use_gpu)
     return model, f"{name} ({model.origin})"
 
 
@@ -85,9 +85,7 @@ def score(
     return found if fitted is None else found.calibrated(fitted)
 
 
-def calibrate(
-    settings: params.Params, model: AcousticModel, path: Path, language_model: Path | None = layout.LANGUAGE_MODEL
-) -> Calibration | None:
+def calibrate(settings: params.Params, model: AcousticModel, path: Path) -> Calibration | None:
     """Fits how sure a model and the decoder of the section evaluate are to how often they are right on a manifest.
 
     No more than a thousand of its utterances are recognised; the times are fitted on some of these put together. None,
@@ -96,7 +94,7 @@ def calibrate(
     Raises:
         UserError: as `score`.
     """
-    decoder = choice.decoder(settings.evaluate, model.vocabulary, model.rules, language_model)
+    decoder = choice.decoder(settings.evaluate, model.vocabulary, model.rules, layout.LANGUAGE_MODEL)
     return _fitted(settings, model, decoder, path)
 
 

@@ -40,6 +40,7 @@ class Export:
     network: bytes  # model.onnx
     agreed: Parity
     chosen_by: Score | None  # which chose the weights
+    commit: str | None  # of the repository, as `commit` has it
 
 
 def prepare(checkpoint: Path, folder: Path, weights: type[np.floating]) -> Export:
@@ -57,10 +58,11 @@ def prepare(checkpoint: Path, folder: Path, weights: type[np.floating]) -> Expor
     model = paddle_model.load(checkpoint, False)
     settings = params.load() if layout.PARAMS.exists() else model.settings
     decoder = choice.decoder(settings.evaluate, model.vocabulary, model.rules, layout.LANGUAGE_MODEL)
+    known = commit()
     about = {
         "checkpoint": checkpoint.as_posix(),
         "origin": model.origin,
-        "commit": commit() or "",
+        "commit": known or "",
         "sample_rate": str(model.features.sample_rate),
         "vocabulary_size": str(len(model.vocabulary)),
     }
@@ -76,7 +78,7 @@ def prepare(checkpoint: Path, folder: Path, weights: type[np.floating]) -> Expor
     agreed.require(LIMITS[weights])
     if not agreed.heard:
         logger.warning(f"no recording of {dev} could be read: the networks were compared on random features alone")
-    return Export(checkpoint, model, settings, weights, network, agreed, _chosen_by(checkpoint))
+    return Export(checkpoint, model, settings, weights, network, agreed, _chosen_by(checkpoint), known)
 
 
 def _chosen_by(checkpoint: Path) -> Score | None:
@@ -171,7 +173,7 @@ def _facts(export: Export) -> dict[str, str]:
     values = sum(int(parameter.size) for parameter in model.network.parameters() if not parameter.stop_gradient)
     return {
         "weights": f"{model.origin} of {export.checkpoint.as_posix()}, stored as {export.weights.__name__}",
-        "git commit": commit() or "not known",
+        "git commit": export.commit or "not known",
         "network": f"{of_network.num_conv_layers} convolutions of {of_network.conv_channels} channels, "
         f"{of_network.num_rnn_layers} bidirectional GRUs of {of_network.rnn_layer_size}, {values:,} parameters",
         "vocabulary": f"{len(model.vocabulary):,} tokens",

@@ -18,7 +18,7 @@ from ds2.recognition.paddle_model import PaddleModel
 
 # Of random features: utterances of each batch, and the most frames of one.
 _BATCHES, _FRAMES = (1, 2, 3, 5), 200
-# Of recordings, at most so many seconds, so many at once.
+# Recordings are compared up to this total duration in seconds, in batches of this size.
 _SECONDS, _AT_ONCE = 600.0, 8
 # Utterances of which one may have another text: two tokens of a step can be equally likely but for rounding.
 _ONE_IN = 100

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from ds2 import params
-from ds2.data.loader import Batch
+from ds2.data.loader import Batch, unlabelled
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError
 from ds2.recognition.calibration import Calibration
@@ -48,6 +48,12 @@ class AcousticModel(Protocol):
         Raises:
             DivergedError: as `log_softmax`, through which all outputs go before they are decoded.
         """
+
+
+def of_one(model: AcousticModel, values: np.ndarray) -> np.ndarray:
+    """Ln P, float32 [steps, tokens], for the features of one utterance as `features.extract` makes them."""
+    (found,) = model.log_probabilities(unlabelled([model.statistics.normalize(values)]))
+    return found
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -22,8 +22,8 @@ def align(log_probabilities: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """The steps of each token in the likeliest of all CTC alignments of a text, int64 [tokens, 2]: first, last + 1.
 
     Steps between two tokens are blanks; two equal tokens in a row have at least one between them (Graves et al. 2006,
-    "Connectionist temporal classification"). The memory is that of tokens times the root of the steps: scores are kept
-    at every so many steps, and the path between two of them is found anew.
+    "Connectionist temporal classification"). Memory grows with tokens times the square root of steps: scores are kept
+    at checkpoints, about as many as that root, and the path between two checkpoints is recomputed.
 
     Args:
         log_probabilities: float [steps, tokens of the vocabulary], or of the columns that `ids` asks for; blank first.

@@ -11,13 +11,12 @@ import numpy as np
 from ds2 import layout
 from ds2.audio import reading
 from ds2.data import features, text
-from ds2.data.loader import unlabelled
 from ds2.data.manifest import Manifest, Utterance
-from ds2.recognition import alignment, calibration
+from ds2.recognition import acoustic, alignment, calibration
 from ds2.recognition.acoustic import AcousticModel
 from ds2.recognition.alignment import TooLongError
 
-# Speech is what is louder than this many dB below the loud frames (95th percentile) for so many frames of 10 ms.
+# Speech: at least _FEWEST_FRAMES consecutive frames of _FRAME_S above the 95th percentile less _BELOW_LOUD dB.
 _BELOW_LOUD = 25.0
 _FRAME_S = 0.010
 _FEWEST_FRAMES = 3
@@ -95,8 +94,7 @@ def offset(model: AcousticModel, found: Iterable[Splice]) -> float | None:
     """
     late = []
     for splice in found:
-        values = model.statistics.normalize(features.extract(splice.samples, model.features))
-        (logs,) = model.log_probabilities(unlabelled([values]))
+        logs = acoustic.of_one(model, features.extract(splice.samples, model.features))
         try:
             spans = alignment.align(logs, model.vocabulary.encode(splice.text))
         except TooLongError:

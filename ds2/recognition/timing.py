@@ -7,7 +7,7 @@ from ds2.mel import FRAME_LENGTH_S
 from ds2.recognition.calibration import Calibration
 
 _DB = 10.0 / np.log(10.0)
-# Silence is what is this many dB below the loud frames (95th percentile), for so many frames in a row.
+# Silence: at least _FEWEST consecutive frames below the 95th percentile of loudness less _BELOW_LOUD dB.
 _BELOW_LOUD = 35.0
 _FEWEST = 4
 # A pause ends so early and so late, in seconds, around the expected start: networks are early where silence is before.
@@ -42,6 +42,8 @@ def estimate(
         loud: as `loudness` has it, of the same recording; None: no silence is known.
     """
     duration = steps * step_seconds
+    if loud is not None and len(loud):  # the last step may reach beyond the recording
+        duration = min(duration, (len(loud) - 1) * FRAME_SHIFT_S + FRAME_LENGTH_S)
     expected = spans[:, 0] * step_seconds + (calibration.offset if calibration else 0.0)
     places = np.arange(len(spans))  # at the edges an offset leaves each token a step
     expected = np.clip(expected, places * step_seconds, duration - (len(spans) - places) * step_seconds)

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ds2.data import features, text
-from ds2.data.loader import unlabelled
 from ds2.data.vocabulary import BLANK_ID, UNKNOWN_ID
 from ds2.errors import UserError
-from ds2.recognition import alignment, recognised, timing
+from ds2.recognition import acoustic, alignment, recognised, timing
 from ds2.recognition.acoustic import AcousticModel
 from ds2.recognition.recognised import Recognised
 from ds2.transcribing import pieces
@@ -68,10 +67,8 @@ class Aligner:
             here = slice(*np.searchsorted(spans[:, 0], [first, last]).tolist())
             local = np.minimum(spans[here] - first, last - first)  # a token that crosses the cut ends there
             found = recognised.place(self._model, said[here], ids[here], local, one.logs, one.loud)
-            # The last step may reach beyond the recording.
             tokens += [
-                replace(token, start=token.start + one.start, end=min(token.end + one.start, cut.duration))
-                for token in found.tokens
+                replace(token, start=token.start + one.start, end=token.end + one.start) for token in found.tokens
             ]
             sure *= found.confidence
         found = Recognised(said, tuple(tokens), sure)
@@ -96,5 +93,4 @@ class Aligner:
         values = features.extract(part.samples, self._model.features)
         if not len(values):
             return None
-        (logs,) = self._model.log_probabilities(unlabelled([self._model.statistics.normalize(values)]))
-        return _Heard(part.start, logs[:, columns], timing.loudness(values))
+        return _Heard(part.start, acoustic.of_one(self._model, values)[:, columns], timing.loudness(values))

@@ -1,10 +1,12 @@
 """A transcript as a file: plain text, JSON, subtitles."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ds2.files import as_json
+from ds2.recognition.recognised import Word
 from ds2.transcribing import subtitles
+from ds2.transcribing.inputs import Input
 from ds2.transcribing.transcript import Segment, Spoken, Transcript, in_a_row
 
 # Seconds without a word after which a long recording's text has a new paragraph.
@@ -35,18 +37,29 @@ def verbose_json(found: Transcript) -> str:
             "text": found.text,
             "confidence": _share(found.confidence),
             "segments": [{"id": i} | _segment(segment) for i, segment in enumerate(said)],
-            "words": [
-                {
-                    "word": word.text,
-                    "start": round(word.start, 3),
-                    "end": round(word.end, 3),
-                    "confidence": _share(word.confidence),
-                }
-                for word in found.words()
-            ],
+            "words": words(found.words()),
         },
         indent=2,
     )
+
+
+def words(said: Iterable[Spoken | Word]) -> list[dict[str, Any]]:
+    """Words with their times in seconds and their confidences, as JSON has them."""
+    return [
+        {
+            "word": word.text,
+            "start": round(word.start, 3),
+            "end": round(word.end, 3),
+            "confidence": _share(word.confidence),
+        }
+        for word in said
+    ]
+
+
+def place(given: Input) -> dict[str, Any]:
+    """The path of a recording, and what was asked for of it, as JSON has them."""
+    piece = {"offset": given.piece.offset, "channel": given.piece.channel}
+    return {"path": given.name} | {key: value for key, value in piece.items() if value is not None}
 
 
 def _segment(segment: Segment) -> dict[str, Any]:
@@ -72,8 +85,7 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
 
 def line(found: Transcript) -> str:
     """The JSON object of a recording, also of one that could not be read, in a line of its own."""
-    piece = {"offset": found.piece.offset, "channel": found.piece.channel}
-    fields = {"path": found.name} | {key: value for key, value in piece.items() if value is not None}
+    fields = place(found.given)
     if found.error is not None:
         return as_json(fields | {"error": found.error})
     fields |= {

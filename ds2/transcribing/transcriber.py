@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -109,7 +108,7 @@ class Transcriber:
         given = recording.given
         try:
             recording.rate = self.doubts.look(given.name, given.file, given.piece)
-            for piece in self._pieces(given.file, recording):
+            for piece in self._pieces(recording):
                 recording.pieces.append(piece)
                 if piece.features is not None:
                     self._pool.append(piece)
@@ -118,10 +117,10 @@ class Transcriber:
         except reading.AudioError as error:
             recording.error = str(error)
 
-    def _pieces(self, path: Path, recording: _Recording) -> Iterator[_Piece]:
+    def _pieces(self, recording: _Recording) -> Iterator[_Piece]:
         rate = self._model.features.sample_rate
         given = recording.given
-        found = pieces.cut(given.name, path, given.piece, rate, self._limit, self._usual)
+        found = pieces.cut(given.name, given.file, given.piece, rate, self._limit, self._usual)
         recording.duration, recording.cut = found.duration, not found.whole
         for part in found.parts:
             values = features.extract(part.samples, self._model.features)
