@@ -27,7 +27,7 @@ def apart(environment: Mapping[str, str], function: Callable[..., _Result], *arg
     before = dict(os.environ)
     os.environ.update(environment)
     try:
-        with parallel.pool(1) as executor:
+        with parallel.Workers(1) as executor:
             return executor.submit(function, *arguments).result()
     finally:
         os.environ.clear()

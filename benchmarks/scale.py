@@ -35,7 +35,7 @@ def rows(corpus: Corpus) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write(corpus, folder)
-        with parallel.pool(1) as executor:
+        with parallel.Workers(1) as executor:
             seconds, processor, gigabytes = executor.submit(_first_batch, folder, corpus.settings, time.time()).result()
     durations = np.random.default_rng(1).uniform(0.5, 20.0, _LINES)
     start = time.perf_counter()

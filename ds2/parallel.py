@@ -1,5 +1,6 @@
 """Work on many items in several processes, in order, with a progress bar on a terminal."""
 
+import atexit
 import ctypes
 import itertools
 import math
@@ -7,11 +8,14 @@ import multiprocessing
 import os
 import signal
 import sys
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -40,8 +44,84 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _start_worker(prepare: Callable[..., None] | None, arguments: tuple) -> None:
-    """Runs first in every worker process: it ends with its parent, and leaves Ctrl-C to it."""
+class Workers(Executor):
+    """Worker processes that start clean: no forked threads, no copy of the parent's memory.
+
+    Each has a pipe and a thread of its own here, and shares no lock and no queue with another: one that is killed,
+    even in the middle of a result, is noticed at once and holds up no other. They start at the first task.
+    """
+
+    def __init__(self, count: int, prepare: Callable[..., None] | None = None, *arguments: Any) -> None:
+        """
+        Args:
+            count: of processes.
+            prepare: called with the arguments once in every worker.
+            arguments: sent to every worker once.
+        """
+        self._threads = ThreadPoolExecutor(count)
+        self._count = count
+        self._preparation = (prepare, arguments)
+        self._processes: list[BaseProcess] = []
+        self._idle: SimpleQueue[Connection] = SimpleQueue()
+
+    def submit(self, function: Callable[..., Result], /, *arguments: Any) -> Future[Result]:
+        """Has a worker call the function.
+
+        Raises:
+            UserError: a process cannot be started. In the future: WorkerKilledError, or what the function raised.
+        """
+        if not self._processes:
+            self._start()
+        return self._threads.submit(self._call, function, arguments)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Ends the processes, after the tasks that they are at; always waits for that."""
+        self._threads.shutdown(cancel_futures=cancel_futures)
+        while not self._idle.empty():
+            self._idle.get().close()
+        for process in self._processes:
+            process.join()
+        atexit.unregister(self.shutdown)
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        for _ in range(self._count):
+            try:
+                ours, theirs = context.Pipe()
+                self._idle.put(ours)
+                process = context.Process(target=_work, args=(theirs, *self._preparation))
+                with theirs:
+                    process.start()
+            except BrokenPipeError:
+                raise WorkerKilledError from None
+            except OSError as error:
+                raise UserError(
+                    f"worker processes cannot be started ({error.strerror}): lower runtime.num_workers"
+                ) from None
+            self._processes.append(process)
+        # Registered after multiprocessing's own, thus called before it, which waits for the processes.
+        atexit.register(self.shutdown)
+
+    def _call(self, function: Callable[..., Result], arguments: tuple) -> Result:
+        link = self._idle.get()
+        try:
+            link.send((function, arguments))
+            result, error, trace = link.recv()
+        except (EOFError, OSError):
+            raise WorkerKilledError from None
+        finally:
+            self._idle.put(link)
+        if error is not None:
+            raise error from _InWorkerError(trace)
+        return result
+
+
+class _InWorkerError(Exception):
+    """The traceback of a worker process."""
+
+
+def _work(link: Connection, prepare: Callable[..., None] | None, arguments: tuple) -> None:
+    """A worker process: it answers until the pipe is closed, ends with its parent, and leaves Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     if sys.platform == "linux":
@@ -50,46 +130,15 @@ def _start_worker(prepare: Callable[..., None] | None, arguments: tuple) -> None
             os._exit(1)  # it died before that: nobody would tell this process
     if prepare is not None:
         prepare(*arguments)
-
-
-class _Pool(ProcessPoolExecutor):
-    """Starts all of its workers at the first task, before its thread begins to watch over them.
-
-    Started one by one, as Python does it, a worker may come while that thread ends the others because one was killed:
-    it is then never ended, or its start fails on a closed pipe.
-    """
-
-    def _adjust_process_count(self) -> None:
-        if self._executor_manager_thread is None:
-            while len(self._processes) < self._max_workers:
-                super()._adjust_process_count()
-            # Else the thread would wait for ever for the rest of a result whose worker was killed while it sent it.
-            self._result_queue._writer.close()
-
-
-def pool(workers: int, prepare: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
-    """Worker processes that start clean: no forked threads, no copy of the parent's memory.
-
-    What they make comes back through pipes, so that a container's small /dev/shm is no limit; only the locks of the
-    queues lie there, a page each.
-
-    Args:
-        workers: how many.
-        prepare: called with the arguments once in every worker.
-        arguments: sent to every worker once.
-
-    Raises:
-        UserError: there is no room for the locks either.
-    """
-    try:
-        return _Pool(
-            workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(prepare, arguments)
-        )
-    except OSError as error:
-        raise UserError(
-            f"worker processes cannot be started ({error.strerror}): make /dev/shm writable, if only 1 MB of it, or "
-            "set runtime.num_workers to 0"
-        ) from None
+    while True:
+        try:
+            function, arguments = link.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            link.send((function(*arguments), None, ""))
+        except Exception as error:
+            link.send((None, error, f"\n{traceback.format_exc()}"))
 
 
 def chunks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
@@ -113,12 +162,6 @@ def prefetch(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    except BrokenProcessPool:
-        if sys.version_info < (3, 11, 5) and executor._call_queue is not None:
-            # Python's own thread may be writing to a pipe that no worker reads any more, and the pool's end waits for
-            # that thread: https://github.com/python/cpython/issues/94777
-            executor._call_queue._reader.close()
-        raise WorkerKilledError from None
     finally:
         for future in waiting:
             future.cancel()
@@ -152,7 +195,7 @@ def ordered_map(
             results = map(function, counted())
         else:
             workers = min(workers, math.ceil(total / len(first[0])))
-            results = prefetch(stack.enter_context(pool(workers)), function, counted(), 4 * workers)
+            results = prefetch(stack.enter_context(Workers(workers)), function, counted(), 4 * workers)
         for result in results:
             bar.update(sizes.popleft())
             yield result

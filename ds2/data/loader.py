@@ -117,7 +117,7 @@ class Loader:
         self._workers = workers
         self._outlives = outlives
         self.lost = False
-        self._executor = parallel.pool(workers, _prepare, assembler, log.files()) if workers > 0 else None
+        self._executor = parallel.Workers(workers, _prepare, assembler, log.files()) if workers > 0 else None
 
     def __enter__(self) -> "Loader":
         return self

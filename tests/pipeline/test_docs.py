@@ -56,7 +56,6 @@ RUN = {
         "echo a.wav,x > calls.csv && python -m ds2 convert csv calls.csv calls.jsonl"
     ),
     "iconv -f gb18030 -t utf-8": "echo | iconv -f gb18030 -t utf-8",
-    "df -h /dev/shm": AS_IT_IS,
     "du -sh .dvc/cache .ds2 models dataset log": AS_IT_IS,
     "python -m ds2": AS_IT_IS,
     "python -m ds2 params": AS_IT_IS,
@@ -105,7 +104,6 @@ RUN = {
         'git add params.yaml dvc.lock results dataset/annotation && git commit --allow-empty -m "my data"'
     ),
     # From here on: experiments that leave the model alone ...
-    "dvc exp run -S runtime.num_workers=0": AS_IT_IS,
     "dvc exp run -S train.augment=false": AS_IT_IS,
     "dvc exp run -S augment.noise.prob=0.8 -S augment.noise.min_snr_dB=0": AS_IT_IS,
     "dvc exp run -S evaluate.decoder=ctc_beam_search": AS_IT_IS,
