@@ -20,7 +20,8 @@ export PATH := $(CURDIR)/$(BIN):$(value PATH)
 # For DVC, whatever the locale is: the path to this folder and the names in it are UTF-8.
 export PYTHONUTF8 := 1
 # Whole files, so that what a file shares is made once; three at a time, since many wait for processes that start.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
+# A process that dies is not replaced: pytest-xdist 3.8 would then wait for ever for the rest of its file.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart=0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .PHONY: checkout python repro compare experiments test test-slow test-wheel lint pictures install install-dev

@@ -3,6 +3,8 @@
 import argparse
 import difflib
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -53,7 +55,17 @@ def parser(name: str) -> tuple[argparse.ArgumentParser, Callable[[argparse.Names
 def main() -> None:
     """Runs the command that the first argument names."""
     startup.prepare()
-    name, *arguments = sys.argv[1:] or ["--help"]
+    try:
+        _run(*sys.argv[1:] or ["--help"])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads the output has stopped, as head does: end as other tools do then. Python ignores this signal,
+        # and must while a command runs, since any process that it writes to may end first.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+
+
+def _run(name: str, *arguments: str) -> None:
     if name in ("-h", "--help"):
         print("usage: python -m ds2 COMMAND ...\n")
         print("\n".join(f"  {command:12}{said}" for command, said in COMMANDS.items()))

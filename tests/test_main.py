@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -37,6 +38,18 @@ def test_the_list_loads_nothing_but_itself():
     own = {"ds2", "ds2.cpu", "ds2.places", "ds2.cuda", "ds2.startup", "ds2.errors", "ds2.__main__"}
     assert {name for name in loaded if name.split(".")[0] == "ds2"} == own
     assert not {"paddle", "pydantic", "numpy"} & set(loaded)
+
+
+@pytest.mark.parametrize("command", ["params", "--help"])
+def test_who_reads_the_output_may_stop(command):
+    done = subprocess.run(
+        ["bash", "-c", f"{shlex.quote(sys.executable)} -m ds2 {command} > >(exec sleep 0) || echo $?; wait"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.stdout, done.stderr) == (f"{128 + signal.SIGPIPE}\n", "")
 
 
 @pytest.mark.parametrize(("wrong", "right"), [("transcrib", "transcribe"), ("eval", "evaluate"), ("Params", "params")])

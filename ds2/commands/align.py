@@ -13,7 +13,6 @@ the rest is aligned, and the exit code is 1.
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,8 +67,6 @@ def run(arguments: argparse.Namespace) -> None:
     from ds2.recognition import opening  # paddle takes seconds to load: mistakes and --help do not wait for it
 
     aligner = Aligner(opening.load(arguments.model, "auto"), arguments.max_duration)
-    # Whoever reads the output may stop: end then as other tools do, without a traceback.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     write, failed = {"json": _json, "ctm": _ctm}[arguments.format], False
     with enough_memory("there is not enough memory for the text and the recording: lower --max-duration"):
         for given, transcript in work:

@@ -6,12 +6,10 @@ The name in front is the one that dvc exp run -S takes.
 """
 
 import argparse
-import signal
 
 from ds2.params import Params, messages
 
 
 def run(arguments: argparse.Namespace) -> None:
     """See the module's docstring."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads it may stop, as head does
     print(messages.describe(Params))

@@ -16,7 +16,6 @@ complete and was made by the same model and options.
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -99,8 +98,6 @@ def run(arguments: argparse.Namespace) -> None:
     said = options.read(arguments)
     model = opening.load(arguments.model, "auto")
     decoding = said.over(model, arguments.model)
-    # Whoever reads the output may stop: end then as other tools do, without a traceback.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     transcriber = Transcriber(model, decoding.decoder(model), arguments.batch_size, arguments.max_duration)
     failed = False
     with enough_memory(
