@@ -103,6 +103,17 @@ def test_a_list_is_an_annotation_and_its_mistakes_stop_nothing(here, root, run):
     assert "☃" not in errors[2]  # no letter, so no part of a text
 
 
+def test_the_text_of_another_recording_is_warned_about(here, root, run):
+    own, *others = (one.text for one in utterances(root))
+    assert "WARNING" not in run("a.wav", own).err
+    another = next(text for text in others if not set(text) & set(own))
+    done = run("a.wav", another)
+    count = len(json.loads(done.out)["words"])
+    assert done.err.endswith(
+        f"a.wav: the model does not hear {count} of the {count} words of the text: is it the text of this recording?\n"
+    )
+
+
 def test_a_piece_of_a_list_counts_from_its_beginning_and_in_ctm_from_that_of_the_file(here, root, run):
     said = utterances(root)[0].text
     piece = {"audio_filepath": "a.wav", "text": said, "offset": 0.01}
