@@ -23,7 +23,7 @@ from numba.misc.appdirs import AppDirs
 from ds2 import files, places
 
 # Whatever compiled functions call, and take numbers from, is in these rooms or in ds2 itself: a test holds it.
-ROOMS = ("data", "decoding", "model", "params", "recognition")
+ROOMS = ("data", "decoding", "model", "params")
 # Of how many states of the code what was compiled stays.
 _STATES = 20
 

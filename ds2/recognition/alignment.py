@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from ds2.compiled import compiled
 from ds2.data import frames
 from ds2.data.vocabulary import BLANK_ID
 from ds2.errors import UserError
@@ -12,6 +11,10 @@ from ds2.errors import UserError
 # Stands for ln 0: a step that has to have a token the network rules out is a bad one, not an impossible one.
 _FLOOR = -1e9
 _NONE = -np.inf
+# In front of the scores of the first states, which are reached from none.
+_PAD = 2
+# How many scores a block of steps has at least; blocks of long texts are as long as the root of all steps.
+_SCORES = 1 << 18
 
 
 class TooLongError(UserError):
@@ -40,81 +43,95 @@ def align(log_probabilities: np.ndarray, ids: np.ndarray) -> np.ndarray:
         )
     spans = np.zeros((len(ids), 2), np.int64)
     if len(ids):
-        _viterbi(log_probabilities, ids.astype(np.int64), spans, math.isqrt(len(log_probabilities)) + 1)
+        path = _best_path(_Lattice(log_probabilities, ids, np.maximum, _FLOOR))
+        steps = np.flatnonzero(path % 2)
+        tokens = path[steps] // 2
+        # Of several steps of a token the one that is written last stays.
+        spans[tokens[::-1], 0] = steps[::-1]
+        spans[tokens, 1] = steps + 1
     return spans
 
 
 def log_likelihood(log_probabilities: np.ndarray, ids: np.ndarray) -> float:
     """Ln P of a text: the sum over all its CTC alignments, as the loss of a training has it; arguments of `align`."""
-    return min(0.0, _forward(log_probabilities, ids.astype(np.int64)))
+    lattice = _Lattice(log_probabilities, ids, np.logaddexp, _NONE)
+    scores = lattice.start()
+    for first in lattice.blocks:
+        scores = lattice.run(first, scores)[-1]
+    return min(0.0, float(np.logaddexp.reduce(scores[_PAD:][-2:])))
 
 
-@compiled
-def _bounds(step, steps, states):
-    """The states that can be reached at a step, and from which the end can be."""
-    return max(0, states - 2 * (steps - step)), min(states, 2 * (step + 1))
+class _Lattice:
+    """The states of a text's CTC alignments, step by step: even states are blanks, odd ones tokens.
+
+    Scores are float64 [_PAD + states]; the first _PAD belong to no state and are ln 0.
+
+    Attributes:
+        states: their number.
+        blocks: the first step of each block of steps.
+    """
+
+    def __init__(self, log_probabilities: np.ndarray, ids: np.ndarray, merge: np.ufunc, floor: float) -> None:
+        """
+        Args:
+            log_probabilities: as in `align`.
+            ids: as in `align`.
+            merge: makes one score of those of two paths to the same state.
+            floor: stands for all log-probabilities below it.
+        """
+        self.states = 2 * len(ids) + 1
+        steps = len(log_probabilities)
+        self.blocks = range(0, steps, max(math.isqrt(steps) + 1, _SCORES // self.states))
+        self._logs = log_probabilities
+        self._merge, self._floor = merge, floor
+        self._columns = np.full(self.states, BLANK_ID)
+        self._columns[1::2] = ids
+        # Added to the score of the state two before: the blank between two tokens may be left out if they differ.
+        self._skip = np.full(self.states, _NONE)
+        self._skip[3::2][ids[1:] != ids[:-1]] = 0.0
+
+    def start(self) -> np.ndarray:
+        """Scores before the first step: as if a blank had been."""
+        scores = np.full(_PAD + self.states, _NONE)
+        scores[_PAD] = 0.0
+        return scores
+
+    def run(self, start: int, scores: np.ndarray) -> np.ndarray:
+        """The scores before a block, which are given, and after each of its steps: [steps + 1, _PAD + states]."""
+        logs = self._logs[start : start + self.blocks.step]
+        # Other states cannot be reached within the block, or the end cannot be reached from them.
+        last = min(self.states, 2 * (start + len(logs)))
+        first = min(last, max(0, self.states - 2 * (len(self._logs) - start)))
+        found = np.full((len(logs) + 1, _PAD + self.states), _NONE)
+        found[0] = scores
+        logs = np.maximum(logs.take(self._columns[first:last], axis=1), np.float32(self._floor))
+        skip = self._skip[first:last]
+        best, skipping = np.empty(last - first), np.empty(last - first)
+        merge = self._merge
+        for before, after, row in zip(found, found[1:, _PAD + first : _PAD + last], logs, strict=False):
+            merge(before[_PAD + first : _PAD + last], before[_PAD - 1 + first : _PAD - 1 + last], out=best)
+            np.add(before[first:last], skip, out=skipping)
+            merge(best, skipping, out=best)
+            np.add(best, row, out=after)
+        return found
+
+    def origins(self, scores: np.ndarray) -> np.ndarray:
+        """How many states back the best path to each state comes from, uint8 [steps, states], of what `run` returns."""
+        stay, follow, skip = scores[:-1, 2:], scores[:-1, 1:-1], scores[:-1, :-2] + self._skip
+        return np.where(skip > np.maximum(stay, follow), np.uint8(2), (follow > stay).view(np.uint8))
 
 
-@compiled
-def _forward(logs, ids):
-    steps, states = len(logs), 2 * len(ids) + 1
-    scores, following = np.full(states, _NONE), np.full(states, _NONE)
-    scores[0] = 0.0  # before the first step: as if a blank had been
-    for step in range(steps):
-        first, last = _bounds(step, steps, states)
-        following[:] = _NONE
-        for state in range(first, last):
-            score = scores[state]
-            if state > 0:
-                score = np.logaddexp(score, scores[state - 1])
-            if state % 2 == 1 and state > 1 and ids[state // 2] != ids[state // 2 - 1]:
-                score = np.logaddexp(score, scores[state - 2])
-            following[state] = score + logs[step, ids[state // 2] if state % 2 == 1 else BLANK_ID]
-        scores, following = following, scores
-    return scores[0] if states == 1 else np.logaddexp(scores[states - 1], scores[states - 2])
-
-
-@compiled
-def _step(logs, ids, before, after, pointers, first, last):
-    """One step for the states from `first` to before `last`: even ones are blanks, odd ones tokens."""
-    for state in range(first, last):
-        score, pointer = before[state], 0
-        if state > 0 and before[state - 1] > score:
-            score, pointer = before[state - 1], 1
-        if state % 2 == 1 and state > 1 and ids[state // 2] != ids[state // 2 - 1] and before[state - 2] > score:
-            score, pointer = before[state - 2], 2
-        after[state] = score + max(logs[ids[state // 2] if state % 2 == 1 else BLANK_ID], _FLOOR)
-        pointers[state] = pointer
-
-
-@compiled
-def _viterbi(logs, ids, spans, block):
-    """Fills `spans`; the scores before every `block` steps are kept."""
-    steps, states = len(logs), 2 * len(ids) + 1
-    kept = np.empty((-(-steps // block), states))
-    pointers = np.empty((block, states), np.uint8)
-    scores, following = np.full(states, _NONE), np.full(states, _NONE)
-    scores[0] = 0.0  # before the first step: as if a blank had been
-    for step in range(steps):
-        if step % block == 0:
-            kept[step // block] = scores
-        first, last = _bounds(step, steps, states)
-        following[:] = _NONE
-        _step(logs[step], ids, scores, following, pointers[0], first, last)
-        scores, following = following, scores
-    state = states - 1 if scores[states - 1] >= scores[states - 2] else states - 2
-    for index in range(len(kept) - 1, -1, -1):
-        start, end = index * block, min(steps, (index + 1) * block)
-        scores[:] = kept[index]
-        for step in range(start, end):
-            first, last = _bounds(step, steps, states)
-            following[:] = _NONE
-            _step(logs[step], ids, scores, following, pointers[step - start], first, last)
-            scores, following = following, scores
-        for step in range(end - 1, start - 1, -1):
-            if state % 2 == 1:
-                token = state // 2
-                spans[token, 0] = step
-                if spans[token, 1] == 0:
-                    spans[token, 1] = step + 1
-            state -= pointers[step - start, state]
+def _best_path(lattice: _Lattice) -> np.ndarray:
+    """The state at every step of the likeliest alignment, int64 [steps]."""
+    kept = [lattice.start()]
+    for start in lattice.blocks[:-1]:
+        kept.append(lattice.run(start, kept[-1])[-1].copy())
+    state, path = -1, []
+    for start, before in zip(reversed(lattice.blocks), reversed(kept), strict=True):
+        scores = lattice.run(start, before)
+        if state < 0:
+            state = lattice.states - (1 if scores[-1, -1] >= scores[-1, -2] else 2)
+        for origins in reversed(lattice.origins(scores)):
+            path.append(state)
+            state -= origins.item(state)
+    return np.array(path[::-1])

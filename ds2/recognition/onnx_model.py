@@ -13,7 +13,7 @@ from ds2.data import frames
 from ds2.data.loader import Batch
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError, harmless
-from ds2.recognition import alignment, bundle, onnx_file
+from ds2.recognition import bundle, onnx_file
 from ds2.recognition.acoustic import DivergedError
 from ds2.recognition.bundle import NETWORK, Bundle
 from ds2.recognition.calibration import Calibration
@@ -153,7 +153,6 @@ def load(folder: Path, use_gpu: str | bool) -> OnnxModel:
         with ThreadPoolExecutor(1) as beside:  # ONNX Runtime takes as long as all that is done meanwhile
             opening = beside.submit(session, data)
             opened.check_network(data)
-            alignment.align(np.zeros((1, 2), np.float32), np.ones(1, np.int64))  # loads compiled code
             model = OnnxModel(opening.result(), opened)
     except onnx_file.ForeignError as error:
         opened.check_network(data)
