@@ -114,8 +114,7 @@ class Processes(Group):
     def all_reduce(self, values: paddle.Tensor) -> paddle.Tensor:
         """The elementwise sum over all processes, the same bits in each."""
         try:
-            with _lost():
-                distributed.all_reduce(values)
+            self._call(distributed.all_reduce, values)
         except LostError as error:
             self.lost = error
             raise
@@ -124,13 +123,14 @@ class Processes(Group):
     def start_all_reduce(self, values: paddle.Tensor) -> Callable[[], paddle.Tensor]:
         """A thread of its own sends to CPUs; a GPU sends by itself."""
         if self._sender is not None:
-            return self._sender.start(values)
-        with _lost():
-            task = distributed.all_reduce(values, sync_op=False)
+            sent = self._sender.start(distributed.all_reduce, values)
+        else:
+            with _lost():
+                sent = distributed.all_reduce(values, sync_op=False).wait
 
         def wait() -> paddle.Tensor:
             with _lost():
-                task.wait()
+                sent()
             return values
 
         return wait
@@ -143,8 +143,7 @@ class Processes(Group):
         """The value of every process, by rank."""
         values: list[Any] = []
         self.barrier()
-        with _lost():
-            distributed.all_gather_object(values, value)
+        self._call(distributed.all_gather_object, values, value)
         return values
 
     def all_gather_rows(self, row: paddle.Tensor) -> paddle.Tensor:
@@ -155,8 +154,7 @@ class Processes(Group):
         """The value of rank 0."""
         values = [value]
         self.barrier()
-        with _lost():
-            distributed.broadcast_object_list(values, src=0)
+        self._call(distributed.broadcast_object_list, values, src=0)
         return values[0]
 
     def broadcast_arrays(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -165,41 +163,47 @@ class Processes(Group):
         received = {}
         for name, (shape, kind) in kinds.items():
             value = paddle.to_tensor(arrays[name] if self.rank == 0 else np.zeros(shape, kind))
-            with _lost():
-                distributed.broadcast(value, src=0)
+            self._call(distributed.broadcast, value, src=0)
             received[name] = value.numpy()
         return received
 
+    def _call(self, collective: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+        """Sends and waits, after all that was started before."""
+        with _lost():
+            if self._sender is not None:
+                self._sender.start(collective, *arguments, **options)()
+            else:
+                collective(*arguments, **options)
+
 
 class _Sender:
-    """A thread that adds up over all processes, one message after the other.
+    """A thread that makes all collective calls between CPUs, one after the other, in the order of this program.
 
-    Gloo computes nothing in the background, whatever it is asked, and must not see two messages of one group at once:
-    these have a group of their own. A daemon, since Python waits for other threads at its end, and this one may wait
-    for a process that waits for this process's end.
+    Gloo computes nothing in the background, whatever it is asked, and must not see two messages of one group at once.
+    A second group is no way out: in Paddle 2.6.2 a process may find the addresses of the first group in its place,
+    and is refused there. A daemon, since Python waits for other threads at its end, and this one may wait for a process
+    that waits for this process's end.
     """
 
     def __init__(self) -> None:
-        self._group = distributed.new_group()
-        self._asked: SimpleQueue[tuple[paddle.Tensor, Future[paddle.Tensor]]] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[Callable[[], Any], Future[None]]] = SimpleQueue()
         Thread(target=self._run, name="sender", daemon=True).start()
 
-    def start(self, values: paddle.Tensor) -> Callable[[], paddle.Tensor]:
-        """Sends when all that was asked before is sent; what it returns waits for the sum, and may raise LostError."""
-        total: Future[paddle.Tensor] = Future()
-        self._asked.put((values, total))
-        return total.result
+    def start(self, collective: Callable[..., Any], *arguments: Any, **options: Any) -> Callable[[], None]:
+        """Calls it when all that was asked before is done; what this returns waits for that, and raises as the call."""
+        done: Future[None] = Future()
+        self._asked.put((partial(collective, *arguments, **options), done))
+        return done.result
 
     def _run(self) -> None:
         while True:
-            values, total = self._asked.get()
+            call, done = self._asked.get()
             try:
-                with _lost():
-                    distributed.all_reduce(values, group=self._group)
-            except LostError as error:
-                total.set_exception(error)
+                call()
+            except Exception as error:
+                done.set_exception(error)
             else:
-                total.set_result(values)
+                done.set_result(None)
 
 
 class _Rows(PyLayer):

@@ -99,7 +99,7 @@ def products(folder, epoch):
     return found
 
 
-# Not on the gpu wheel: gloo of Paddle 2.6.2 often fails to connect three processes of one machine.
+@pytest.mark.wheel
 @pytest.mark.slow
 def test_one_two_and_three_processes_compute_the_same(root, tmp_path):
     # 14 utterances in batches of 4: of the last batch, of two, a third process has none.
