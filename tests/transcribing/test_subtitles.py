@@ -1,10 +1,12 @@
 """Subtitles of every recording can be read: narrow enough, long enough on the screen, one after the other."""
 
 import html
+import io
 import itertools
 import re
 import unicodedata
 
+import av
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -173,6 +175,14 @@ def test_webvtt_is_read_back(cues):
         start, end = re.fullmatch(r"(\S+\.\d+) --> (\S+\.\d+)", times).groups()
         found.append(Cue(milliseconds(start), milliseconds(end), html.unescape(text)))
     assert found == cues
+
+
+@given(CUES, st.sampled_from([(subtitles.srt, "srt"), (subtitles.vtt, "webvtt")]))
+def test_ffmpeg_reads_the_same_times(cues, made):
+    write, kind = made
+    with av.open(io.BytesIO(write(cues := laid(cues)).encode()), format=kind) as container:
+        packets = [packet for packet in container.demux(container.streams[0]) if packet.size]
+    assert [(packet.pts, packet.pts + packet.duration) for packet in packets] == [(cue.start, cue.end) for cue in cues]
 
 
 @given(CUES)
