@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from ds2 import log, params, startup
 from ds2.distributed import launch
-from ds2.errors import ends_with_a_sentence
+from ds2.errors import UserError, ends_with_a_sentence
+from ds2.params import messages
 from ds2.pipeline import copies, leftovers, orphan, record
 
 
@@ -22,7 +23,10 @@ def run(main: Callable[..., None], description: str, **arguments: str) -> None:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, help_text in arguments.items():
         parser.add_argument(name, help=help_text)
-    parsed = parser.parse_args()
+    parsed, options = parser.parse_known_args()
+    if options:
+        name, _, value = " ".join(options[:2]).replace("=", " ", 1).partition(" ")
+        raise UserError(messages.option(params.Params, name, value.split(" ")[0]))
     log.to_terminal()
     if not launch.needed():  # this process of a training ends with the one that started it, which looks after the rest
         main(params.load(), **vars(parsed))

@@ -94,7 +94,7 @@ LONG = "今天天气怎么样" * 20
 KINDS = {
     "spaces instead of a tab": Kind("HERE/a.wav 你好", "no_tab", ("spaces where the tab",), audio("a.wav")),
     "full-width space instead of a tab": Kind("HERE/a.wav　你好", "no_tab", ("spaces where the tab",), audio("a.wav")),
-    "comma instead of a tab": Kind("HERE/a.wav,你好", "no_tab", ("there is no tab",), audio("a.wav")),
+    "comma instead of a tab": Kind("HERE/a.wav,你好", "no_tab", ("a ',' where the tab",), audio("a.wav")),
     "no transcript at all": Kind("HERE/a.wav", "no_tab", ("there is no tab",), audio("a.wav")),
     "gbk": Kind("HERE/a.wav\t你好".encode("gbk"), "not_utf8", ("UTF-8", "GB18030"), audio("a.wav")),
     "latin-1": Kind(b"HERE/a.wav\tcaf\xe9", "not_utf8", ("save the file as UTF-8",), audio("a.wav")),

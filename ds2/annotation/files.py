@@ -1,6 +1,7 @@
 """The user's annotation files: which there are, and their lines."""
 
 import codecs
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from ds2.errors import UserError
 # Of an annotation: lines of path, tab, transcript, or JSON objects.
 _JSON_LINES = ".jsonl"
 _SUFFIXES = (".txt", _JSON_LINES)
+# What spreadsheets and other programs put behind a file's name where a tab should be.
+_SEPARATED = re.compile(r"[^\t]+\.[A-Za-z]\w{1,3}[\"']?\s*([,;，；|])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,12 @@ def _parse_fields(source: Source, number: int, text: str) -> Line | Rejection:
     if len(fields) == 1:
         if text.startswith("{"):
             return reject("no_tab", "the line is JSON: call the file *.jsonl")
+        if found := _SEPARATED.match(text):
+            return reject(
+                "no_tab",
+                f"there is a {found[1]!r} where the tab between audio path and transcript should be: "
+                "python -m ds2 convert csv makes an annotation of a spreadsheet",
+            )
         if " " in text.strip() or "\u3000" in text:
             return reject("no_tab", "there are spaces where the tab between audio path and transcript should be")
         return reject("no_tab", "there is no tab: a line is audio path, tab, transcript")

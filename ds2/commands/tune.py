@@ -34,7 +34,13 @@ def run(arguments: argparse.Namespace) -> None:
     tuning.write_table(layout.TUNING, points, metric)
     tuning.write_picture(layout.TUNING_PICTURE, points, metric)
     best = tuning.best(points)
-    logger.info(f"{metric.upper()} {best.errors.rate:.5f} with alpha {best.alpha:g} and beta {best.beta:g}")
+    greedy = tuning.greedy(utterances, model.vocabulary, metric)
+    logger.info(
+        f"dev {metric.upper()} {best.errors.rate:.5f} with alpha {best.alpha:g} and beta {best.beta:g}, "
+        f"{greedy.rate:.5f} with ctc_greedy"
+    )
+    if best.errors.total >= greedy.total:
+        logger.warning(f"{layout.LANGUAGE_MODEL} does not help on the dev set: keep evaluate.decoder at ctc_greedy")
     print(
         "dvc exp run -S evaluate.decoder=ctc_beam_search "
         f"-S evaluate.alpha={best.alpha:g} -S evaluate.beta={best.beta:g}"

@@ -14,6 +14,7 @@ from ds2.data.manifest import Manifest
 from ds2.data.vocabulary import Vocabulary
 from ds2.decoding.beam import BeamSearch
 from ds2.decoding.candidates import Candidates
+from ds2.decoding.greedy import Greedy
 from ds2.evaluation import error_rate
 from ds2.evaluation.error_rate import Errors
 from ds2.files import replacing
@@ -81,6 +82,15 @@ def tune(utterances: Utterances, search: BeamSearch, vocabulary: Vocabulary, met
             bar.total += len(pairs)
             measure(pairs)
     return [points[weights] for weights in sorted(points)]
+
+
+def greedy(utterances: Utterances, vocabulary: Vocabulary, metric: str) -> Errors:
+    """The errors of ctc_greedy on the same utterances, of whose candidates the first of each step is the likeliest."""
+    tokens, decoder = TOKENS[metric], Greedy()
+    paths = (one.tokens[one.bounds[:-1]] for one in utterances.kept)
+    texts = (vocabulary.decode(decoder.decode((path, 0.0)).ids) for path in paths)
+    pairs = zip(utterances.references, texts, strict=True)
+    return sum((error_rate.compare(tokens(reference), tokens(text)) for reference, text in pairs), Errors())
 
 
 def best(points: Sequence[Point]) -> Point:

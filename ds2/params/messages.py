@@ -34,6 +34,16 @@ _OTHER_DIGITS = re.compile(r"(?![0-9])\d")
 _LONGEST = 80
 # Parameters that there were, and what does their work.
 _GONE = {"evaluate.average_checkpoints": "models/best_model is an average where that scored best on dev"}
+# Options of script-style trainers that are no parameter here, and what takes their place.
+_FIXED = {
+    "augment_conf_path": "the section augment of params.yaml has its values; train.augment: false switches it off",
+    "train_manifest": "the stage manifest writes dataset/manifest.train from the lists in dataset/annotation",
+    "test_manifest": "the stage manifest writes dataset/manifest.test from the lists in dataset/annotation",
+    "dev_manifest": "the stage manifest writes dataset/manifest.dev from the lists in dataset/annotation",
+    "mean_istd_path": "the stage mean_istd writes dataset/mean_istd.json",
+    "vocab_path": "the stage vocabulary writes dataset/vocabulary.txt",
+    "output_model_dir": "the stage train writes models/",
+}
 # What ruamel tells badly, or of the line after it.
 _SLIPS = (
     (re.compile(r"\s*\w+\s*："), "the colon is a full-width one: write an ordinary one and a space"),
@@ -102,6 +112,19 @@ def sentence(root: type[Section], error: Any) -> str:
     if kind in _WRONG_TYPE:
         return f"{name}: {shown(value)} is not {_WRONG_TYPE[kind]}"
     return f"{name}: {shown(value)}: {error['msg']}"
+
+
+def option(root: type[Section], given: str, value: str) -> str:
+    """One sentence for an option that a stage was given on the command line: where its value belongs."""
+    name = given.lstrip("-").replace("-", "_")
+    if name in _FIXED:
+        return f"{given}: stages take no such option: {_FIXED[name]}"
+    found = [known for known, _ in fields(root) if name in (known, known.rpartition(".")[2])]
+    found = [known for known in found if known.startswith("train.")] or found
+    if len(found) != 1:
+        return f"{given}: stages take no such option: python -m ds2 params lists what params.yaml can hold"
+    changed = f"dvc exp run -S {found[0]}={value or '...'}"
+    return f"{given}: stages take no options: set {found[0]} in params.yaml, or run {changed}"
 
 
 def too_deep(text: str) -> str:

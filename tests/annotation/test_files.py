@@ -63,6 +63,10 @@ def test_blank_lines_count_and_are_rejected(lines_of):
     [
         ("a.wav 你好".encode(), "no_tab", "spaces where the tab"),
         ("a.wav\u3000你好".encode(), "no_tab", "spaces where the tab"),
+        ("my recordings/a b.wav,今天，天气 好".encode(), "no_tab", "a ',' where the tab between audio path and"),
+        ('"d/a b.mp3" ; 你好'.encode(), "no_tab", "a ';' where the tab between audio path and"),
+        ("d/a b.flac|你好".encode(), "no_tab", "a '|' where the tab between audio path and"),
+        ("a.wav 你好，v1.02, 好".encode(), "no_tab", "spaces where the tab"),
         (b"a.wav", "no_tab", "there is no tab"),
         (b'{"audio_filepath": "a.wav", "text": "x"}', "no_tab", "the line is JSON"),
         ("a.wav\t你好".encode("gbk"), "not_utf8", "byte 7 of the line is not UTF-8 (it may be GB18030)"),

@@ -4,6 +4,7 @@ import pytest
 from ds2.data.vocabulary import Vocabulary
 from ds2.decoding import candidates, hot_words, ngram
 from ds2.decoding.beam import BeamSearch
+from ds2.decoding.greedy import Greedy
 from ds2.evaluation import tuning
 from ds2.evaluation.error_rate import Errors
 from ds2.evaluation.tuning import Point, Utterances
@@ -59,6 +60,15 @@ def test_the_language_model_gets_the_weight_that_mends_the_errors(points):
     assert best.alpha > 0
     assert {errors.reference_length for errors in by_weights.values()} == {40}
     assert len(by_weights) == len(points)
+
+
+def test_greedy_decoding_of_the_same_candidates_is_what_the_best_weights_are_compared_with():
+    random = np.random.default_rng(1)
+    logs = [log_softmax(random.normal(0, 3, (9, len(VOCABULARY)))) for _ in range(20)]
+    texts = [VOCABULARY.decode(Greedy().decode(Greedy().prune(one)).ids) for one in logs]
+    kept = [candidates.prune(one, 0.9, 3) for one in logs]
+    assert tuning.greedy(Utterances(kept, texts), VOCABULARY, "cer") == Errors(correct=sum(map(len, texts)))
+    assert tuning.greedy(Utterances(kept[:1], ["北" + texts[0]]), VOCABULARY, "cer").total == 1
 
 
 def test_of_equal_points_the_middle_one_is_the_best():
