@@ -9,7 +9,6 @@
 No link out of the folder is followed, and nothing that is read from it is ever unpickled or executed.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -65,9 +64,9 @@ class Bundle:
     language_model: Path | None
     network_hash: str
 
-    def check_network(self, data: bytes) -> None:
-        """Raises UserError where these are not the bytes of its network."""
-        if hashlib.sha256(data).hexdigest() != self.network_hash:
+    def check_network(self) -> None:
+        """Raises UserError where the file of its network is not what was written."""
+        if files.sha256(self.folder / NETWORK) != self.network_hash:
             raise _not_as_written(self.folder, NETWORK)
 
 

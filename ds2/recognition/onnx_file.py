@@ -7,6 +7,7 @@ A graph that `export.graph` has written has nothing of these, so all else is ref
 
 import math
 from collections.abc import Iterator
+from mmap import mmap
 from typing import Any
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -33,7 +34,7 @@ class ForeignError(ValueError):
     """A file is not one that `export.graph` has written. The message says what is foreign in it."""
 
 
-def check(data: bytes) -> int:
+def check(data: bytes | mmap) -> int:
     """Checks the bytes of an ONNX file; returns how many values its weights have.
 
     Raises:

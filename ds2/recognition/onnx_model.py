@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from ds2 import cpu, params
-from ds2.data import frames
+from ds2.data import features, frames
 from ds2.data.loader import Batch
 from ds2.data.vocabulary import Vocabulary
 from ds2.errors import UserError, harmless
@@ -124,15 +125,15 @@ def run(session: onnxruntime.InferenceSession, features: np.ndarray, lengths: np
     return real
 
 
-def session(data: bytes) -> onnxruntime.InferenceSession:
-    """ONNX Runtime at work on a graph, on as many cores as the network may use."""
+def session(graph: bytes | str) -> onnxruntime.InferenceSession:
+    """ONNX Runtime at work on a graph or on the file of one, on as many cores as the network may use."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cpu.threads()
     options.log_severity_level = 4  # what goes wrong is raised too
     options.add_session_config_entry("session.load_model_format", "ONNX")
     # Weights do not grow ONNX Runtime's pool of memory, by steps of which the last are larger than what is left.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def load(folder: Path, use_gpu: str | bool) -> OnnxModel:
@@ -147,15 +148,16 @@ def load(folder: Path, use_gpu: str | bool) -> OnnxModel:
     opened = bundle.read(folder)
     path = folder / NETWORK
     _check_room(path, path.stat().st_size)
-    data = path.read_bytes()
     try:
-        _check_room(path, _BYTES_A_VALUE * onnx_file.check(data))
-        with ThreadPoolExecutor(1) as beside:  # ONNX Runtime takes as long as all that is done meanwhile
-            opening = beside.submit(session, data)
-            opened.check_network(data)
+        _check_room(path, _BYTES_A_VALUE * onnx_file.check(_mapped(path)))
+        # It copies the weights of a file once, those of bytes twice.
+        with ThreadPoolExecutor(1) as beside:
+            opening = beside.submit(session, str(path))
+            features.load_fft()
+            opened.check_network()
             model = OnnxModel(opening.result(), opened)
     except onnx_file.ForeignError as error:
-        opened.check_network(data)
+        opened.check_network()
         raise UserError(f"{path} is not a network that python -m ds2 export has made: {error}") from None
     except Exception as error:  # ONNX Runtime's classes have no common one
         if isinstance(error, UserError):
@@ -163,6 +165,12 @@ def load(folder: Path, use_gpu: str | bool) -> OnnxModel:
         raise UserError(f"{path} is not a network that can be used: {harmless(error)}") from None
     _try(model, path)
     return model
+
+
+def _mapped(path: Path) -> bytes | mmap:
+    """The content of a file; only what is looked at is read."""
+    with open(path, "rb") as file:
+        return mmap(file.fileno(), 0, access=ACCESS_READ) if path.stat().st_size else b""
 
 
 def _check_room(path: Path, needed: int) -> None:
