@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 
@@ -47,6 +48,10 @@ def test_a_piece_outside_of_the_recording_is_refused(asked, sentence):
         ({"offset": None, "duration": None, "channel": None}, WHOLE),
         ({"offset": 1, "duration": 2.5, "channel": 0}, Piece(1.0, 2.5, 0)),
         ({"duration": 2.5}, Piece(None, 2.5)),
+        ({"offset": 0, "duration": 0.5}, Piece(0.0, 0.5)),
+        ({"offset": 0.25}, Piece(0.25)),
+        ({"start_time": 0, "end_time": 0.5}, Piece(0.0, 0.5)),
+        ({"offset": 1e9, "channel": 3}, Piece(1e9, None, 3)),
         ({"start_time": 1.5, "end_time": 4.0, "duration": 9.0}, Piece(1.5, 2.5)),
         ({"start_time": 1.5}, Piece(1.5)),
         ({"offset": 1.0, "duration": 3.0, "start_time": 1.5, "end_time": 4.0}, Piece(1.0, 3.0)),
@@ -72,11 +77,13 @@ def test_a_duration_is_more_than_nothing_and_an_end_behind_its_beginning():
         piece.take({"duration": 0})
     with pytest.raises(ValueError, match=r"end_time is 1, but should be after start_time, 1.5"):
         piece.take({"start_time": 1.5, "end_time": 1.0})
+    with pytest.raises(ValueError, match=r"end_time is 1.5, but should be after start_time, 1.5"):
+        piece.take({"start_time": 1.5, "end_time": 1.5})
 
 
 @pytest.mark.parametrize("value", ["0", 1.0, -1, True, [0, 1]])
 def test_a_channel_is_a_whole_number(value):
-    with pytest.raises(ValueError, match=r"channel is .*, but should be a whole number, from 0 up"):
+    with pytest.raises(ValueError, match=re.escape(f"channel is {value!r}, but should be a whole number, from 0 up")):
         piece.take({"channel": value})
 
 
@@ -91,6 +98,7 @@ def test_in_a_line_a_duration_alone_counts_from_the_beginning():
     [
         (WHOLE, WHOLE, True),
         (WHOLE, Piece(5.0, 1.0), True),
+        (WHOLE, Piece(0.0, 0.5), True),
         (Piece(1.0, 2.0), Piece(3.0, 1.0), False),
         (Piece(1.0, 2.0), Piece(2.96, 1.0), False),  # they touch
         (Piece(1.0, 2.0), Piece(2.9, 1.0), True),

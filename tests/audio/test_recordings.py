@@ -30,6 +30,16 @@ def test_what_a_corpus_that_is_being_unpacked_has_so_far_is_not_found(write_audi
     assert [name for name, _ in Recordings("noise", 16000).identity()] == ["3.wav"]
 
 
+def test_a_folder_that_two_links_lead_to_counts_once_and_hides_none_beside_it(write_audio, workspace):
+    write_audio("disk/a/1.wav")
+    write_audio("disk/b/2.wav")
+    write_audio("noise/3.wav")
+    (workspace / "noise/x").symlink_to(workspace / "disk/a")
+    (workspace / "noise/y").symlink_to(workspace / "disk")
+    (workspace / "disk/b/up").symlink_to(workspace / "noise")
+    assert [name for name, _ in Recordings("noise", 16000).identity()] == ["3.wav", "x/1.wav", "y/b/2.wav"]
+
+
 def test_a_folder_in_the_home_folder_is_found(write_audio, workspace, monkeypatch):
     write_audio("home/noise/1.wav")
     monkeypatch.setenv("HOME", str(workspace / "home"))
