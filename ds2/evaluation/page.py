@@ -70,7 +70,8 @@ def write(
     place = _inside(path, Path())
     page = _template().render(
         metric=metric,
-        other_metrics=[name for name in TOKENS if name != metric],
+        # Of texts without spaces the WER is the share of utterances with errors, which the page has too.
+        other_metrics=[one for one in TOKENS if one != metric and metrics[one] != metrics["sentence_error_rate"]],
         metrics=metrics,
         doubt=parts.doubt(size),
         size=size,

@@ -288,6 +288,32 @@ def test_curves_are_there_where_the_training_left_some(root):
     assert Page(written()).all("polyline") == []
 
 
+def test_the_curves_stand_before_the_tables_and_the_utterances(root):
+    order = [one["id"] for one in Page(written()).all("h2")]
+    assert order == [one["href"][1:] for one in Page(written()).all("a")]
+    assert order[0] == "learning"
+    assert order[-1] == "worst"
+
+
+def test_a_note_counts_only_what_is_left_out(root):
+    few = Page(written()).text
+    assert "Utterances with errors: 3, those with the most first" in few
+    assert "The worst first, of 2 speakers" in few
+    many = [Prediction(f"{i}.wav", "一", "二", "li", 1.0) for i in range(101)]
+    found = Page(written(Evaluation(many, 101.0, 1.0))).text
+    assert "101 utterances have errors; here are the 100 with the most, all are in errors.txt" in found
+    assert "speakers." not in found
+
+
+def test_the_word_error_rate_is_shown_where_it_differs_from_the_share_of_utterances_with_errors(root):
+    totals = [one["text"] for one in Page(written()).all("dt")]
+    assert [text for text in totals if text.startswith("WER")] != []
+    plain = Evaluation([Prediction("a.wav", "今天天气好", "今天天气", "li"), Prediction("b.wav", "好", "好")], 5.0, 1.0)
+    totals = [one["text"] for one in Page(written(plain)).all("dt")]
+    assert [text for text in totals if text.startswith("WER")] == []
+    assert [text for text in totals if text.startswith("SER")] != []
+
+
 @pytest.mark.slow
 def test_the_page_stays_small_for_a_hundred_thousand_utterances(root):
     draw = random.Random(0)
