@@ -1,14 +1,6 @@
 """DeepSpeech2 on PaddlePaddle, trained and evaluated as a DVC pipeline."""
 
-import sys
 import warnings
-from importlib.util import find_spec
-
-if find_spec("loguru") is None:
-    sys.exit(
-        f"error: {sys.executable} has no packages of ds2: activate the environment "
-        "(. .venv/cpu/bin/activate or . .venv/gpu/bin/activate), or make it with make install"
-    )
 
 from ds2 import cpu, places
 

@@ -54,6 +54,7 @@ def parser(name: str) -> tuple[argparse.ArgumentParser, Callable[[argparse.Names
 @ends_with_a_sentence
 def main() -> None:
     """Runs the command that the first argument names."""
+    startup.refuse_without_packages()
     startup.prepare()
     try:
         _run(*sys.argv[1:] or ["--help"])

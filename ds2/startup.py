@@ -2,10 +2,20 @@
 
 import os
 import sys
+from importlib.util import find_spec
 
 from ds2 import cuda
 
 _STARTED_ANEW = "DS2_STARTED_ANEW"
+
+
+def refuse_without_packages() -> None:
+    """Ends this process with a sentence where its Python is not that of the environment, as make install makes it."""
+    if find_spec("loguru") is None:
+        sys.exit(
+            f"error: {sys.executable} has no packages of ds2: activate the environment "
+            "(. .venv/cpu/bin/activate or . .venv/gpu/bin/activate), or make it with make install"
+        )
 
 
 def prepare() -> None:
