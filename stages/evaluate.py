@@ -3,7 +3,8 @@
 reads   models/, dataset/manifest.test and its audio, dataset/manifest.dev for confidences that mean something,
         results/curves/ for the report, dataset/lm.arpa for ctc_beam_search
 params  evaluate
-writes  results/evaluate.json, results/predictions.jsonl, results/errors.txt, results/report.html
+writes  results/evaluate.json, results/evaluation.json, results/predictions.jsonl, results/errors.txt,
+        results/report.html
 """
 
 from ds2 import params, stage

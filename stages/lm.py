@@ -29,16 +29,16 @@ def main(settings: params.Params) -> None:
         # Of a binary the search itself says it, at once.
         if ready.copy(layout.text_file(lm.path), layout.LANGUAGE_MODEL) == "arpa":
             fit.warn_of_words(lm.path, layout.LANGUAGE_MODEL)
-        write_json(layout.LANGUAGE_MODEL_METRICS, {})
+        write_json(layout.LANGUAGE_MODEL_NUMBERS, {})
         logger.info(f"{lm.path} is taken as it is; order, unit, extra_text and prune play no part")
         return
     model = estimate(_sentences(settings), lm.unit, lm.order, lm.prune)
     arpa.write(layout.LANGUAGE_MODEL, model)
-    metrics = model.metrics(_transcripts("dev"))
-    write_json(layout.LANGUAGE_MODEL_METRICS, metrics)
+    numbers = model.numbers(_transcripts("dev"))
+    write_json(layout.LANGUAGE_MODEL_NUMBERS, numbers)
     logger.info(
-        f"{metrics['lm_ngrams']} n-grams of {metrics['lm_words']} words; perplexity of the dev data "
-        f"{metrics.get('lm_dev_perplexity', 'unknown: there are none')}"
+        f"{numbers['lm_ngrams']} n-grams of {numbers['lm_words']} words; perplexity of the dev data "
+        f"{numbers.get('lm_dev_perplexity', 'unknown: there are none')}"
     )
 
 

@@ -31,7 +31,7 @@ def main(settings: params.Params) -> None:
     screening.check(screened, settings)
     for split, utterances in screened.accepted.items():
         manifest.write(layout.manifest_path(split), utterances)
-    write_json(layout.DATA_METRICS, screened.metrics())
+    write_json(layout.DATA_NUMBERS, screened.numbers())
     lines = f"{parts.count(screened.lines, 'line')} of {parts.count(len(sources), 'file')}"
     logger.info(f"{lines}, {len(screened.rejected)} rejected ({layout.REJECTED})")
     for line in parts.table(screened.accepted, screened.divided, screened.rule.asked()):

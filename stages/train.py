@@ -2,7 +2,8 @@
 
 reads   dataset/manifest.{train,dev,test}, dataset/mean_istd.json, dataset/vocabulary.txt, models/
 params  corpora, features, model, augment, train, evaluate.metrics_type, manifest.max_rejected_fraction
-writes  models/, results/train.json, results/curves/*.tsv; the log and VisualDL's files under log/
+writes  models/, results/train.json, results/training.json, results/curves/*.tsv; the log and VisualDL's files under
+        log/
 """
 
 import os

@@ -7,8 +7,8 @@ from typing import Any
 _COST = {"utterances_per_second", "peak_memory_mb"}
 
 
-def metrics(path: Path) -> dict[str, Any]:
-    """Of a results/train.json."""
+def numbers(path: Path) -> dict[str, Any]:
+    """Of a results/training.json."""
     return {name: value for name, value in json.loads(path.read_bytes()).items() if name not in _COST}
 
 

@@ -55,7 +55,7 @@ def test_the_model_and_its_metrics_are_those_of_the_parameters(transcripts, sect
     model = estimate([*TRAIN, *(normalize(text, rules) for text in extra)], unit, order, prune)
     arpa.write(transcripts / "expected.arpa", model)
     assert (transcripts / "dataset/lm.arpa").read_bytes() == (transcripts / "expected.arpa").read_bytes()
-    assert json.loads((transcripts / "results/lm.json").read_text()) == model.metrics(["打开客厅的 tv"])
+    assert json.loads((transcripts / "results/lm.json").read_text()) == model.numbers(["打开客厅的 tv"])
 
 
 def test_a_ready_model_is_taken_as_it_is_and_can_be_anywhere(transcripts, tmp_path_factory):

@@ -68,7 +68,7 @@ class Overview:
         if _TAG_BEGINS.search(raw) and (tags := text.tags(raw)):
             self.tags.add(line, tags[0])
 
-    def metrics(self) -> dict[str, int]:
+    def numbers(self) -> dict[str, int]:
         """Counts of lines, flat, for results/data.json."""
         return {"lines_with_digits": self.digits.lines, "lines_with_tags": self.tags.lines}
 

@@ -17,7 +17,7 @@ class Rates:
         """Counts an utterance."""
         self.seconds[part][rate] += seconds
 
-    def metrics(self) -> dict[str, float]:
+    def numbers(self) -> dict[str, float]:
         """Hours for results/data.json; none where all audio has one rate, which is high enough."""
         if not self._low() and len(set().union(*self.seconds.values())) < 2:
             return {}

@@ -40,7 +40,7 @@ class Screened:
     transcripts: Overview  # of the accepted lines
     copies: list[tuple[Line, Line]]  # accepted lines, each with an earlier one of the same audio in its part
 
-    def metrics(self) -> dict[str, int | float]:
+    def numbers(self) -> dict[str, int | float]:
         """Counts and hours, flat, for results/data.json."""
         found: dict[str, int | float] = {
             "lines": self.lines,
@@ -57,7 +57,7 @@ class Screened:
                 found[f"{split}_share"] = round(share, 4)
         for reason, count in sorted(Counter(r.reason for r in self.rejected).items()):
             found[f"rejected_{reason}"] = count
-        return found | self.rates.metrics() | self.transcripts.metrics()
+        return found | self.rates.numbers() | self.transcripts.numbers()
 
 
 def screen(

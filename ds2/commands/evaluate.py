@@ -1,7 +1,8 @@
 """Scores a checkpoint or a bundle on a manifest or an annotation; results/ stays as it is.
 
 Prints the error rate with its counts and its 95 % interval. With --out it also writes there what the stage evaluate
-writes into results/: predictions.jsonl, errors.txt, evaluate.json and report.html.
+writes into results/: predictions.jsonl, errors.txt, report.html, evaluate.json (the error rate) and evaluation.json
+(all numbers).
 
     python -m ds2 evaluate --model models/best_model --manifest dataset/manifest.dev --out scored
     python -m ds2 evaluate --model models/best_model --list my.txt
@@ -84,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
         session.write(arguments.out, evaluation, chosen, name, session.chosen_on_it(model, path))
     metric = chosen.metrics_type
-    low, high = (evaluation.metrics(metric)[f"{metric}_{end}"] for end in ("low", "high"))
+    low, high = (evaluation.numbers(metric)[f"{metric}_{end}"] for end in ("low", "high"))
     print(f"{report.headline(evaluation, metric)}; 95 % interval {low:.2%} to {high:.2%}")
     session.warn_of_size(evaluation)
 

@@ -89,13 +89,13 @@ def _on_dev(export: Any) -> Iterator[Any]:
 
 
 def _on_test(checkpoint: Path, chosen: params.EvaluateSettings) -> Sequence[Any]:
-    """What results/evaluate.json has, if it is of this checkpoint and no older."""
+    """What results/evaluation.json has, if it is of this checkpoint and no older."""
     from ds2.export.card import Score
 
     state = checkpoint / "state.json"
     try:
-        newer = layout.EVALUATE_METRICS.stat().st_mtime >= state.stat().st_mtime
-        values = json.loads(layout.EVALUATE_METRICS.read_bytes())
+        newer = layout.EVALUATE_NUMBERS.stat().st_mtime >= state.stat().st_mtime
+        values = json.loads(layout.EVALUATE_NUMBERS.read_bytes())
         metric = chosen.metrics_type
         rates = [float(values[metric + end]) for end in ("", "_low", "_high")]
         data = f"test data, {int(values['utterances'])} utterances"
@@ -103,7 +103,7 @@ def _on_test(checkpoint: Path, chosen: params.EvaluateSettings) -> Sequence[Any]
         newer = False
     if not newer or checkpoint.resolve() != layout.checkpoint(chosen.checkpoint).resolve():
         logger.warning(
-            f"{layout.EVALUATE_METRICS} is not there, older than {checkpoint} or of another model: the model card has "
+            f"{layout.EVALUATE_NUMBERS} is not there, older than {checkpoint} or of another model: the model card has "
             "no error rate of the test data"
         )
         return []

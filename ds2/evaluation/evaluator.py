@@ -86,11 +86,8 @@ class Evaluation:
         ]
         return replace(self, predictions=found, uncalibrated=self.predictions)
 
-    def metrics(self, first: str) -> dict[str, int | float]:
-        """Flat numbers for results/evaluate.json; counts, interval and decoders are those of the first metric.
-
-        `dvc metrics show` sorts the names of all files' metrics: none sorts before "cer", which so comes first.
-        """
+    def numbers(self, first: str) -> dict[str, int | float]:
+        """Flat numbers for results/evaluation.json; counts, interval and decoders are those of the first metric."""
         each = [prediction.errors(first) for prediction in self.predictions]
         counts = sum(each, Errors())
         rates = {first: counts.rate} | {metric: self.errors(metric).rate for metric in TOKENS if metric != first}

@@ -42,7 +42,7 @@ def write(
     path: Path,
     evaluation: Evaluation,
     metric: str,
-    metrics: Mapping[str, int | float],
+    numbers: Mapping[str, int | float],
     names: Mapping[str, str],
     chosen_on_it: bool = False,
 ) -> None:
@@ -54,7 +54,7 @@ def write(
         path: the file.
         evaluation: what it is about.
         metric: the rate that comes first, of ds2.metrics.
-        metrics: of the evaluation, for the totals.
+        numbers: of the evaluation, for the totals.
         names: of the "decoder" and the "checkpoint".
         chosen_on_it: whether the model was chosen by its score on the same data.
     """
@@ -71,8 +71,8 @@ def write(
     page = _template().render(
         metric=metric,
         # Of texts without spaces the WER is the share of utterances with errors, which the page has too.
-        other_metrics=[one for one in TOKENS if one != metric and metrics[one] != metrics["sentence_error_rate"]],
-        metrics=metrics,
+        other_metrics=[one for one in TOKENS if one != metric and numbers[one] != numbers["sentence_error_rate"]],
+        numbers=numbers,
         doubt=parts.doubt(size),
         size=size,
         fewest={"speakers": parts.FEWEST_SPEAKERS, "minutes": parts.FEWEST_MINUTES},
@@ -81,7 +81,7 @@ def write(
         groups=groups,
         others=others,
         speakers=size.speakers,
-        scale=_scale(metrics[metric], itertools.chain(*groups.values())),
+        scale=_scale(numbers[metric], itertools.chain(*groups.values())),
         confusions=breakdown.confusions(scored, metric, _ROWS),
         worst=[_entry(one, metric, place) for one in worst[:_WORST]],
         place=place,

@@ -123,14 +123,17 @@ def chosen_on_it(model: AcousticModel, path: Path) -> bool:
 
 
 def write(folder: Path, evaluation: Evaluation, chosen: params.EvaluateSettings, name: str, chosen_on_it: bool) -> None:
-    """Writes predictions.jsonl, errors.txt, evaluate.json and report.html, by the metric of the section evaluate."""
+    """Writes what the stage evaluate writes into a folder, by the metric of the section evaluate."""
     metric = chosen.metrics_type
-    metrics = evaluation.metrics(metric)
+    numbers = evaluation.numbers(metric)
     report.write_predictions(folder / layout.PREDICTIONS.name, evaluation, metric)
     report.write_errors(folder / layout.ERRORS.name, evaluation, metric)
-    write_json(folder / layout.EVALUATE_METRICS.name, metrics)
+    write_json(folder / layout.EVALUATE_NUMBERS.name, numbers)
+    # `dvc metrics show` puts the metrics of all files into one table of 80 columns.
+    compared = [f"{metric}{end}" for end in ("", "_low", "_high")]
+    write_json(folder / layout.EVALUATE_METRICS.name, {name: numbers[name] for name in compared})
     names = {"decoder": chosen.decoder, "checkpoint": name}
-    page.write(folder / layout.REPORT.name, evaluation, metric, metrics, names, chosen_on_it)
+    page.write(folder / layout.REPORT.name, evaluation, metric, numbers, names, chosen_on_it)
 
 
 def warn_of_size(evaluation: Evaluation) -> None:

@@ -184,6 +184,6 @@ def _facts(export: Export) -> dict[str, str]:
 
 def _data() -> Mapping[str, float]:
     try:
-        return json.loads(layout.DATA_METRICS.read_bytes())
+        return json.loads(layout.DATA_NUMBERS.read_bytes())
     except (OSError, ValueError):
         return {}

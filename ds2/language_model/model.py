@@ -39,7 +39,7 @@ class Model:
             positions[ends[found]] = places[found]
         return scores
 
-    def metrics(self, sentences: Iterable[str]) -> dict[str, float]:
+    def numbers(self, sentences: Iterable[str]) -> dict[str, float]:
         """The model's size, and its perplexity on normalised dev data, </s> and unknown words included."""
         # Without dev data there is no perplexity.
         size = {"lm_words": len(self.words), "lm_ngrams": sum(int(level.kept.sum()) for level in self.levels)}

@@ -72,8 +72,8 @@ class Meter:
         """The totals for a checkpoint: the arguments of a new Meter."""
         return {name: round(getattr(self, name), 3) for name in ("seconds", "utterances", "peak_memory_mb")}
 
-    def metrics(self) -> dict[str, float]:
-        """Numbers for results/train.json, the same in a run that trains nothing."""
+    def numbers(self) -> dict[str, float]:
+        """Speed and memory for results/training.json, the same in a run that trains nothing."""
         speed = self.utterances / round(self.seconds, 3) if self.seconds >= 0.001 else 0.0
         return {"utterances_per_second": round(speed, 3), "peak_memory_mb": self.peak_memory_mb}
 

@@ -69,7 +69,8 @@ def train(settings: params.Params) -> None:
             Trainer(training, store, reporter, group, workers).run()
     if first:
         training.history.write(layout.CURVES)
-        write_json(layout.TRAIN_METRICS, _metrics(training))
+        write_json(layout.TRAIN_NUMBERS, _numbers(training))
+        write_json(layout.TRAIN_METRICS, _best(training))
 
 
 def _reporter(training: Training, folder: Path) -> Reporter:
@@ -128,18 +129,23 @@ def _read(settings: params.Params) -> tuple[TrainingData, dict[str, Path]]:
     return data, {str(path): path for path in files}
 
 
-def _metrics(training: Training) -> dict[str, int | float]:
-    metric = training.settings.evaluate.metrics_type
-    last = training.history.epochs[-1]
+def _best(training: Training) -> dict[str, float]:
+    """The error rate of the model to use on the data that it was chosen on, where there are any."""
     chosen = training.chosen
+    metric = training.settings.evaluate.metrics_type
+    return {} if chosen.rate is None else {f"{metric}_of_best": round(chosen.rate, 6)}
+
+
+def _numbers(training: Training) -> dict[str, int | float]:
+    last = training.history.epochs[-1]
     found: dict[str, int | float] = {"epochs": training.epoch, "steps": training.step}
     if "loss" in last:
         found["loss"] = round(last["loss"], 6)
-    if chosen.rate is not None:
-        found |= {"epoch_of_best": chosen.epoch, f"{metric}_of_best": round(chosen.rate, 6)}
+    if training.chosen.rate is not None:
+        found |= {"epoch_of_best": training.chosen.epoch} | _best(training)
     return found | {
         "weights": int(sum(parameter.size for parameter in training.model.parameters())),
         "nonfinite_steps": training.history.nonfinite,
         "unreadable_recordings": training.history.most_unreadable,
-        **training.meter.metrics(),
+        **training.meter.numbers(),
     }

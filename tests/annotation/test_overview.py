@@ -54,7 +54,7 @@ def test_what_is_special_is_counted_with_the_first_line_that_has_it():
     assert told["2 lines with brackets (their words stay):"] == "  first my.txt line 3: 好的(笑声) -> 好的笑声"
     assert told["4 lines with tags (dropped):"] == "  first my.txt line 4: [NOISE]"
     assert told["1 line with Latin letters:"] == "  first my.txt line 4: 打开wifi"
-    assert found.metrics() == {"lines_with_digits": 2, "lines_with_tags": 4}
+    assert found.numbers() == {"lines_with_digits": 2, "lines_with_tags": 4}
 
 
 def test_spoken_numbers_are_shown_and_those_that_cannot_be_said_too():

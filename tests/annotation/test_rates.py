@@ -17,12 +17,12 @@ def rates(wanted, **seconds):
 def test_one_rate_that_is_high_enough_needs_no_word():
     for rate in (16000, 48000):
         found = rates(16000, train={rate: 60}, dev={rate: 5}, test={rate: 5})
-        assert (found.metrics(), found.note(), found.doubt()) == ({}, None, None)
+        assert (found.numbers(), found.note(), found.doubt()) == ({}, None, None)
 
 
 def test_several_rates_that_are_high_enough_are_named_without_a_warning():
     found = rates(16000, train={16000: 5400, 44100: 1800}, dev={16000: 36}, test={48000: 3600})
-    assert found.metrics() == {
+    assert found.numbers() == {
         "train_hours_at_16000_hz": 1.5,
         "train_hours_at_44100_hz": 0.5,
         "dev_hours_at_16000_hz": 0.01,
@@ -36,13 +36,13 @@ def test_several_rates_that_are_high_enough_are_named_without_a_warning():
 
 def test_two_rates_are_several():
     found = rates(16000, train={16000: 3600}, test={48000: 360})
-    assert found.metrics() == {"train_hours_at_16000_hz": 1.0, "test_hours_at_48000_hz": 0.1}
+    assert found.numbers() == {"train_hours_at_16000_hz": 1.0, "test_hours_at_48000_hz": 0.1}
     assert found.note() == "sample rates: train 100.0% at 16000 Hz, test 100.0% at 48000 Hz"
 
 
 def test_a_lower_rate_in_one_part_is_a_warning_with_every_parts_share():
     found = rates(16000, train={16000: 3600}, test={8000: 90, 16000: 270})
-    assert found.metrics()["test_hours_at_8000_hz"] == 0.025
+    assert found.numbers()["test_hours_at_8000_hz"] == 0.025
     assert found.note() is None
     assert found.doubt().startswith(
         "recordings have lower sample rates than features.sample_rate (16000 Hz): train 100.0% at 16000 Hz, "

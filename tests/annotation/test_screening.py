@@ -79,7 +79,7 @@ def test_rates_and_transcripts_are_those_of_accepted_lines(write, write_audio, s
     write_audio("clips/low.wav", 1.0, 8000)
     write("my.txt", [*clips(0, 3), ("clips/low.wav", "下午3点"), ("clips/low.wav", "……4")])
     write("my.test.txt", [("clips/low.wav", "下午")])
-    found = screen().metrics()
+    found = screen().numbers()
     assert found["rejected_duplicate_audio"] == 2
     assert {key for key in found if key.endswith("_8000_hz")} == {"test_hours_at_8000_hz"}
     assert found["lines_with_digits"] == 0
@@ -90,7 +90,7 @@ def test_lines_with_digits_are_rejected_where_the_parameter_says_so_and_said_whe
     texts = {}
     for numbers in ("keep", "spoken", "reject"):
         found = screen({"text": {"numbers": numbers}})
-        assert found.metrics()["lines_with_digits"] == (numbers != "reject")
+        assert found.numbers()["lines_with_digits"] == (numbers != "reject")
         texts[numbers] = [u.text for utterances in found.accepted.values() for u in utterances]
     assert sorted(texts["keep"]) == sorted(["下午3点", "你好", "二〇二六"])
     assert sorted(texts["spoken"]) == sorted(["下午三点", "你好", "二〇二六"])
@@ -208,7 +208,7 @@ def test_the_metrics_add_up_and_are_flat_numbers(write, screen, workspace):
     write("my.txt", [*clips(0, 60, lambda i: f"s{i % 12}"), ("clips/none.wav", "……")])
     (workspace / "clips" / "0.wav").unlink()
     found = screen()
-    metrics = found.metrics()
+    metrics = found.numbers()
     assert all(type(value) in (int, float) for value in metrics.values())
     assert metrics["lines"] == 61 == metrics["lines_accepted"] + metrics["rejected"]
     assert metrics["lines_accepted"] == sum(metrics[f"{split}_utterances"] for split in ("train", "dev", "test")) == 59
@@ -359,12 +359,12 @@ def test_a_built_in_corpus_with_parts_of_its_own_is_left_alone_by_splits_tsv(wri
 
 def test_the_shares_of_what_was_asked_for_are_metrics(write, screen):
     write("my.txt", clips(0, 60, lambda i: f"s{i % 12}"))
-    found = screen().metrics()
+    found = screen().numbers()
     assert "train_share" not in found
     assert found["dev_share"] == pytest.approx(found["dev_utterances"] / 60, abs=1e-4)
     assert found["test_share"] == pytest.approx(found["test_utterances"] / 60, abs=1e-4)
     write("my.test.txt", clips(60, 70))
-    found = screen().metrics()
+    found = screen().numbers()
     assert "test_share" not in found
     assert found["dev_share"] == pytest.approx(found["dev_utterances"] / 60, abs=1e-4)
 

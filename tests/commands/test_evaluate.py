@@ -38,11 +38,12 @@ def test_it_writes_what_the_stage_writes_into_a_folder_of_its_own(copied, comman
     new = {path.name: content for path, content in after.items() if path.parent == copied / "scored/here"}
     assert {path: content for path, content in after.items() if path.parent != copied / "scored/here"} == before
     stage = {path.name: content for path, content in before.items() if path.parent == copied / "results"}
-    assert new.keys() == stage.keys() == {"predictions.jsonl", "errors.txt", "evaluate.json", "report.html"}
-    for name in ("predictions.jsonl", "errors.txt"):
+    written = {"predictions.jsonl", "errors.txt", "evaluate.json", "evaluation.json", "report.html"}
+    assert new.keys() == stage.keys() == written
+    for name in ("predictions.jsonl", "errors.txt", "evaluate.json"):
         assert new[name] == stage[name]
     scores, expected = (
-        {k: v for k, v in json.loads(one["evaluate.json"]).items() if "real" not in k} for one in (new, stage)
+        {k: v for k, v in json.loads(one["evaluation.json"]).items() if "real" not in k} for one in (new, stage)
     )
     assert scores == expected
     page = new["report.html"].decode()
@@ -160,7 +161,7 @@ def test_an_annotation_is_scored_as_the_stages_score_it(annotated, command):
     assert "the first is my.txt line 15: none.wav: there is no such file" in err
     for name in ("predictions.jsonl", "errors.txt"):
         assert (annotated / "scored" / name).read_bytes() == (annotated / "results" / name).read_bytes()
-    scores, expected = (json.loads((annotated / of / "evaluate.json").read_text()) for of in ("scored", "results"))
+    scores, expected = (json.loads((annotated / of / "evaluation.json").read_text()) for of in ("scored", "results"))
     assert {name for name in expected if scores[name] != expected[name] and "real" not in name} == set()
     rejected = [json.loads(line) for line in (annotated / "scored/rejected.jsonl").read_text().splitlines()]
     stage = [json.loads(line) for line in (annotated / layout.REJECTED).read_text().splitlines()]

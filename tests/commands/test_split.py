@@ -52,7 +52,7 @@ def test_the_stage_makes_the_parts_that_the_command_has_written(data, workspace,
     assert done.returncode == 0, done.stderr
     assert in_manifests(workspace) == placed
     assert list(placed.values()).count("test") == 3
-    metrics = json.loads((workspace / layout.DATA_METRICS).read_text())
+    metrics = json.loads((workspace / layout.DATA_NUMBERS).read_text())
     assert metrics["dev_share"] == pytest.approx(0.1, abs=0.03)
     table = out.splitlines()[1:]
     assert [line for line in table if line in done.stderr] == table

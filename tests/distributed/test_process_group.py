@@ -214,7 +214,7 @@ def test_files_that_only_one_process_cannot_read_are_left_out_of_the_others_coun
         results.append(rows(folder, "steps.tsv")[:, 1])
         [file] = folder.glob("log/*.log")
         assert file.read_text().count("Train epoch: ") == BATCHES
-        assert json.loads((folder / layout.TRAIN_METRICS).read_text())["unreadable_recordings"] == 2
+        assert json.loads((folder / layout.TRAIN_NUMBERS).read_text())["unreadable_recordings"] == 2
     np.testing.assert_allclose(*results, rtol=1e-5)
 
 

@@ -76,7 +76,7 @@ def root(workspace):
 
 
 def written(evaluation=EVALUATION, metric="cer", names=NAMES, path=layout.REPORT):
-    page.write(path, evaluation, metric, evaluation.metrics(metric), names)
+    page.write(path, evaluation, metric, evaluation.numbers(metric), names)
     return path.read_text(encoding="utf-8")
 
 
@@ -90,7 +90,7 @@ def words(row):
 
 
 def test_the_numbers_are_those_of_the_metrics(root):
-    metrics = EVALUATION.metrics("cer")
+    metrics = EVALUATION.numbers("cer")
     shown = {one["title"]: float(one["value"]) for one in Page(written()).all("data")}
     assert shown == {name: metrics[name] for name in metrics if not name.startswith("real_time_factor")}
     assert f"{metrics['cer']:.2%}".replace("%", " %") in written()

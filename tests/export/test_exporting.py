@@ -71,9 +71,9 @@ def test_the_decoder_of_params_yaml_comes_with_its_language_model(copied, comman
 def test_the_card_says_what_it_was_trained_on_and_how_well_it_does(copied, command):
     (copied / "results").mkdir()
     values = {"train_utterances": 14, "train_hours": 0.01, "train_speakers": 2}
-    (copied / layout.DATA_METRICS).write_text(json.dumps(values))
+    (copied / layout.DATA_NUMBERS).write_text(json.dumps(values))
     scored = {"cer": 0.125, "cer_low": 0.0625, "cer_high": 0.25, "utterances": 14}
-    (copied / layout.EVALUATE_METRICS).write_text(json.dumps(scored))
+    (copied / layout.EVALUATE_NUMBERS).write_text(json.dumps(scored))
     for words in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "c", "--allow-empty"]):
         subprocess.run(["git", *words], check=True)
     head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
@@ -86,7 +86,7 @@ def test_the_card_says_what_it_was_trained_on_and_how_well_it_does(copied, comma
     assert "model.rnn_layer_size: 24" in card
     # Of another checkpoint, and older than the checkpoint: not its score.
     assert "test data" not in told(command, copied, "models/epoch_3")
-    os.utime(copied / layout.EVALUATE_METRICS, (1, 1))
+    os.utime(copied / layout.EVALUATE_NUMBERS, (1, 1))
     assert "test data" not in told(command, copied, "models/best_model")
 
 

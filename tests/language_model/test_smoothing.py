@@ -51,7 +51,7 @@ def test_words_are_what_the_unit_says():
         estimated = model.estimate(["ab ba", "ab"], unit, 2, [])
         assert sorted(estimated.words[3:]) == sorted(words)
         assert len(estimated.log_probabilities(["ab ba"])) == {"char": 6, "word": 3}[unit]
-        metrics = estimated.metrics(["ab ba", "ba"])
+        metrics = estimated.numbers(["ab ba", "ba"])
         scores = estimated.log_probabilities(["ab ba", "ba"])
         assert metrics["lm_words"] == 3 + len(words)
         assert metrics["lm_dev_perplexity"] == pytest.approx(10 ** -scores.mean(), abs=6e-4)

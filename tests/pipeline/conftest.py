@@ -113,7 +113,8 @@ class Repository:
     def products(self) -> dict[str, str]:
         """A hash of every file that the training has made, without the time and memory that it took."""
         files = [path for name in ("models", "results/curves") for path in (self.folder / name).rglob("*")]
-        files = [*(path for path in files if path.is_file()), self.folder / "results/train.json"]
+        numbers = [self.folder / "results" / name for name in ("train.json", "training.json")]
+        files = [*(path for path in files if path.is_file()), *numbers]
         return {
             str(path.relative_to(self.folder)): hashlib.sha256(_lasting(path)).hexdigest() for path in sorted(files)
         }
@@ -171,7 +172,7 @@ def _environment() -> dict[str, str]:
 
 
 def _lasting(path: Path) -> bytes:
-    reader = {"state.json": products.state, "train.json": products.metrics}.get(path.name)
+    reader = {"state.json": products.state, "training.json": products.numbers}.get(path.name)
     return path.read_bytes() if reader is None else json.dumps(reader(path)).encode()
 
 

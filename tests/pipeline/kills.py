@@ -205,7 +205,7 @@ def products(repository: Path, epochs: int = EPOCHS) -> dict[str, Any]:
     assert any(name.startswith(f"{newest.name}/optimizer.safetensors") for name in found)
     for name in ("results/curves/steps.tsv", "results/curves/epochs.tsv"):
         found[name] = (repository / name).read_text()
-    found["results/train.json"] = lasting.metrics(repository / "results/train.json")
+    found["results/training.json"] = lasting.numbers(repository / "results/training.json")
     for folder in sorted(path for path in (repository / "log").iterdir() if path.is_dir()):
         for tag, points in read_back(folder, "scalar").items():
             if not tag.startswith("speed/"):  # how fast this process was

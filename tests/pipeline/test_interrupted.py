@@ -135,7 +135,7 @@ def test_half_a_training_is_hard_to_commit_and_completed_by_force(recorded, undi
     recorded.change_params(train={"num_epoch": EPOCHS})
     interrupt(recorded, ctrl_c, "dvc", "repro", "train")
     # Written at the very end, and deleted by DVC at the beginning.
-    assert "results/train.json' does not exist" in recorded.run("dvc", "commit", "-f", "train", expect=1)
+    assert "results/training.json' does not exist" in recorded.run("dvc", "commit", "-f", "train", expect=1)
     recorded.run("git", "checkout", "-q", "results")
     recorded.run("dvc", "commit", "-f", "train")
     assert "Running stage" not in recorded.run("dvc", "repro", "train")

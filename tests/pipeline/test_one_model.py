@@ -34,7 +34,7 @@ def made_of(repository) -> dict:
 
 
 def best(repository) -> tuple[float, int]:
-    metrics = json.loads((repository.folder / "results/train.json").read_text())
+    metrics = json.loads((repository.folder / "results/training.json").read_text())
     return metrics["cer_of_best"], metrics["epoch_of_best"]
 
 

@@ -17,9 +17,11 @@ PRODUCTS = (
     "results/data.json",
     "results/lm.json",
     "results/train.json",
+    "results/training.json",
     "results/curves/steps.tsv",
     "results/curves/epochs.tsv",
     "results/evaluate.json",
+    "results/evaluation.json",
     "results/predictions.jsonl",
     "results/errors.txt",
     "results/report.html",
@@ -37,11 +39,16 @@ def test_metrics_show_prints_the_cer_of_the_test_set(trained):
     rows = [json.loads(line) for line in lines]
     expected = sum(row["errors"] for row in rows) / sum(row["reference_length"] for row in rows)
     assert metrics["cer"] == pytest.approx(expected, abs=1e-6)
-    assert len(rows) == metrics["utterances"] == 8
+    assert metrics["cer_low"] <= metrics["cer"] <= metrics["cer_high"]
+    numbers = json.loads((trained.folder / "results/evaluation.json").read_text())
+    assert numbers["utterances"] == len(rows) == 8
+    assert metrics == {name: numbers[name] for name in metrics}
 
 
-def test_the_first_metric_that_metrics_show_prints_is_the_cer(trained):
-    assert trained.run("dvc", "metrics", "show").split()[:2] == ["Path", "cer"]
+def test_metrics_show_fits_a_terminal_and_begins_with_the_cer(trained):
+    lines = trained.run("dvc", "metrics", "show").splitlines()
+    assert lines[0].split() == ["Path", "cer", "cer_high", "cer_low", "cer_of_best"]
+    assert max(map(len, lines)) <= 80
 
 
 def test_repro_again_runs_nothing(trained):

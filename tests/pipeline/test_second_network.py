@@ -92,7 +92,7 @@ def test_two_processes_train_it_with_the_same_running_statistics(trained):
 
 
 def test_it_is_evaluated_and_transcribes(trained):
-    metrics = json.loads((trained.folder / "results/evaluate.json").read_text())
+    metrics = json.loads((trained.folder / "results/evaluation.json").read_text())
     assert metrics["utterances"] == 8
     lines = trained.run("python", "-m", "ds2", "transcribe", "--model", "models/best_model", "recordings")
     assert sum(line.startswith("recordings/") for line in lines.splitlines()) == 57
@@ -104,10 +104,10 @@ def test_a_third_metric_is_scored_after_every_epoch_and_in_the_end(trained):
     assert header.split("\t") == ["epoch", "loss", *own, *averages]
     # Of each epoch the better of the two models that it is chosen from.
     rates = [min(float(row.split("\t")[i]) for i in (4, 7)) for row in rows]
-    best = json.loads((trained.folder / "results/train.json").read_text())
+    best = json.loads((trained.folder / "results/training.json").read_text())
     assert best["per_of_best"] == pytest.approx(min(rates), abs=1e-5)
     assert best["epoch_of_best"] == 1 + rates.index(min(rates))
-    metrics = json.loads((trained.folder / "results/evaluate.json").read_text())
+    metrics = json.loads((trained.folder / "results/evaluation.json").read_text())
     assert {"cer", "wer", "per", "per_low", "per_high", "per_greedy"} <= metrics.keys()
     lines = (trained.folder / "results/predictions.jsonl").read_text(encoding="utf-8").splitlines()
     assert metrics["reference_length"] == sum(-(-len(json.loads(line)["reference"]) // 2) for line in lines)

@@ -20,4 +20,4 @@ def test_recordings_that_are_gone_after_the_manifest_fail_the_training_and_leave
     assert (repository.folder / "dvc.lock").read_bytes() == lock
     (repository.folder / "unmounted").rename(recordings)
     repository.run("dvc", "repro", "train")
-    assert json.loads((repository.folder / "results/train.json").read_text())["unreadable_recordings"] == 0
+    assert json.loads((repository.folder / "results/training.json").read_text())["unreadable_recordings"] == 0

@@ -38,9 +38,9 @@ def test_the_totals_are_the_utterances_and_the_time_that_steps_took(now):
     found.note_peak(300.04)
     found.note_peak(200.0)
     assert found.as_json() == {"seconds": 2.0, "utterances": 16, "peak_memory_mb": 300.0}
-    assert found.metrics() == {"utterances_per_second": 8.0, "peak_memory_mb": 300.0}
-    assert Meter().metrics() == {"utterances_per_second": 0.0, "peak_memory_mb": 0.0}
-    assert Meter(**found.as_json()).metrics() == found.metrics()
+    assert found.numbers() == {"utterances_per_second": 8.0, "peak_memory_mb": 300.0}
+    assert Meter().numbers() == {"utterances_per_second": 0.0, "peak_memory_mb": 0.0}
+    assert Meter(**found.as_json()).numbers() == found.numbers()
 
 
 def test_the_time_left_is_that_of_the_batches_left_at_the_mean_speed_of_the_run_scoring_included(now):
@@ -118,7 +118,7 @@ def test_time_for_scoring_and_saving_is_not_counted_as_training(now, tmp_path, m
 
 
 def test_what_a_training_took_stays_what_it_was_when_nothing_is_trained(root, tmp_path):
-    first = tiny.train(root, tmp_path, tiny.settings(num_epoch=1)).meter.metrics()
+    first = tiny.train(root, tmp_path, tiny.settings(num_epoch=1)).meter.numbers()
     assert first["utterances_per_second"] > 0
     assert first["peak_memory_mb"] > 50
-    assert tiny.train(root, tmp_path, tiny.settings(num_epoch=1)).meter.metrics() == first
+    assert tiny.train(root, tmp_path, tiny.settings(num_epoch=1)).meter.numbers() == first

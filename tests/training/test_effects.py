@@ -219,11 +219,11 @@ def test_the_metrics_name_the_epoch_that_is_published_and_not_one_that_nobody_ha
     # Too fast: epoch 1 is best.
     chosen = tiny.settings(num_epoch=3, keep_checkpoints=1, learning_rate=0.1, seed=7, average_share=None)
     session.train(chosen)
-    assert json.loads(layout.TRAIN_METRICS.read_text())["epoch_of_best"] == 1
+    assert json.loads(layout.TRAIN_NUMBERS.read_text())["epoch_of_best"] == 1
     for folder in (layout.MODELS / "best_model", *Path(".ds2").rglob("best_model")):
         shutil.rmtree(folder)
     session.train(chosen)
-    told, state = json.loads(layout.TRAIN_METRICS.read_text()), disk.read_state(layout.MODELS / "best_model")
+    told, state = json.loads(layout.TRAIN_NUMBERS.read_text()), disk.read_state(layout.MODELS / "best_model")
     assert told["epoch_of_best"] == state.epoch > 1
     assert told["cer_of_best"] == pytest.approx(state.history["epochs"][-1]["cer"], abs=1e-6)
 

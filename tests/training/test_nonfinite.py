@@ -73,7 +73,7 @@ def test_the_metrics_of_a_training_that_ends_so_have_no_loss(workspace, inject):
     tiny.write_data(workspace)
     inject(*range(1, BATCHES + 1))
     session.train(settings(num_epoch=1))
-    metrics = json.loads((workspace / layout.TRAIN_METRICS).read_text())
+    metrics = json.loads((workspace / layout.TRAIN_NUMBERS).read_text())
     assert "loss" not in metrics
     assert metrics["nonfinite_steps"] == BATCHES
 

@@ -36,7 +36,7 @@ def assert_as_undisturbed(root, chosen):
     assert tiny.same_bits(tiny.saved(root / last), tiny.saved(place / last))
     for name in ("steps.tsv", "epochs.tsv"):
         assert (root / layout.CURVES / name).read_bytes() == (place / "curves" / name).read_bytes()
-    metrics = json.loads((root / layout.TRAIN_METRICS).read_text())
+    metrics = json.loads((root / layout.TRAIN_NUMBERS).read_text())
     assert metrics["epochs"] == epochs
     assert metrics["steps"] == epochs * 4
     assert all(isinstance(value, (int, float)) for value in metrics.values())
@@ -57,7 +57,7 @@ def test_the_stage_survives_signals_and_a_kill_to_the_same_bits(workspace):
         assert "Traceback" not in stage.log
         assert f"error: stopped by {number.name}" in stage.lines[-1].text
         assert "the same command resumes from it" in stage.lines[-1].text
-        assert not (workspace / layout.TRAIN_METRICS).exists()
+        assert not (workspace / layout.TRAIN_NUMBERS).exists()
         assert states(workspace)
 
     stage = Stage(workspace)

@@ -99,7 +99,7 @@ def test_the_metrics_count_the_recordings_that_an_epoch_was_without(lost, told, 
     for path in by_length(root)[:lost]:
         path.unlink()
     session.train(settings(0.1, num_epoch=2))
-    assert json.loads((root / layout.TRAIN_METRICS).read_text())["unreadable_recordings"] == told
+    assert json.loads((root / layout.TRAIN_NUMBERS).read_text())["unreadable_recordings"] == told
 
 
 def test_the_metrics_count_the_worst_epoch(root):
@@ -125,7 +125,7 @@ def test_recordings_that_are_all_gone_end_the_training_with_a_sentence_and_leave
         str(error.value),
     )
     assert not (root / "models").exists()
-    assert not (root / layout.TRAIN_METRICS).exists()
+    assert not (root / layout.TRAIN_NUMBERS).exists()
     assert not list(root.glob(".ds2/autosave/*/*/state.json"))
 
 
