@@ -150,7 +150,7 @@ def test_the_metrics_of_a_training_name_the_best_epoch_and_the_last_loss(metric,
     trainer.history.add_step(2, 1, 1, 2.0, 1e-3, 1.0)
     trainer.history.add_epoch(2, {"cer": 0.5, "wer": 0.5})
     trainer.chosen = trainer.history.best(metric)
-    found = session._metrics(trainer)
+    found = session._numbers(trainer)
     assert (found["epoch_of_best"], found["loss"]) == (epoch, 2.0)
     assert {name: value for name, value in found.items() if name.endswith("er_of_best")} == {f"{metric}_of_best": rate}
     assert found["weights"] == sum(int(np.prod(value.shape)) for value in trainer.model.parameters())

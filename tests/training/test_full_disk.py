@@ -46,7 +46,7 @@ def assert_same(root, undisturbed):
     assert tiny.same_bits(tiny.saved(root / last), tiny.saved(undisturbed / last))
     for name in (layout.CURVES / "steps.tsv", layout.CURVES / "epochs.tsv"):
         assert (root / name).read_bytes() == (undisturbed / name).read_bytes()
-    assert products.numbers(root / layout.TRAIN_NUMBERS) == products.numbers(undisturbed / layout.TRAIN_METRICS)
+    assert products.numbers(root / layout.TRAIN_NUMBERS) == products.numbers(undisturbed / layout.TRAIN_NUMBERS)
 
 
 def assert_ended_with_a_sentence(stage, where, reason):
