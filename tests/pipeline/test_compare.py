@@ -63,7 +63,7 @@ def test_the_changed_parameters_and_metrics_are_printed_the_cer_first(compared):
     assert next(iter(metrics)) == "cer"
     old, new, change = (float(value) for value in metrics["cer"])
     assert change == pytest.approx(new - old, abs=1e-5)
-    assert metrics["epochs"] == ["2", "3", "+1"]
+    assert set(metrics) <= {"cer", "cer_low", "cer_high", "cer_of_best"}
 
 
 def test_the_page_has_the_tables_and_the_curves_of_both_and_needs_no_network(compared):
