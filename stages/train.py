@@ -29,6 +29,11 @@ def main(settings: params.Params) -> None:
     except process_group.LostError as error:
         print(f"another process of the training is gone: {error}", file=sys.stderr)
         os._exit(launch.LOST)  # at once: paddle's own end of a broken connection can hang or crash
+    if not launch.needed():
+        # At once too: a peer that ends sooner breaks the connection, and a process was seen to abort at its end.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":
